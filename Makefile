@@ -1,0 +1,35 @@
+# Everything runs in the project's own environment, made on first use from the pinned constraints.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test lint format zoo benchmark clean
+
+demo: $(STAMP)            ## run the first example: images, CLIP score and FID for each guidance scale
+	$(BIN)/flowgen run graphs/01_text_to_image.yaml
+
+test: $(STAMP)            ## lint, types and the whole test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy flowgen nodes
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+zoo: $(STAMP)             ## retrain the shipped model from real handwriting (hours on two cores)
+	$(BIN)/python -m flowgen_nodes.zoo.digits --out nodes/zoo/weights
+
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/graph01.py
+
+# torch first and pinned: the other packages then find it installed and leave it alone
+$(STAMP): constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv runs .flowgen

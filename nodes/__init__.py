@@ -1,0 +1,1 @@
+"""The standard node pack of flowgen, installed as ``flowgen_nodes``."""
