@@ -1,0 +1,29 @@
+"""What ports carry: small frozen records of tensors, item axis first, and references to models."""
+
+from __future__ import annotations
+
+from flowgen.values.diffusion import Conditioning, Latent, Noise, Noisy, Prediction, Time
+from flowgen.values.model import Model, Part, Reference
+from flowgen.values.observed import Features, Image, Moments, Score
+from flowgen.values.per_item import PerItem
+from flowgen.values.record import Record
+from flowgen.values.value import Value
+
+__all__ = [
+    "Conditioning",
+    "Features",
+    "Image",
+    "Latent",
+    "Model",
+    "Moments",
+    "Noise",
+    "Noisy",
+    "Part",
+    "PerItem",
+    "Prediction",
+    "Record",
+    "Reference",
+    "Score",
+    "Time",
+    "Value",
+]

@@ -1,0 +1,119 @@
+"""Records of tensors, item axis first: what ports carry and what loops keep as state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from flowgen.errors import WiringError
+
+REGISTRY: dict[str, type[Record]] = {}
+"""Record classes by name, for reading them back from the store."""
+
+
+class Record:
+    """Base of frozen dataclasses whose fields are tensors [B, ...], other records, or metadata.
+
+    Metadata (texts, numbers, tuples) is the same for every item; records of unequal metadata or shape never share a
+    batch.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        REGISTRY[cls.__name__] = cls
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by dotted field name, nested records included."""
+        found: dict[str, Tensor] = {}
+        for name, value in self._fields():
+            if isinstance(value, Tensor):
+                found[name] = value
+            elif isinstance(value, Record):
+                found |= {f"{name}.{inner}": tensor for inner, tensor in value.tensors().items()}
+        return found
+
+    def metadata(self) -> dict[str, Any]:
+        """Everything that is no tensor, by field name; nested records as ``{"record": name, ...}``."""
+        found: dict[str, Any] = {}
+        for name, value in self._fields():
+            if isinstance(value, Record):
+                found[name] = {"record": type(value).__name__, **value.metadata()}
+            elif not isinstance(value, Tensor):
+                found[name] = value
+        return found
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def map(self, function: Any) -> Self:
+        """A copy with ``function`` applied to each tensor."""
+        changes: dict[str, Any] = {}
+        for name, value in self._fields():
+            if isinstance(value, Tensor):
+                changes[name] = function(value)
+            elif isinstance(value, Record):
+                changes[name] = value.map(function)
+        return self.replace(**changes)
+
+    def take(self, rows: Sequence[int] | Tensor) -> Self:
+        """The items at these rows, in this order."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
+
+    def to(self, device: torch.device | str) -> Self:
+        """A copy on a device."""
+        return self.map(lambda tensor: tensor.to(device))
+
+    def signature(self) -> tuple[Any, ...]:
+        """What two records must share to be one batch: class, metadata, shapes and dtypes of an item."""
+        shapes = tuple((name, tuple(t.shape[1:]), str(t.dtype)) for name, t in self.tensors().items())
+        return type(self).__name__, repr(self.metadata()), shapes
+
+    @classmethod
+    def concat(cls, records: Sequence[Self]) -> Self:
+        """One batch of several. Raises WiringError where shapes or metadata differ: nothing is padded."""
+        first = records[0]
+        if len(records) == 1:
+            return first
+        for other in records[1:]:
+            if other.signature() != first.signature():
+                raise WiringError(f"{cls.__name__} of unequal shape or metadata can't share a batch")
+        changes: dict[str, Any] = {}
+        for name, value in first._fields():
+            if isinstance(value, Tensor):
+                changes[name] = torch.cat([getattr(r, name) for r in records])
+            elif isinstance(value, Record):
+                changes[name] = type(value).concat([getattr(r, name) for r in records])
+        return first.replace(**changes)
+
+    def __len__(self) -> int:
+        return next(iter(self.tensors().values())).shape[0]
+
+    def _fields(self) -> Iterable[tuple[str, Any]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+
+
+def rebuild(name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Record:
+    """A record from its class name, dotted tensors and metadata. Raises KeyError for an unknown class."""
+    cls = REGISTRY[name]
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name in tensors:
+            fields[field.name] = tensors[field.name]
+        elif isinstance(inner := metadata.get(field.name), dict) and "record" in inner:
+            prefix = field.name + "."
+            nested = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            fields[field.name] = rebuild(inner["record"], nested, {k: v for k, v in inner.items() if k != "record"})
+        elif field.name in metadata:
+            fields[field.name] = frozen(metadata[field.name])
+    return cls(**fields)
+
+
+def frozen(value: Any) -> Any:
+    """Lists, as JSON gives them, back to tuples."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
