@@ -1,0 +1,22 @@
+"""What a node is: a function, a loop or a reduction, its contract read from its signature."""
+
+from __future__ import annotations
+
+from flowgen.node.kinds import Carry, Feedback, Loop, Phase, Reduce, Source, Stream, Uses
+from flowgen.node.registry import NodeType, node, node_type, node_types, scheme
+
+__all__ = [
+    "Carry",
+    "Feedback",
+    "Loop",
+    "NodeType",
+    "Phase",
+    "Reduce",
+    "Source",
+    "Stream",
+    "Uses",
+    "node",
+    "node_type",
+    "node_types",
+    "scheme",
+]

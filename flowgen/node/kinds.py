@@ -1,0 +1,141 @@
+"""The three kinds of node: functions, loops, reductions; and the words their signatures use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from flowgen.values.per_item import PerItem
+from flowgen.values.record import Record
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """The parts of a model that a port reads; only their digests enter the key.
+
+    ``Annotated[Model, Uses("unet", "scheduler")]`` on a port.
+    """
+
+    parts: tuple[str, ...]
+
+    def __init__(self, *parts: str) -> None:
+        object.__setattr__(self, "parts", parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What ``Feedback[...]`` and ``Stream[...]`` leave in an annotation."""
+
+    name: str
+
+
+FEEDBACK, STREAM = _Mark("feedback"), _Mark("stream")
+
+if TYPE_CHECKING:
+    Feedback = Annotated[T, FEEDBACK]
+    Stream = Annotated[T, STREAM]
+else:
+
+    class Feedback:
+        """A port that closes a loop: its value comes from the loop's body, one per step."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return Annotated[item, FEEDBACK]
+
+    class Stream:
+        """A port of a reduction: its items are pooled."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return Annotated[item, STREAM]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or folder that a parameter names; its content, not its path, enters the key."""
+
+    text: str
+    """as the user wrote it"""
+    path: Path
+
+
+class Carry(Generic[T]):
+    """State that a function in a loop's body keeps from step to step.
+
+    The function returns ``(output, new)`` with ``new`` a tensor [B, ...]; the engine stores it beside the loop's
+    state. ``or_zeros(like)`` is the last step's tensor, zeros at an item's first step.
+    """
+
+    def __init__(self, value: Tensor | None = None) -> None:
+        self.value = value
+
+    def or_zeros(self, like: Tensor) -> Tensor:
+        """The carried tensor, or zeros in the shape of ``like``."""
+        return torch.zeros_like(like) if self.value is None else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One evaluation of the body within a step: what the loop shows, and which feedback it then takes."""
+
+    name: str
+    """empty for the first; methods of the others are called ``emit_NAME`` and ``advance_NAME``"""
+    emits: tuple[str, ...]
+    takes: tuple[str, ...]
+
+
+class Loop:
+    """A node that runs the cycle it closes, step by step.
+
+    A subclass names its ports and parameters as annotated attributes. The engine sets them, for the items of a batch,
+    before it calls a method. ``i`` is the step of each item: items of a batch may be at different steps.
+    """
+
+    phases: ClassVar[tuple[Phase, ...]] = ()
+    """in order; one phase with every per-step output and feedback port if empty"""
+
+    def length(self) -> list[int]:
+        """Steps of each item; reads parameters and models alone, no other port."""
+        raise NotImplementedError  # pragma: no cover
+
+    def begin(self) -> Any:
+        """The state before the first step, a Record."""
+        raise NotImplementedError  # pragma: no cover
+
+    def emit(self, state: Any, i: PerItem[int]) -> Any:
+        """The per-step outputs: one value, called ``x``, or a NamedTuple."""
+        raise NotImplementedError  # pragma: no cover
+
+    def finish(self, state: Any) -> Any:
+        """The results: one value, called ``sample``, or a NamedTuple whose first is the main output."""
+        raise NotImplementedError  # pragma: no cover
+
+    if TYPE_CHECKING:
+        # takes (state, i, one argument per feedback port), so its signature differs from loop to loop
+        advance: Callable[..., Any]
+
+
+class Reduce:
+    """A mergeable statistic over axes. The state is a Record of one item.
+
+    A subclass annotates its pooled port as ``Stream[T]``; other ports and parameters are attributes, set before
+    ``finish`` is called.
+    """
+
+    def add(self, batch: Any) -> Record:
+        """The statistic of some items."""
+        raise NotImplementedError  # pragma: no cover
+
+    def merge(self, first: Any, second: Any) -> Record:
+        """The statistic of two disjoint sets."""
+        raise NotImplementedError  # pragma: no cover
+
+    def finish(self, state: Any) -> Any:
+        """The result, a value of one item."""
+        raise NotImplementedError  # pragma: no cover

@@ -1,0 +1,138 @@
+"""Node types by name: registered by packs through the entry-point group ``flowgen.nodes``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from flowgen.errors import UserError, did_you_mean
+from flowgen.node.kinds import Loop, Source
+from flowgen.node.signature import Signature, signature_of
+
+Kind = Literal["function", "loop", "reduce"]
+C = TypeVar("C", bound=Callable[..., Any])
+
+_TYPES: dict[str, NodeType] = {}
+_SCHEMES: dict[str, Callable[[str], Path]] = {}
+_loaded = False
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A registered node: its code, its contract and how the engine may treat it."""
+
+    name: str
+    code: Any
+    kind: Kind
+    version: int
+    """part of every key; raised when the code computes something else"""
+    signature: Signature = field(repr=False)
+    stored: bool
+    """whether results are worth keeping; what is cheaper to compute than to read is not"""
+    unused: Callable[[dict[str, Any]], set[str]] | None = None
+    """ports that certain parameter values leave unread"""
+    abstract: Callable[..., Any] | None = None
+    """the outputs' shapes, for code that can't run without numbers"""
+
+    @property
+    def doc(self) -> str:
+        """The code's docstring."""
+        return inspect.getdoc(self.code) or ""
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether a call runs a network (or another part of a model)."""
+        return any(port.parts for port in self.signature.ports.values())
+
+    def __reduce__(self) -> Any:
+        if _TYPES.get(self.name) is self and not self.code.__module__.startswith("__main__"):
+            return _registered, (self.name, self.code.__module__)
+        return object.__reduce_ex__(self, 2)
+
+
+def _registered(name: str, module: str) -> NodeType:
+    """A node type in another process, by name."""
+    if name not in _TYPES:
+        importlib.import_module(module)
+    return node_type(name)
+
+
+def node(
+    name: str,
+    *,
+    version: int = 1,
+    stored: bool | None = None,
+    unused: Callable[[dict[str, Any]], set[str]] | None = None,
+    abstract: Callable[..., Any] | None = None,
+) -> Callable[[C], C]:
+    """Register a function, Loop or Reduce class as a node type.
+
+    ``stored`` defaults to True for nodes that use a model and for loops and reductions. Raises TypeError where the
+    signature breaks the contract or the name is taken by other code.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*", name):
+        raise TypeError(f"'{name}' is no name for a node type: lower case words with dots")
+
+    def register(code: C) -> C:
+        kind: Kind = "function"
+        if isinstance(code, type):
+            kind = "loop" if issubclass(code, Loop) else "reduce"
+        signature = signature_of(code)
+        other = _TYPES.get(name)
+        if other and (other.code.__module__, other.code.__qualname__) != (code.__module__, code.__qualname__):
+            raise TypeError(f"the node type '{name}' is registered by {other.code.__module__} already")
+        found = NodeType(name, code, kind, version, signature, False, unused, abstract)
+        keep = (found.uses_model or kind != "function") if stored is None else stored
+        _TYPES[name] = NodeType(name, code, kind, version, signature, keep, unused, abstract)
+        return code
+
+    return register
+
+
+def scheme(name: str) -> Callable[[C], C]:
+    """Register how sources that start with ``name:`` are found; the function takes the rest and returns a path."""
+
+    def register(function: C) -> C:
+        _SCHEMES[name] = function
+        return function
+
+    return register
+
+
+def load_packs() -> None:
+    """Import every installed node pack, once."""
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        for entry in importlib.metadata.entry_points(group="flowgen.nodes"):
+            entry.load()
+
+
+def node_type(name: str) -> NodeType:
+    """A node type by name. Raises UserError with the nearest name."""
+    load_packs()
+    if name not in _TYPES:
+        raise UserError(f"no node type '{name}'", hint=did_you_mean(name, _TYPES) + " ('flowgen nodes' lists them)")
+    return _TYPES[name]
+
+
+def node_types() -> dict[str, NodeType]:
+    """All registered node types by name."""
+    load_packs()
+    return dict(sorted(_TYPES.items()))
+
+
+def find_source(text: str, folder: Path) -> Source:
+    """A parameter's file or folder; paths are relative to the graph's folder. Raises UserError."""
+    prefix, _, rest = text.partition(":")
+    if rest and prefix in _SCHEMES:
+        return Source(text, _SCHEMES[prefix](rest))
+    path = (folder / text).resolve()
+    if not path.exists():
+        raise UserError(f"there is no file or folder '{text}'", hint=f"looked at {path}")
+    return Source(text, path)

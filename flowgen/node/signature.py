@@ -1,0 +1,216 @@
+"""A node's contract, read from the signature of its code."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from flowgen.errors import UserError
+from flowgen.language.document import RESERVED
+from flowgen.language.expressions import Schedule
+from flowgen.node.kinds import FEEDBACK, STREAM, Carry, Loop, Phase, Reduce, Source, Uses
+from flowgen.values.model import Reference
+from flowgen.values.per_item import PerItem
+from flowgen.values.record import Record
+
+MISSING: Any = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An argument that nodes feed."""
+
+    name: str
+    type: type[Any]
+    optional: bool = False
+    many: bool = False
+    """takes a list of nodes"""
+    feedback: bool = False
+    stream: bool = False
+    parts: tuple[str, ...] = ()
+    """parts of a model that are used"""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An argument that literals and inputs fill."""
+
+    name: str
+    annotation: Any
+    per_item: bool
+    """may differ within a batch"""
+    default: Any = MISSING
+
+    @property
+    def required(self) -> bool:
+        """Whether the graph must give it."""
+        return self.default is MISSING
+
+    def validate(self, value: Any) -> Any:
+        """The value in its declared type, ``4`` as 4.0 where a float is due. Raises UserError."""
+        if isinstance(value, Schedule):
+            numbers = [p.value for p in value.pieces] + [value.otherwise]
+            for number in numbers:
+                self.validate(number)
+            return value
+        try:
+            return _adapter(self.annotation).validate_python(value)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+            raise UserError(f"'{self.name}' should be {article(said)}, not {value!r}") from None
+
+    def describe(self) -> str:
+        """The type in a user's words."""
+        return type_name(self.annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """All that the engine knows of a node's arguments and outputs."""
+
+    ports: dict[str, Port]
+    params: dict[str, Param]
+    outputs: dict[str, type[Any]]
+    """results by name, the main one first"""
+    steps: dict[str, type[Any]]
+    """per-step outputs of a loop"""
+    phases: tuple[Phase, ...] = ()
+    carries: tuple[str, ...] = ()
+
+
+def signature_of(code: Any) -> Signature:
+    """Read a function, Loop or Reduce class. Raises TypeError for code that breaks the contract."""
+    if isinstance(code, type) and issubclass(code, (Loop, Reduce)):
+        hints = {k: v for k, v in typing.get_type_hints(code, include_extras=True).items() if not is_class_var(v)}
+        hints.pop("advance", None)
+        arguments = {name: (hint, getattr(code, name, MISSING)) for name, hint in hints.items()}
+    else:
+        hints = typing.get_type_hints(code, include_extras=True)
+        hints.pop("return", None)
+        defaults = inspect.signature(code).parameters
+        arguments = {name: (hint, defaults[name].default) for name, hint in hints.items()}
+    ports: dict[str, Port] = {}
+    params: dict[str, Param] = {}
+    carries: list[str] = []
+    for name, (hint, default) in arguments.items():
+        public = name.removesuffix("_")
+        if public in RESERVED and public != "per":
+            raise TypeError(f"{code.__qualname__}: '{public}' is a reserved word")
+        if get_origin(hint) is Carry or hint is Carry:
+            carries.append(name)
+        elif port := as_port(public, hint):
+            ports[public] = port
+        else:
+            params[public] = as_param(public, hint, default)
+    outputs, steps = outputs_of(code)
+    return Signature(ports, params, outputs, steps, phases_of(code, ports, steps), tuple(carries))
+
+
+def as_port(name: str, hint: Any) -> Port | None:
+    """A port, if the annotation is one of a value."""
+    marks: tuple[Any, ...] = ()
+    optional = many = False
+    while True:
+        origin = get_origin(hint)
+        if origin is Annotated:
+            marks += get_args(hint)[1:]
+            hint = get_args(hint)[0]
+        elif origin in (Union, types.UnionType) and type(None) in get_args(hint):
+            optional = True
+            (hint,) = (a for a in get_args(hint) if a is not type(None))
+        elif origin is list and as_port(name, get_args(hint)[0]):
+            many = True
+            hint = get_args(hint)[0]
+        else:
+            break
+    if not (isinstance(hint, type) and issubclass(hint, (Record, Reference))):
+        return None
+    parts = next((mark.parts for mark in marks if isinstance(mark, Uses)), ())
+    return Port(name, hint, optional, many, FEEDBACK in marks, STREAM in marks, parts)
+
+
+def as_param(name: str, hint: Any, default: Any) -> Param:
+    """A per-item or static parameter."""
+    if get_origin(hint) is PerItem:
+        return Param(name, get_args(hint)[0], True, default)
+    return Param(name, hint, False, default)
+
+
+def outputs_of(code: Any) -> tuple[dict[str, type[Any]], dict[str, type[Any]]]:
+    """Results and per-step outputs from the return annotations."""
+    if isinstance(code, type) and issubclass(code, Loop):
+        return returned(code.finish, "sample"), returned(code.emit, "x") | later_emits(code)
+    if isinstance(code, type) and issubclass(code, Reduce):
+        return returned(code.finish, "value"), {}
+    return returned(code, "value"), {}
+
+
+def later_emits(code: type[Loop]) -> dict[str, type[Any]]:
+    """Per-step outputs of the phases after the first."""
+    found: dict[str, type[Any]] = {}
+    for phase in code.phases[1:]:
+        found |= returned(getattr(code, f"emit_{phase.name}"), phase.emits[0])
+    return found
+
+
+def returned(code: Callable[..., Any], name: str) -> dict[str, type[Any]]:
+    """Outputs by name: a NamedTuple's fields, or one output called ``name``. With a carry, the first of the pair."""
+    hint = typing.get_type_hints(code).get("return")
+    if get_origin(hint) is tuple:
+        hint = get_args(hint)[0]
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        return dict(typing.get_type_hints(hint))
+    if not (isinstance(hint, type) and issubclass(hint, (Record, Reference))):
+        raise TypeError(f"{code.__qualname__} must say which value it returns: '-> Image', for example")
+    return {name: hint}
+
+
+def phases_of(code: Any, ports: dict[str, Port], steps: dict[str, type[Any]]) -> tuple[Phase, ...]:
+    """A loop's phases; one with everything where it declares none."""
+    if not (isinstance(code, type) and issubclass(code, Loop)):
+        return ()
+    return code.phases or (Phase("", tuple(steps), tuple(p.name for p in ports.values() if p.feedback)),)
+
+
+def is_class_var(hint: Any) -> bool:
+    """Whether an annotation is a ClassVar."""
+    return hint is ClassVar or get_origin(hint) is ClassVar
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    if annotation is Source:
+        return TypeAdapter(str, config=ConfigDict(strict=True))
+    return TypeAdapter(annotation, config=ConfigDict(strict=True))
+
+
+def type_name(annotation: Any) -> str:
+    """A parameter's type in a user's words."""
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", Source: "file or folder"}
+    if annotation in names:
+        return names[annotation]
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    if origin in (Union, types.UnionType):
+        return " | ".join("nothing" if a is type(None) else type_name(a) for a in get_args(annotation))
+    if origin in (list, tuple):
+        return "list of " + type_name(get_args(annotation)[0]) + "s"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def article(text: str) -> str:
+    """pydantic's ``integer`` as "a whole number"."""
+    names = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "a text",
+        "boolean": "true or false",
+        "list": "a list",
+    }
+    return names.get(text, text)

@@ -1,0 +1,5 @@
+"""Decoders: latents to pictures."""
+
+from . import vae
+
+__all__ = ["vae"]

@@ -1,0 +1,5 @@
+"""Guidance: how predictions are combined."""
+
+from . import cfg
+
+__all__ = ["cfg"]

@@ -1,0 +1,1 @@
+"""Models: folders in the formats that users have, read as bundles of parts."""

@@ -1,0 +1,144 @@
+"""A model folder as a bundle of parts, from its configurations alone."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from flowgen.errors import UserError
+from flowgen.values.diffusion import space_of
+from flowgen.values.model import Model, Part, canonical
+
+HERE = "flowgen_nodes.models.loaders"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+MODULE_CLASSES = {"DigitsClassifier": "flowgen_nodes:Classifier"}
+"""Names in a ``config.json`` under ``class``, and this pack's code for them."""
+
+
+def read_model(folder: Path, label: str, dtype: str) -> Model:
+    """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
+    if (folder / "model_index.json").is_file():
+        return Model(pipeline_parts(folder, dtype), label)
+    if (folder / "config.json").is_file():
+        config = read_json(folder / "config.json")
+        if config.get("model_type") == "clip":
+            return Model(clip_parts(folder, config, dtype), label)
+        if config.get("class") in MODULE_CLASSES:
+            about = {**config, "class": MODULE_CLASSES[config["class"]]}
+            return Model({"features": network("features", folder, about, f"{HERE}:Module", dtype)}, label)
+        raise UserError(
+            f"flowgen can't read the model in '{label}'", hint=f"{folder / 'config.json'} names no known class"
+        )
+    raise UserError(
+        f"'{label}' holds no model", hint=f"expected model_index.json (diffusers) or config.json in {folder}"
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file. Raises UserError."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"can't read {path}: {error}") from None
+    return found
+
+
+def pipeline_parts(folder: Path, dtype: str) -> dict[str, Part]:
+    """Networks, tokenisers and the scheduler's configuration of a diffusers folder, and its latent space."""
+    parts: dict[str, Part] = {}
+    for name, entry in read_json(folder / "model_index.json").items():
+        if name.startswith("_") or not isinstance(entry, list) or not (folder / name).is_dir():
+            continue
+        library, cls = entry
+        if "Tokenizer" in str(cls):
+            parts[name] = tokenizer(name, folder / name, str(cls))
+        elif "Scheduler" in str(cls):
+            config = read_json(folder / name / "scheduler_config.json")
+            parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical(config))
+        elif library in ("diffusers", "transformers") and (folder / name / "config.json").is_file():
+            config = {**read_json(folder / name / "config.json"), "class": f"{library}:{cls}"}
+            parts[name] = network(name, folder / name, config, f"{HERE}:{library.capitalize()}", dtype)
+    if latent := latent_part(parts):
+        parts["latent"] = latent
+    return parts
+
+
+def clip_parts(folder: Path, config: dict[str, Any], dtype: str) -> dict[str, Part]:
+    """A CLIP folder: the model, its tokeniser, how images are prepared."""
+    processor = folder / "preprocessor_config.json"
+    about = read_json(processor) if processor.is_file() else {}
+    if not about and (folder / "processor_config.json").is_file():
+        about = read_json(folder / "processor_config.json").get("image_processor", {})
+    kept: dict[str, Any] = {name: about[name] for name in ("image_mean", "image_std") if name in about}
+    return {
+        "clip": network("clip", folder, {**config, "class": "transformers:CLIPModel"}, f"{HERE}:Transformers", dtype),
+        "tokenizer": tokenizer("tokenizer", folder, "CLIPTokenizer"),
+        "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
+    }
+
+
+def network(name: str, folder: Path, config: dict[str, Any], loader: str, dtype: str) -> Part:
+    """A part with weights; their files are found and their headers checked, nothing is loaded."""
+    files = tuple(sorted(path.name for path in folder.glob("*.safetensors") if ".fp16." not in path.name))
+    if not files:
+        pickled = [p.name for pattern in ("*.bin", "*.pt", "*.ckpt") for p in folder.glob(pattern)]
+        hint = f"{pickled[0]} is a pickle: convert it with safetensors" if pickled else f"looked in {folder}"
+        raise UserError(f"the part '{name}' has no safetensors weights", hint=hint)
+    for file in files:
+        check_header(folder / file)
+    return Part(name, loader, str(folder), canonical(config), files, dtype)
+
+
+def tokenizer(name: str, folder: Path, cls: str) -> Part:
+    """A tokeniser, identified by its files."""
+    files = tuple(file for file in TOKENIZER_FILES if (folder / file).is_file())
+    cls = cls.removesuffix("Fast")
+    return Part(name, f"{HERE}:Tokenizer", str(folder), canonical({"class": f"transformers:{cls}"}), files)
+
+
+def latent_part(parts: dict[str, Part]) -> Part | None:
+    """What noise must look like for this model: channels, size and space; free of any weights."""
+    if "unet" not in parts:
+        return None
+    unet = json.loads(parts["unet"].config)
+    size = unet.get("sample_size") or 0
+    height, width = size if isinstance(size, list) else (size, size)
+    about: dict[str, Any] = {
+        "channels": unet["in_channels"],
+        "height": height,
+        "width": width,
+        "space": "",
+        "factor": 1,
+    }
+    if "vae" in parts:
+        vae = json.loads(parts["vae"].config)
+        about["factor"] = 2 ** (len(vae["block_out_channels"]) - 1)
+        about["space"] = vae_space(vae)
+    return Part("latent", f"{HERE}:Config", "", canonical(about))
+
+
+def vae_space(config: dict[str, Any]) -> str:
+    """The identity of the latent space that an AutoencoderKL reads and writes."""
+    factor = 2 ** (len(config["block_out_channels"]) - 1)
+    return space_of(
+        config["latent_channels"], config.get("scaling_factor") or 1.0, config.get("shift_factor") or 0.0, factor
+    )
+
+
+def check_header(path: Path) -> None:
+    """Raise UserError unless a safetensors file is as long as its header says (a cut download is not)."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            if length > min(size, 100_000_000):
+                raise ValueError("the header is longer than the file")
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (OSError, ValueError, KeyError, struct.error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a safetensors file: {error}", hint="download or copy it again") from None
+    if expected != size:
+        raise UserError(f"{path} is damaged: {size} bytes, {expected} expected", hint="download or copy it again")

@@ -1,0 +1,104 @@
+"""How parts come to life: diffusers and transformers classes, tokenisers, plain configurations."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import torch
+
+from flowgen.errors import UserError
+from flowgen.values.model import Loader, Part
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+LIBRARIES = ("diffusers", "transformers", "flowgen_nodes")
+"""Where a model's classes may come from: a folder's configuration never names other code."""
+
+
+def class_of(config: dict[str, Any]) -> Any:
+    """The class a configuration names under ``class`` as ``library:Class``."""
+    library, _, name = str(config["class"]).partition(":")
+    module = "flowgen_nodes.zoo.digits.nets" if library == "flowgen_nodes" else library
+    found = getattr(importlib.import_module(module), name, None) if library in LIBRARIES else None
+    if found is None:
+        raise UserError(
+            f"the model class '{name}' is not in {library}", hint="a newer version of the library may have it"
+        )
+    return found
+
+
+def settings(part: Part) -> dict[str, Any]:
+    """A part's configuration without its class."""
+    config: dict[str, Any] = json.loads(part.config)
+    return {name: value for name, value in config.items() if name != "class"}
+
+
+def ready(module: Any, part: Part, device: str) -> Any:
+    """A network for inference: evaluation mode, no gradients, in its dtype and on its device."""
+    return module.eval().requires_grad_(False).to(device=device, dtype=DTYPES[part.dtype])
+
+
+class Diffusers(Loader):
+    """A diffusers network: UNet2DConditionModel, AutoencoderKL, ..."""
+
+    def build(self, part: Part) -> Any:
+        """From ``config.json``."""
+        return ready(class_of(json.loads(part.config)).from_config(settings(part)), part, "cpu")
+
+    def load(self, part: Part, device: str) -> Any:
+        """From ``*.safetensors``."""
+        found = class_of(json.loads(part.config))
+        module = found.from_pretrained(
+            part.folder, torch_dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
+        )
+        return ready(module, part, device)
+
+
+class Transformers(Loader):
+    """A transformers network: CLIPTextModel, CLIPModel, ..."""
+
+    def build(self, part: Part) -> Any:
+        """From ``config.json``."""
+        found = class_of(json.loads(part.config))
+        return ready(found(found.config_class.from_dict(settings(part))), part, "cpu")
+
+    def load(self, part: Part, device: str) -> Any:
+        """From ``*.safetensors``."""
+        found = class_of(json.loads(part.config))
+        module = found.from_pretrained(
+            part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
+        )
+        return ready(module, part, device)
+
+
+class Tokenizer(Loader):
+    """A transformers tokeniser; runs for real even while a graph is checked."""
+
+    def load(self, part: Part, device: str) -> Any:
+        """From the folder's files."""
+        return class_of(json.loads(part.config)).from_pretrained(part.folder, local_files_only=True)
+
+
+class Module(Loader):
+    """A plain torch module of this pack, with ``model.safetensors`` beside its ``config.json``."""
+
+    def build(self, part: Part) -> Any:
+        """From ``config.json``."""
+        return ready(class_of(json.loads(part.config))(), part, "cpu")
+
+    def load(self, part: Part, device: str) -> Any:
+        """From ``model.safetensors``."""
+        from safetensors.torch import load_file
+
+        module = class_of(json.loads(part.config))()
+        module.load_state_dict(load_file(f"{part.folder}/model.safetensors"))
+        return ready(module, part, device)
+
+
+class Config(Loader):
+    """A configuration that is used as such: a scheduler's, a latent space's."""
+
+    def load(self, part: Part, device: str) -> Any:
+        """The configuration as a mapping."""
+        return settings(part)

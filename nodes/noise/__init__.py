@@ -1,0 +1,5 @@
+"""Start noise."""
+
+from . import gaussian
+
+__all__ = ["gaussian"]
