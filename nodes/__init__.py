@@ -1,1 +1,7 @@
 """The standard node pack of flowgen, installed as ``flowgen_nodes``."""
+
+from __future__ import annotations
+
+from . import decoders, denoisers, encoders, guidance, metrics, models, noise, schedulers, zoo
+
+__all__ = ["decoders", "denoisers", "encoders", "guidance", "metrics", "models", "noise", "schedulers", "zoo"]

@@ -10,7 +10,7 @@ from flowgen.values import Model, Noise, PerItem
 from flowgen.values.random import draw, seed_stream, start
 
 
-@node("noise")
+@node("noise", stored=False)
 def noise(
     seed: PerItem[int],
     model: Annotated[Model, Uses("latent")],

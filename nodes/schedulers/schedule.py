@@ -1,0 +1,105 @@
+"""Noise schedules: which timesteps a sampler visits, and how much signal and noise each stands for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils._python_dispatch import _disable_current_modes
+
+from flowgen.errors import WiringError
+
+Spacing = Literal["leading", "trailing", "linspace"]
+Array = NDArray[np.float64]
+
+
+@lru_cache(maxsize=64)
+def alphas_cumprod(config: str) -> Array:
+    """The training schedule, alpha-bar by timestep [T], from a diffusers scheduler configuration (canonical JSON).
+
+    Computed in float32 as diffusers does and kept in float64: models were trained and are judged with these values.
+    """
+    about: dict[str, Any] = json.loads(config)
+    if about.get("rescale_betas_zero_snr"):
+        raise WiringError("schedules with zero terminal SNR are not supported yet")
+    start, end = about.get("beta_start", 1e-4), about.get("beta_end", 0.02)
+    total = about.get("num_train_timesteps", 1000)
+    kind = about.get("beta_schedule", "linear")
+    with _disable_current_modes():
+        if about.get("trained_betas"):
+            betas = torch.tensor(about["trained_betas"], dtype=torch.float32)
+        elif kind == "linear":
+            betas = torch.linspace(start, end, total, dtype=torch.float32)
+        elif kind == "scaled_linear":
+            betas = torch.linspace(start**0.5, end**0.5, total, dtype=torch.float32) ** 2
+        elif kind == "squaredcos_cap_v2":
+            betas = cosine_betas(total)
+        else:
+            raise WiringError(
+                f"the beta schedule '{kind}' is not known", hint="linear, scaled_linear, squaredcos_cap_v2"
+            )
+        found: Array = torch.cumprod(1 - betas, 0).double().numpy()
+        return found
+
+
+def cosine_betas(total: int) -> torch.Tensor:
+    """Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17, betas capped at 0.999."""
+
+    def alpha_bar(t: float) -> float:
+        return float(np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2)
+
+    return torch.tensor([min(1 - alpha_bar((n + 1) / total) / alpha_bar(n / total), 0.999) for n in range(total)])
+
+
+@lru_cache(maxsize=1024)
+def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[int, ...]:
+    """The timesteps of a sampler, noisiest first (Lin et al. 2023, arXiv:2305.08891, table 2)."""
+    if spacing == "linspace":
+        return tuple(int(t) for t in np.linspace(0, total - 1, steps).round()[::-1])
+    if spacing == "leading":
+        return tuple(int(t) + offset for t in (np.arange(steps) * (total // steps))[::-1])
+    return tuple(int(t) - 1 for t in np.round(np.arange(total, 0, -total / steps)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One item's way through the schedule; every array has one entry per step."""
+
+    times: tuple[int, ...]
+    alpha_bar: Array
+    """at the step's timestep"""
+    alpha_bar_next: Array
+    """at the timestep that the step leads to"""
+
+
+@lru_cache(maxsize=1024)
+def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool) -> Plan:
+    """The steps of one item.
+
+    ``previous``: the timestep that a step leads to is the next of the list (exact), or the step's own minus T // S,
+    as diffusers' DDIM computes it; the two differ where S doesn't divide T.
+
+    ``clean``: the last step ends at alpha-bar 1, whatever the configuration's ``set_alpha_to_one`` says.
+    """
+    about: dict[str, Any] = json.loads(config)
+    table = alphas_cumprod(config)
+    total = len(table)
+    if not 1 <= steps <= total:
+        raise WiringError(f"steps must be 1 to {total}, not {steps}")
+    times = timesteps(total, steps, spacing, about.get("steps_offset", 0))
+    if max(times) >= total:
+        raise WiringError(
+            f"{steps} steps with spacing '{spacing}' and offset {about.get('steps_offset', 0)} leave the schedule"
+        )
+    following = [t - total // steps for t in times] if previous == "diffusers" else [*times[1:], -1]
+    final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
+    return Plan(
+        times,
+        np.array([table[t] for t in times]),
+        np.array([table[t] if t >= 0 else final for t in following]),
+    )
