@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from flowgen.errors import UserError, did_you_mean
 from flowgen.node.kinds import Loop, Source
 from flowgen.node.signature import Signature, signature_of
+from flowgen.values.model import Reference
 
 Kind = Literal["function", "loop", "reduce"]
 C = TypeVar("C", bound=Callable[..., Any])
@@ -48,6 +49,11 @@ class NodeType:
     def uses_model(self) -> bool:
         """Whether a call runs a network (or another part of a model)."""
         return any(port.parts for port in self.signature.ports.values())
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the result is known when planning and holds no tensors, as a model."""
+        return issubclass(next(iter(self.signature.outputs.values())), Reference)
 
     def __reduce__(self) -> Any:
         if _TYPES.get(self.name) is self and not self.code.__module__.startswith("__main__"):

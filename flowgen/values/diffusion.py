@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,8 @@ KINDS = ("epsilon", "v_prediction", "sample", "flow")
 class Noise(Value):
     """Start noise and the random stream it came from; stochastic steps go on where the stream stands."""
 
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
+
     data: Tensor
     """[B, ...], standard normal"""
     stream: Tensor
@@ -30,6 +33,8 @@ class Noise(Value):
 @dataclass(frozen=True)
 class Latent(Value):
     """A clean latent, scaled as the denoiser sees it."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
 
     data: Tensor
     """[B, C, H, W]"""
@@ -57,6 +62,8 @@ class Time(Record):
 class Noisy(Value):
     """A latent on its way: raw (denoisers scale their input themselves) and aware of its time."""
 
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
+
     data: Tensor
     """[B, C, H, W]"""
     time: Time
@@ -66,6 +73,8 @@ class Noisy(Value):
 @dataclass(frozen=True)
 class Prediction(Value):
     """What a denoiser said of ``x``; converts to any kind."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
 
     data: Tensor
     """[B, C, H, W]"""
@@ -104,6 +113,8 @@ class Prediction(Value):
 @dataclass(frozen=True)
 class Conditioning(Record):
     """A text (or other condition) as the denoiser reads it."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"states": ("token", "width"), "pooled": ("width",)}
 
     states: Tensor
     """[B, L, D], one state per token"""

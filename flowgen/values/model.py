@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from flowgen.errors import WiringError, did_you_mean
 
@@ -47,6 +47,9 @@ class Part:
 
 class Loader:
     """How parts of one kind come to life; packs subclass it."""
+
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """distributions whose version decides the last bits of results"""
 
     def build(self, part: Part) -> Any:
         """The part from its configuration alone, without weights; called under FakeTensorMode."""

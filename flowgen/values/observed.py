@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from flowgen.values.value import Value
 @dataclass(frozen=True)
 class Image(Value):
     """Pictures as computed: floating point, not clipped."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
 
     data: Tensor
     """[B, C, H, W]"""
@@ -28,6 +31,8 @@ class Image(Value):
 @dataclass(frozen=True)
 class Features(Value):
     """Feature vectors and the extractor that they come from."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("feature",)}
 
     data: Tensor
     """[B, D]"""
@@ -50,6 +55,8 @@ class Score(Value):
 @dataclass(frozen=True)
 class Moments(Record):
     """Count, mean and scatter of feature vectors: what a Fréchet distance needs of a set. Float64, mergeable."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"mean": ("feature",), "scatter": ("feature", "other_feature")}
 
     count: Tensor
     """[B] int64"""

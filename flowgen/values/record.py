@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ class Record:
     Metadata (texts, numbers, tuples) is the same for every item; records of unequal metadata or shape never share a
     batch.
     """
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """by tensor, the names of its dimensions after the item axis, for labelled results"""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
@@ -14,9 +15,14 @@ def unused(params: dict[str, Any]) -> set[str]:
 
 
 @node("guidance.cfg", unused=unused)
-def cfg(cond: Prediction, uncond: Prediction, scale: PerItem[float] = 7.5) -> Prediction:
+def cfg(cond: Prediction, uncond: Prediction | None = None, scale: PerItem[float] = 7.5) -> Prediction:
     """Classifier-free guidance, uncond + scale * (cond - uncond); Ho & Salimans 2022, arXiv:2207.12598.
 
-    A negative prompt is an ``uncond`` made from that text. Scale 1 is the conditional prediction.
+    A negative prompt is an ``uncond`` made from that text. Scale 1 is the conditional prediction: ``uncond`` is then
+    neither computed nor part of the key.
     """
+    if uncond is None:
+        if any(value != 1 for value in scale.values):
+            raise WiringError("guidance with a scale other than 1 needs 'uncond'", hint="wire it, or set scale: 1")
+        return cond
     return uncond + scale * (cond - uncond)

@@ -36,9 +36,9 @@ def reference(from_: Source, model: Annotated[Model, Uses("features")]) -> Momen
 
     path = from_.path / "statistics.safetensors" if from_.path.is_dir() else from_.path
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with safe_open(str(path), framework="numpy") as file:
             about = file.metadata() or {}
-            count, mean, scatter = (file.get_tensor(name)[None] for name in ("count", "mean", "scatter"))
+            count, mean, scatter = (torch.tensor(file.get_tensor(name))[None] for name in ("count", "mean", "scatter"))
     except (OSError, SafetensorError) as error:
         raise UserError(f"can't read the statistics '{from_.text}': {error}") from None
     if about.get("extractor") != identity(model):

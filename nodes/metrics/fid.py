@@ -22,7 +22,10 @@ def frechet(a: Moments, b: Moments) -> Tensor:
     """Squared Fréchet distance of two Gaussians (Dowson & Landau 1982; Heusel et al. 2017, eq. 6), a number.
 
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1^.5 S2 S1^.5)^.5)``: the symmetric form, always real, also for singular S.
+    A set of fewer than two points has no covariance: the distance is NaN.
     """
+    if min(int(a.count), int(b.count)) < 2:
+        return torch.full((), torch.nan, dtype=torch.float64)
     first, second = (m.scatter[0] / (m.count[0].double() - 1) for m in (a, b))
     half = root(first)
     cross = torch.linalg.eigvalsh(half @ second @ half).clamp(min=0).sqrt().sum()

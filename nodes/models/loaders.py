@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,42 +35,68 @@ def settings(part: Part) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "class"}
 
 
-def ready(module: Any, part: Part, device: str) -> Any:
-    """A network for inference: evaluation mode, no gradients, in its dtype and on its device."""
-    return module.eval().requires_grad_(False).to(device=device, dtype=DTYPES[part.dtype])
+def ready(module: Any, device: str) -> Any:
+    """A network for inference: evaluation mode, no gradients, on its device."""
+    return module.eval().requires_grad_(False).to(device)
+
+
+def quiet() -> None:
+    """No progress bars and hints of the libraries among flowgen's own: loading is part of a task."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+
+
+def blank(factory: Callable[[], Any], part: Part) -> Any:
+    """A network as its configuration says, in the part's dtype from the start: abstract weights can't be converted."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(DTYPES[part.dtype])
+    try:
+        return factory().eval().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Diffusers(Loader):
     """A diffusers network: UNet2DConditionModel, AutoencoderKL, ..."""
 
+    libraries = ("diffusers",)
+
     def build(self, part: Part) -> Any:
         """From ``config.json``."""
-        return ready(class_of(json.loads(part.config)).from_config(settings(part)), part, "cpu")
+        return blank(lambda: class_of(json.loads(part.config)).from_config(settings(part)), part)
 
     def load(self, part: Part, device: str) -> Any:
         """From ``*.safetensors``."""
+        quiet()
         found = class_of(json.loads(part.config))
         module = found.from_pretrained(
             part.folder, torch_dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
         )
-        return ready(module, part, device)
+        return ready(module, device)
 
 
 class Transformers(Loader):
     """A transformers network: CLIPTextModel, CLIPModel, ..."""
 
+    libraries = ("transformers",)
+
     def build(self, part: Part) -> Any:
         """From ``config.json``."""
         found = class_of(json.loads(part.config))
-        return ready(found(found.config_class.from_dict(settings(part))), part, "cpu")
+        return blank(lambda: found(found.config_class.from_dict(settings(part))), part)
 
     def load(self, part: Part, device: str) -> Any:
         """From ``*.safetensors``."""
+        quiet()
         found = class_of(json.loads(part.config))
         module = found.from_pretrained(
             part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
         )
-        return ready(module, part, device)
+        return ready(module, device)
 
 
 class Tokenizer(Loader):
@@ -77,6 +104,7 @@ class Tokenizer(Loader):
 
     def load(self, part: Part, device: str) -> Any:
         """From the folder's files."""
+        quiet()
         return class_of(json.loads(part.config)).from_pretrained(part.folder, local_files_only=True)
 
 
@@ -85,7 +113,7 @@ class Module(Loader):
 
     def build(self, part: Part) -> Any:
         """From ``config.json``."""
-        return ready(class_of(json.loads(part.config))(), part, "cpu")
+        return blank(class_of(json.loads(part.config)), part)
 
     def load(self, part: Part, device: str) -> Any:
         """From ``model.safetensors``."""
@@ -93,7 +121,7 @@ class Module(Loader):
 
         module = class_of(json.loads(part.config))()
         module.load_state_dict(load_file(f"{part.folder}/model.safetensors"))
-        return ready(module, part, device)
+        return ready(module.to(DTYPES[part.dtype]), device)
 
 
 class Config(Loader):

@@ -1,0 +1,63 @@
+"""Which axes a node varies along: those of what it depends on, and no other."""
+
+from __future__ import annotations
+
+from flowgen.errors import did_you_mean
+from flowgen.graph.columns import ordered
+from flowgen.graph.model import GraphNode
+from flowgen.language.document import Document
+
+
+def assign_axes(
+    nodes: dict[str, GraphNode], order: tuple[str, ...], bodies: dict[str, tuple[str, ...]], document: Document
+) -> None:
+    """Set every node's ``axes``. A loop and its body share theirs. Raises UserError for a bad ``over``."""
+    axes: dict[str, set[str]] = {name: set() for name in order}
+    changed = True
+    while changed:  # a loop takes over what its body brings, and hands it to what follows
+        changed = False
+        for name in order:
+            found = own_axes(nodes[name], axes)
+            if name in bodies:
+                found |= set().union(*(axes[member] for member in bodies[name]))
+            owner = nodes[name].body_of
+            if owner is not None:
+                found |= axes[owner]
+            changed |= found != axes[name]
+            axes[name] = found
+    for name in order:
+        check_over(nodes[name], axes, document)
+        nodes[name].axes = ordered(axes[name], document)
+
+
+def own_axes(node: GraphNode, axes: dict[str, set[str]]) -> set[str]:
+    """Axes of parameters and parents, less those that are pooled."""
+    found = {name for column in node.params.values() for name in column.axes}
+    for port, wires in node.wires.items():
+        for wire in wires:
+            pooled = node.entry.over if node.type.signature.ports[port].stream else ()
+            found |= axes[wire.node] - set(pooled)
+    return found
+
+
+def check_over(node: GraphNode, axes: dict[str, set[str]], document: Document) -> None:
+    """``over`` belongs to reductions and names axes of the pooled stream."""
+    if node.type.kind != "reduce":
+        if node.entry.over:
+            raise node.error(f"'{node.type.name}' pools nothing, so it takes no 'over'", "over")
+        return
+    if not node.entry.over:
+        raise node.error(f"'{node.name}' ({node.type.name}) pools items: say over which axes", hint="over: [seed]")
+    stream = next(wires[0].node for port, wires in node.wires.items() if node.type.signature.ports[port].stream)
+    for name in node.entry.over:
+        if name not in document.axes:
+            raise node.error(f"'over' names no axis '{name}'", "over", did_you_mean(name, document.axes))
+        if name not in axes[stream]:
+            varies = ", ".join(ordered(axes[stream], document)) or "no axis"
+            raise node.error(f"'over' names '{name}', but '{stream}' varies along {varies}", "over")
+    for port, wires in node.wires.items():
+        if node.type.signature.ports[port].stream:
+            continue
+        for wire in wires:
+            if shared := axes[wire.node] & set(node.entry.over):
+                raise node.error(f"'{wire.node}' varies along '{min(shared)}', which is pooled", port)

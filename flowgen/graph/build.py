@@ -1,0 +1,192 @@
+"""Document to Graph: types found, ports wired, parameters valued, loops and axes determined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowgen.errors import UserError, did_you_mean
+from flowgen.graph.axes import assign_axes
+from flowgen.graph.columns import Column, column, constant
+from flowgen.graph.loops import arrange, find_bodies, topological
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.language.document import Document, NodeEntry
+from flowgen.language.expressions import Ref, Schedule, references
+from flowgen.node import Source, node_type
+from flowgen.node.registry import find_source
+from flowgen.node.signature import Param, Port
+
+
+def build(document: Document) -> Graph:
+    """The graph that a document describes. Raises UserError at the place of the first mistake."""
+    nodes = {name: GraphNode(name, typed(entry), entry) for name, entry in document.nodes.items()}
+    for node in nodes.values():
+        Wiring(node, nodes, document).wire()
+    bodies = find_bodies(nodes, topological(nodes))
+    for loop, members in bodies.items():
+        for member in members:
+            nodes[member].body_of = loop
+    order = arrange(nodes)
+    bodies = {loop: tuple(n for n in order if n in members) for loop, members in bodies.items()}
+    assign_axes(nodes, order, bodies, document)
+    check_schedules(nodes)
+    graph = Graph(document, nodes, order, bodies)
+    check_outputs(graph)
+    return graph
+
+
+def typed(entry: NodeEntry) -> Any:
+    """The entry's node type."""
+    try:
+        return node_type(entry.type)
+    except UserError as error:
+        raise error.located(entry.places.get("type", entry.at)) from None
+
+
+class Wiring:
+    """One node's arguments sorted into wires and parameter columns."""
+
+    def __init__(self, node: GraphNode, nodes: dict[str, GraphNode], document: Document) -> None:
+        self.node = node
+        self.nodes = nodes
+        self.document = document
+        self.ports = node.type.signature.ports
+        self.declared = {name: p for name, p in node.type.signature.params.items() if name != "per"}
+
+    def wire(self) -> None:
+        """Fill the node's ``wires`` and ``params``; defaults of the graph for what the entry leaves out."""
+        given = dict(self.node.entry.arguments)
+        for name in given:
+            if name not in self.ports and name not in self.declared:
+                known = [*self.ports, *self.declared]
+                raise self.node.error(
+                    f"'{self.node.type.name}' has no port or parameter '{name}'", name, did_you_mean(name, known)
+                )
+        for name, expression in self.document.defaults.items():
+            if name in self.ports or name in self.declared:
+                given.setdefault(name, expression)
+        for port in self.ports.values():
+            self.add_port(port, given)
+        for param in self.declared.values():
+            self.add_param(param, given)
+        self.add_per()
+
+    def add_port(self, port: Port, given: dict[str, Any]) -> None:
+        """The wires into a port."""
+        if port.name not in given:
+            if port.optional or port.many:
+                return
+            raise self.node.error(
+                f"the port '{port.name}' of '{self.node.name}' ({self.node.type.name}) is not wired",
+                hint=f"it takes a {port.type.__name__}: write {port.name}: $NODE",
+            )
+        expression = given[port.name]
+        listed = expression if isinstance(expression, list) else [expression]
+        if isinstance(expression, list) and not port.many:
+            raise self.node.error(f"the port '{port.name}' takes one node, not a list", port.name)
+        self.node.wires[port.name] = tuple(self.source(port, item) for item in listed)
+
+    def source(self, port: Port, expression: Any) -> Wire:
+        """The output that a reference names, of the port's type."""
+        if not isinstance(expression, Ref) or expression.name not in self.nodes:
+            what = f"the input '{expression}'" if isinstance(expression, Ref) else repr(expression)
+            hint = "a port takes the output of a node, $NAME; parameters take literals and inputs"
+            raise self.node.error(f"'{port.name}' is a port and can't take {what}", port.name, hint)
+        signature = self.nodes[expression.name].type.signature
+        offered = {**signature.outputs, **signature.steps}
+        output = expression.port or next(iter(signature.outputs))
+        if output not in offered:
+            kind = self.nodes[expression.name].type.name
+            raise self.node.error(
+                f"'{expression.name}' ({kind}) has no output '{output}'", port.name, did_you_mean(output, offered)
+            )
+        if not issubclass(offered[output], port.type):
+            fitting = [f"${expression.name}.{name}" for name, t in offered.items() if issubclass(t, port.type)]
+            raise self.node.error(
+                f"'{port.name}' takes a {port.type.__name__}, '{expression}' is a {offered[output].__name__}",
+                port.name,
+                f"did you mean {' or '.join(fitting)}?" if fitting else "",
+            )
+        return Wire(expression.name, output)
+
+    def add_param(self, param: Param, given: dict[str, Any]) -> None:
+        """A parameter's validated values."""
+        if param.name not in given:
+            if param.required:
+                raise self.node.error(
+                    f"the parameter '{param.name}' of '{self.node.name}' ({self.node.type.name}) is missing",
+                    hint=f"it takes a {param.describe()}",
+                )
+            self.node.params[param.name] = constant(param.default)
+            return
+        expression = given[param.name]
+        wired = [ref for ref in references(expression) if ref.name in self.nodes]
+        if wired:
+            raise self.node.error(
+                f"'{param.name}' is a parameter and can't take the node '{wired[0]}'",
+                param.name,
+                "parameters take literals and inputs, known before anything runs; ports take nodes",
+            )
+        try:
+            self.node.params[param.name] = column(expression, self.document).map(lambda v: self.valid(param, v))
+        except UserError as error:
+            raise error.located(self.node.place(param.name)) from None
+
+    def valid(self, param: Param, value: Any) -> Any:
+        """A value in the parameter's type; files and folders found."""
+        found = param.validate(value)
+        return find_source(found, self.document.folder) if param.annotation is Source else found
+
+    def add_per(self) -> None:
+        """``per:`` as a parameter: the named axes' values as a text, to be hashed with the seed."""
+        names = self.node.entry.per
+        if "per" not in self.node.type.signature.params:
+            if names:
+                raise self.node.error(f"'{self.node.type.name}' draws nothing, so it takes no 'per'", "per")
+            return
+        for name in names:
+            if name not in self.document.axes:
+                raise self.node.error(f"'per' names no axis '{name}'", "per", did_you_mean(name, self.document.axes))
+        expression = {inner: Ref(inner) for name in names for inner in self.document.axes[name].inputs}
+        self.node.params["per"] = column(expression, self.document).map(salt)
+
+
+def salt(values: dict[str, Any]) -> str:
+    """A canonical text of the coordinates that noise is drawn anew for; empty for none."""
+    import json
+
+    return json.dumps(values, sort_keys=True, separators=(",", ":")) if values else ""
+
+
+def check_schedules(nodes: dict[str, GraphNode]) -> None:
+    """Per-step values belong to per-item parameters of nodes in a loop's body."""
+    for node in nodes.values():
+        for name, values in node.params.items():
+            if not any(isinstance(value, Schedule) for value in values.values.flat):
+                continue
+            if node.body_of is None:
+                raise node.error(f"'{name}' depends on the step, but '{node.name}' is in no loop", name)
+            if not node.type.signature.params[name].per_item:
+                raise node.error(f"'{name}' of '{node.type.name}' can't change from step to step", name)
+
+
+def check_outputs(graph: Graph) -> None:
+    """Outputs are nodes' results outside loops."""
+    for output in graph.document.outputs:
+        node = graph.nodes[output.ref.name]
+        signature = node.type.signature
+        name = output.ref.port or next(iter(signature.outputs))
+        if name in signature.steps or node.body_of is not None:
+            loop = node.name if name in signature.steps else node.body_of
+            raise UserError(
+                f"'{output.name}' changes from step to step and can't be an output",
+                output.at,
+                f"take the loop's result, ${loop}.{next(iter(graph.nodes[str(loop)].type.signature.outputs))}",
+            )
+        if name not in signature.outputs:
+            hint = did_you_mean(name, signature.outputs)
+            raise UserError(f"'{node.name}' ({node.type.name}) has no output '{name}'", output.at, hint)
+        if node.is_reference:
+            raise UserError(f"'{output.name}' is a model: it has no value to output", output.at)
+
+
+__all__ = ["Column", "build"]

@@ -1,0 +1,228 @@
+"""The abstract run: every node once per variant on tensors that have shapes and no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from flowgen.errors import UserError
+from flowgen.graph.columns import Column, spread
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.references import add_references
+from flowgen.graph.variants import members, representatives, variants
+from flowgen.language.expressions import at_step
+from flowgen.node import Loop
+from flowgen.node.call import call, call_with_carry, instance, named
+from flowgen.values import PerItem, Record
+from flowgen.values.model import opening
+
+ITEMS = 2
+"""items of an abstract batch: two, so that code which squeezes a single item away is found"""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the abstract run found of a node's variant. Sizes and work are for one item (and one step, in a body)."""
+
+    outputs: dict[str, Record]
+    """results by name, abstract, of ITEMS items"""
+    flops: int = 0
+    peak_bytes: int = 0
+    """the largest tensor that occurs"""
+
+    @property
+    def bytes(self) -> int:
+        """Size of the results of one item."""
+        sizes = [t.nbytes for value in self.outputs.values() for t in value.tensors().values()]
+        return sum(sizes) // ITEMS
+
+
+@dataclass(slots=True)
+class Check:
+    """A graph that has been checked."""
+
+    graph: Graph
+    variants: dict[str, Column]
+    outcomes: dict[str, list[Outcome]]
+    """by node; the nodes of bodies have the outcomes of their loop's variants"""
+    lengths: dict[str, Column] = field(default_factory=dict)
+    """steps of each loop node, along the axes that they depend on"""
+    weights: dict[str, int] = field(default_factory=dict)
+    """bytes of weights in memory by node, of its largest variant"""
+
+
+def check(graph: Graph) -> Check:
+    """Run the graph abstractly. Raises UserError at the node where values don't fit together."""
+    add_references(graph)
+    found = Check(graph, variants(graph), {})
+    parts = AbstractParts()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
+        for node in graph.top():
+            for member in members(graph, node):
+                found.outcomes[member.name] = []
+            for point in representatives(found.variants[node.name]):
+                Point(found, node, point, parts).run()
+        for name in graph.bodies:
+            found.lengths[name] = loop_lengths(graph, graph.nodes[name])
+    return found
+
+
+class Point:
+    """One variant of a node (with its body, for a loop), run at the coordinates of a representative point."""
+
+    def __init__(self, found: Check, node: GraphNode, point: int, parts: AbstractParts) -> None:
+        self.found = found
+        self.graph = found.graph
+        self.node = node
+        self.parts = parts
+        where = np.unravel_index(point, self.graph.shape(node.axes)) if node.axes else ()
+        self.where = dict(zip(node.axes, map(int, where), strict=True))
+        self.inside: dict[Wire, Any] = {}
+
+    def run(self) -> None:
+        """Run the node and note the outcome."""
+        self.evaluate(self.node)
+
+    def evaluate(self, node: GraphNode) -> None:
+        """One node's outcome, its results kept for the nodes of the same body."""
+        self.parts.opened = {}
+        with FlopCounterMode(display=False) as counter, Largest() as largest:
+            try:
+                outputs = self.outputs(node)
+            except UserError as error:
+                raise error.located(node.entry.at) from None
+            except Exception as error:
+                raise node.error(*explained(node, error)) from error
+        outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
+        self.found.outcomes[node.name].append(outcome)
+        self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), sum(self.parts.opened.values()))
+        for output, value in outputs.items():
+            self.inside[Wire(node.name, output)] = value
+
+    def outputs(self, node: GraphNode) -> dict[str, Any]:
+        """The results of a node of any kind."""
+        arguments = self.arguments(node)
+        if node.type.abstract is not None:
+            return named(node.type.abstract(**arguments), node.type.signature.outputs)
+        if node.type.kind == "loop":
+            return self.run_loop(node, arguments)
+        if node.type.kind == "reduce":
+            return self.run_reduce(node, arguments)
+        if node.type.signature.carries:
+            return call_with_carry(node.type, arguments, dict.fromkeys(node.type.signature.carries))[0]
+        return call(node.type, arguments)
+
+    def run_loop(self, node: GraphNode, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The first step of a loop; its state must keep its shape."""
+        loop: Loop = instance(node.type, arguments)
+        steps = loop.length()
+        begun = state = loop.begin()
+        i = PerItem([0] * ITEMS)
+        todo = list(self.graph.bodies[node.name])
+        for phase in node.type.signature.phases:
+            suffix = f"_{phase.name}" if phase.name else ""
+            emitted = getattr(loop, f"emit{suffix}")(state, i)
+            for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
+                self.inside[Wire(node.name, output)] = value
+            wanted = [w for p in phase.takes for w in node.wires.get(p, ())]
+            for name in [n for n in todo if leads_to(self.graph, n, {w.node for w in wanted})]:
+                todo.remove(name)
+                self.step = (0, steps[0])
+                self.evaluate(self.graph.nodes[name])
+            feedback = {p: self.value(node.wires[p][0]) for p in phase.takes if p in node.wires}
+            state = getattr(loop, f"advance{suffix}")(state, i, **feedback)
+        if state.signature() != begun.signature():
+            raise UserError(
+                f"the state of '{node.type.name}' changes from step to step: "
+                f"{begun.signature()[2]} becomes {state.signature()[2]}"
+            )
+        return named(loop.finish(state), node.type.signature.outputs)
+
+    def run_reduce(self, node: GraphNode, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A reduction of two batches."""
+        ports = node.type.signature.ports
+        stream = next(name for name, port in ports.items() if port.stream)
+        reduction = instance(node.type, {k: v for k, v in arguments.items() if k != stream})
+        state = reduction.merge(reduction.add(arguments[stream]), reduction.add(arguments[stream]))
+        return named(reduction.finish(state), node.type.signature.outputs)
+
+    def arguments(self, node: GraphNode) -> dict[str, Any]:
+        """Ports and parameters of a node at this point; feedback is left to the loop."""
+        made: dict[str, Any] = {}
+        for name, port in node.type.signature.ports.items():
+            if port.feedback:
+                continue
+            values = [self.value(wire) for wire in node.wires.get(name, ())]
+            made[name] = values if port.many else values[0] if values else None
+        for name, param in node.type.signature.params.items():
+            value = at_step(self.at(node.params[name]), 0, 1) if name in node.params else param.default
+            made[name] = PerItem([value] * ITEMS) if param.per_item else value
+        return made
+
+    def value(self, wire: Wire) -> Any:
+        """What a wire carries at this point: a model, a value of this body, or an earlier node's result."""
+        if wire.node in self.graph.references:
+            return self.at(self.graph.references[wire.node])
+        if wire in self.inside:
+            return self.inside[wire]
+        variant = int(self.at(self.found.variants[wire.node]))
+        return self.found.outcomes[wire.node][variant].outputs[wire.output]
+
+    def at(self, column: Column) -> Any:
+        """A column's value at this point (the first along axes that the node pools)."""
+        return column.values[tuple(self.where.get(axis, 0) for axis in column.axes)]
+
+
+def leads_to(graph: Graph, name: str, targets: set[str]) -> bool:
+    """Whether a node is one of the targets or feeds one, within its body."""
+    if name in targets:
+        return True
+    owner = graph.nodes[name].body_of
+    followers = [
+        other.name
+        for other in graph.nodes.values()
+        if other.body_of == owner and any(w.node == name for wires in other.wires.values() for w in wires)
+    ]
+    return any(leads_to(graph, follower, targets) for follower in followers)
+
+
+def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
+    """Message, argument and hint for an exception out of node code on abstract tensors."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"'{node.name}' ({node.type.name}) doesn't accept what it is given: {first}",
+        "",
+        "shapes and dtypes of its inputs don't fit; code that can't run without numbers needs 'abstract='",
+    )
+
+
+def loop_lengths(graph: Graph, node: GraphNode) -> Column:
+    """Steps of a loop along the axes of its own parameters and models."""
+    signature = node.type.signature
+    columns: dict[str, Column] = dict(node.params)
+    for port, wires in node.wires.items():
+        if wires and wires[0].node in graph.references:
+            columns[port] = graph.references[wires[0].node]
+    axes = tuple(a for a in node.axes if any(a in c.axes for c in columns.values()))
+    shape = graph.shape(axes)
+    wide = {name: spread(c.values, c.axes, axes, graph.lengths).ravel() for name, c in columns.items()}
+    made = np.empty(int(np.prod(shape)), dtype=np.int64)
+    known: dict[tuple[str, ...], int] = {}
+    for n in range(made.size):
+        values: Mapping[str, Any] = {name: w[n] for name, w in wide.items()}
+        key = tuple(map(repr, values.values()))
+        if key not in known:
+            arguments = {k: PerItem([v]) if k in signature.params and signature.params[k].per_item else v
+                         for k, v in values.items()}  # fmt: skip
+            try:
+                known[key] = instance(node.type, arguments).length()[0]
+            except UserError as error:
+                raise error.located(node.entry.at) from None
+        made[n] = known[key]
+    return Column(axes, made.reshape(shape))

@@ -1,0 +1,166 @@
+"""Cycles become loops: the body of a loop node is what lies between its per-step outputs and its feedback ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import networkx as nx
+
+from flowgen.graph.model import GraphNode, Wire
+
+
+def edges(nodes: dict[str, GraphNode]) -> Iterator[tuple[Wire, GraphNode, str]]:
+    """Every wire: source, target, port."""
+    for node in nodes.values():
+        for port, wires in node.wires.items():
+            for wire in wires:
+                yield wire, node, port
+
+
+def is_feedback(node: GraphNode, port: str) -> bool:
+    """Whether a port closes a loop."""
+    return node.type.signature.ports[port].feedback
+
+
+def forward(nodes: dict[str, GraphNode]) -> nx.DiGraph[str]:
+    """The graph with every feedback wire cut."""
+    cut: nx.DiGraph[str] = nx.DiGraph()
+    cut.add_nodes_from(nodes)
+    cut.add_edges_from((wire.node, node.name) for wire, node, port in edges(nodes) if not is_feedback(node, port))
+    return cut
+
+
+def topological(nodes: dict[str, GraphNode]) -> tuple[str, ...]:
+    """Nodes in order, feedback wires cut; ties in the order of their names, so that a file's order means nothing.
+
+    Raises UserError for a cycle that no feedback port closes.
+    """
+    cut = forward(nodes)
+    try:
+        cycle = [edge[0] for edge in nx.find_cycle(cut)]
+    except nx.NetworkXNoCycle:
+        return tuple(nx.lexicographical_topological_sort(cut))
+    start = cycle.index(min(cycle))
+    around = [*cycle[start:], *cycle[:start]]
+    raise nodes[around[0]].error(
+        f"the cycle {' → '.join([*around, around[0]])} passes through no feedback port",
+        hint="a cycle is closed by a loop node: the port 'prediction' of a scheduler, for example",
+    )
+
+
+def arrange(nodes: dict[str, GraphNode]) -> tuple[str, ...]:
+    """Nodes in an order in which all that a loop or its body needs comes before the loop, and a body after its loop.
+
+    Raises UserError where a loop's body waits for the loop's own result.
+    """
+
+    def level(owner: str | None) -> list[str]:
+        members = [name for name, node in nodes.items() if node.body_of == owner]
+        between: nx.DiGraph[str] = nx.DiGraph()
+        between.add_nodes_from(members)
+        for wire, node, port in edges(nodes):
+            source, target = (representative(nodes, name, owner) for name in (wire.node, node.name))
+            if source and target and source != target and not (is_feedback(node, port) and node.name == target):
+                between.add_edge(source, target)
+        try:
+            ordered = list(nx.lexicographical_topological_sort(between))
+        except nx.NetworkXUnfeasible:
+            cycle = [edge[0] for edge in nx.find_cycle(between)]
+            loop = next(name for name in cycle if nodes[name].type.kind == "loop")
+            start = cycle.index(loop)
+            around = " → ".join([*cycle[start:], *cycle[:start], loop])
+            raise nodes[loop].error(f"the body of '{loop}' needs the loop's own result: {around}") from None
+        return [inner for name in ordered for inner in (name, *level(name))]
+
+    return tuple(level(None))
+
+
+def representative(nodes: dict[str, GraphNode], name: str, owner: str | None) -> str | None:
+    """The node of a level that a node is, or stands inside of; None if it is on no deeper level."""
+    while nodes[name].body_of != owner:
+        above = nodes[name].body_of
+        if above is None:
+            return None
+        name = above
+    return name
+
+
+def find_bodies(nodes: dict[str, GraphNode], order: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """By loop node, its body. Raises UserError where feedback closes no cycle or a per-step output leaves its loop."""
+    cut = forward(nodes)
+    reached: dict[str, set[str]] = {}
+    bodies: dict[str, set[str]] = {}
+    for loop in (node for node in nodes.values() if node.type.kind == "loop"):
+        reached[loop.name] = from_steps(loop, nodes, cut)
+        body: set[str] = set()
+        for port, wires in loop.wires.items():
+            if is_feedback(loop, port):
+                body |= closing(loop, port, wires[0], reached[loop.name], cut)
+        bodies[loop.name] = body
+    for loop_name, body in bodies.items():
+        check_inside(nodes, order, loop_name, reached[loop_name], body, bodies)
+    check_disjoint(nodes, bodies)
+    return {name: tuple(n for n in order if n in body) for name, body in bodies.items()}
+
+
+def from_steps(loop: GraphNode, nodes: dict[str, GraphNode], cut: nx.DiGraph[str]) -> set[str]:
+    """The nodes that a loop's per-step outputs reach."""
+    steps = loop.type.signature.steps
+    first = {
+        node.name
+        for wire, node, port in edges(nodes)
+        if wire.node == loop.name and wire.output in steps and not is_feedback(node, port)
+    }
+    return first.union(*(nx.descendants(cut, name) for name in first))
+
+
+def closing(loop: GraphNode, port: str, wire: Wire, reached: set[str], cut: nx.DiGraph[str]) -> set[str]:
+    """The part of the body that leads to one feedback port."""
+    if wire.node not in reached:
+        steps = " or ".join(f"${loop.name}.{name}" for name in loop.type.signature.steps)
+        raise loop.error(
+            f"'{port}' of '{loop.name}' closes no cycle: '{wire.node}' doesn't depend on {steps}",
+            port,
+            f"wire {steps} into the nodes that lead to '{wire.node}'",
+        )
+    return ({wire.node} | nx.ancestors(cut, wire.node)) & reached
+
+
+def check_inside(
+    nodes: dict[str, GraphNode],
+    order: tuple[str, ...],
+    loop: str,
+    reached: set[str],
+    body: set[str],
+    bodies: dict[str, set[str]],
+) -> None:
+    """What changes from step to step must stay inside the loop."""
+    inner = {name for member in body if member in bodies for name in bodies[member]}
+    for name in order:
+        if name in reached and name not in body and name not in inner:
+            node = nodes[name]
+            steps = {Wire(loop, output) for output in nodes[loop].type.signature.steps}
+            port, wire = next(
+                (port, wire)
+                for port, wires in node.wires.items()
+                for wire in wires
+                if wire in steps or (wire.node in body and not is_feedback(node, port))
+            )
+            result = next(iter(nodes[loop].type.signature.outputs))
+            raise node.error(
+                f"'${wire.node}.{wire.output}' changes with every step of '{loop}', and '{name}' is not in that loop",
+                port,
+                f"take the loop's result, ${loop}.{result}",
+            )
+
+
+def check_disjoint(nodes: dict[str, GraphNode], bodies: dict[str, set[str]]) -> None:
+    """A node belongs to one loop."""
+    owner: dict[str, str] = {}
+    for loop, body in bodies.items():
+        for name in body:
+            if name in owner:
+                raise nodes[name].error(
+                    f"'{name}' lies in the loops of '{owner[name]}' and '{loop}', which are not nested"
+                )
+            owner[name] = loop

@@ -1,0 +1,105 @@
+"""The Graph: nodes with their types resolved, wires, loop bodies and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from flowgen.errors import Position, UserError
+from flowgen.graph.columns import Column
+from flowgen.language.document import Document, NodeEntry
+from flowgen.node import NodeType
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Where a port's value comes from: an output of a node."""
+
+    node: str
+    output: str
+
+
+@dataclass(slots=True)
+class GraphNode:
+    """A node of the graph."""
+
+    name: str
+    type: NodeType
+    entry: NodeEntry
+    wires: dict[str, tuple[Wire, ...]] = field(default_factory=dict)
+    """by port; a port that takes a list may have several"""
+    params: dict[str, Column] = field(default_factory=dict)
+    """values of every parameter, validated, over the axes that they depend on"""
+    axes: tuple[str, ...] = ()
+    """the axes along which it varies, in the order of the sweep"""
+    body_of: str | None = None
+    """the loop node in whose body it stands"""
+
+    def place(self, argument: str) -> Position | None:
+        """Where an argument stands, else the node."""
+        return self.entry.places.get(argument, self.entry.at)
+
+    def error(self, message: str, argument: str = "", hint: str = "") -> UserError:
+        """A UserError at this node or one of its arguments."""
+        return UserError(message, self.place(argument), hint)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether its value is known when planning and holds no tensors (a model)."""
+        return self.type.is_reference
+
+
+@dataclass(slots=True)
+class Graph:
+    """A typed wiring."""
+
+    document: Document
+    nodes: dict[str, GraphNode]
+    order: tuple[str, ...]
+    """parents first; a loop after all that it and its body need, its body behind it"""
+    bodies: dict[str, tuple[str, ...]]
+    """by loop node, the nodes of its body in order"""
+    references: dict[str, Column] = field(default_factory=dict)
+    """values of the nodes that are known when planning, over their axes"""
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Points of each axis."""
+        return {name: len(axis) for name, axis in self.document.axes.items()}
+
+    def top(self) -> Iterator[GraphNode]:
+        """The nodes outside every loop body, in order, without references."""
+        for name in self.order:
+            node = self.nodes[name]
+            if node.body_of is None and not node.is_reference:
+                yield node
+
+    def shape(self, axes: tuple[str, ...]) -> tuple[int, ...]:
+        """Lengths of some axes."""
+        return tuple(len(self.document.axes[name]) for name in axes)
+
+    def output_of(self, name: str) -> Wire:
+        """What an output of the document stands for."""
+        ref = next(o.ref for o in self.document.outputs if o.name == name)
+        return Wire(ref.name, ref.port or next(iter(self.nodes[ref.name].type.signature.outputs)))
+
+    def networkx(self) -> nx.DiGraph[str]:
+        """For drawing and analysis: nodes with type, loop and output, edges with port and feedback."""
+        drawn: nx.DiGraph[str] = nx.DiGraph()
+        outputs = {o.ref.name for o in self.document.outputs}
+        for node in self.nodes.values():
+            drawn.add_node(node.name, type=node.type.name, loop=node.body_of, output=node.name in outputs)
+        for node in self.nodes.values():
+            for port, wires in node.wires.items():
+                for wire in wires:
+                    feedback = node.type.signature.ports[port].feedback
+                    drawn.add_edge(wire.node, node.name, port=port, feedback=feedback)
+        return drawn
+
+
+def first(value: Column) -> Any:
+    """A column's value at the first point."""
+    return value.values.flat[0]

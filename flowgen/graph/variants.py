@@ -1,0 +1,93 @@
+"""Variants: the points of a node fall into classes with equal static parameters, models and parents' classes.
+
+One abstract run per class stands for all its points; and only items of one class may share a batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgen.graph.columns import Column
+from flowgen.graph.model import Graph, GraphNode
+
+Ids = NDArray[np.int64]
+
+
+def members(graph: Graph, node: GraphNode) -> list[GraphNode]:
+    """A node and, for a loop, its body with the bodies inside it."""
+    found = [node]
+    for name in graph.bodies.get(node.name, ()):
+        found += members(graph, graph.nodes[name])
+    return found
+
+
+def variants(graph: Graph) -> dict[str, Column]:
+    """For every node outside loop bodies, the class of each of its points, numbered from 0."""
+    found: dict[str, Column] = {}
+    for node in graph.top():
+        inside = {member.name for member in members(graph, node)}
+        columns: list[Column] = []
+        for member in members(graph, node):
+            columns += static_columns(member)
+            for wires in member.wires.values():
+                for wire in wires:
+                    if wire.node in graph.references:
+                        columns.append(by_identity(graph.references[wire.node]))
+                    elif wire.node not in inside:
+                        columns.append(found[wire.node])
+        found[node.name] = classes(graph, node, columns)
+    return found
+
+
+def static_columns(node: GraphNode) -> list[Column]:
+    """The columns of a node's static parameters, values as texts."""
+    declared = node.type.signature.params
+    return [
+        column.map(repr)
+        for name, column in node.params.items()
+        if not declared[name].per_item and column.values.size > 1
+    ]
+
+
+def by_identity(column: Column) -> Column:
+    """A column of models as one of their identities."""
+    return column.map(lambda model: repr(sorted((name, part) for name, part in model.parts.items())))
+
+
+def classes(graph: Graph, node: GraphNode, columns: list[Column]) -> Column:
+    """Numbers for the distinct combinations of some columns along a node's axes."""
+    shape = graph.shape(node.axes)
+    combined = np.zeros(shape, dtype=np.int64).ravel()
+    for column in columns:
+        numbers = numbered(column.values)
+        if numbers.max() == 0:
+            continue
+        usable = tuple(axis for axis in column.axes if axis in node.axes)
+        if usable != column.axes:  # pooled axes: a reduction sees the first of them
+            drop = tuple(0 if axis not in usable else slice(None) for axis in column.axes)
+            numbers = numbers[drop]
+        wide = Column(usable, numbers).over(node.axes, graph.lengths)
+        combined = combined * (int(numbers.max()) + 1) + wide
+        combined = np.unique(combined, return_inverse=True)[1]
+    return Column(node.axes, combined.reshape(shape))
+
+
+def numbered(values: NDArray[Any]) -> Ids:
+    """Small numbers for equal values."""
+    known: dict[Any, int] = {}
+    flat = np.array([known.setdefault(value, len(known)) for value in values.flat], dtype=np.int64)
+    return flat.reshape(values.shape)
+
+
+def representatives(column: Column) -> list[int]:
+    """The flat index of the first point of each class, by class number."""
+    flat = column.values.ravel()
+    count = int(flat.max()) + 1
+    first = np.full(count, -1)
+    for index, number in enumerate(flat):
+        if first[number] < 0:
+            first[number] = index
+    return [int(index) for index in first]

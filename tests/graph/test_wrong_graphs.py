@@ -1,0 +1,264 @@
+"""Wrong graphs and the exact message of each: what is wrong, where, and a way out."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from flowgen.errors import UserError
+from flowgen.experiment import load
+from flowgen.node import node
+from flowgen.values import Conditioning, Image
+
+GOOD = """\
+flowgen: 1
+inputs: {strength: 1.0}
+sweep:
+  colour: [red, blue]
+  guidance: [1, 4]
+  seed: {range: 2}
+defaults: {model: $digits}
+nodes:
+  digits: {type: model, from: ZOO/digits}
+  other: {type: model, from: OTHER}
+  eye: {type: model, from: ZOO/digits-classifier}
+  text: {type: encoder.text, text: "a ${colour} three"}
+  empty: {type: encoder.text, text: ""}
+  noise: {type: noise, seed: $seed}
+  sampler: {type: scheduler.ddim, start: $noise, prediction: $guided, steps: 5}
+  cond: {type: denoiser, x: $sampler.x, context: $text}
+  uncond: {type: denoiser, x: $sampler.x, context: $empty}
+  guided: {type: guidance.cfg, cond: $cond, uncond: $uncond, scale: $guidance}
+  image: {type: decoder.vae, latent: $sampler.sample}
+  features: {type: features, model: $eye, image: $image}
+  real: {type: reference, model: $eye, from: ZOO/digits-test}
+  fid: {type: metric.fid, features: $features, reference: $real, over: [colour, seed]}
+outputs: [image, fid]
+"""
+
+SECOND_LOOP = """
+  s2: {type: scheduler.ddim, start: $noise, prediction: $p2, steps: 5}
+  p2: {type: denoiser, x: $s2.x, context: $text}"""
+
+WRONG = [
+    (
+        "a misspelt node type",
+        ("type: guidance.cfg", "type: guidance.cgf"),
+        "18:18: no node type 'guidance.cgf'\n  did you mean 'guidance.cfg'? ('flowgen nodes' lists them)",
+    ),
+    (
+        "a misspelt port",
+        ("uncond: $uncond", "uncon: $uncond"),
+        "18:52: 'guidance.cfg' has no port or parameter 'uncon'\n  did you mean 'uncond'?",
+    ),
+    (
+        "a misspelt input",
+        ("scale: $guidance", "scale: $guidence"),
+        "18:69: '$guidence' refers to nothing\n  did you mean 'guidance'?",
+    ),
+    (
+        "a misspelt output of a node",
+        ("$sampler.sample", "$sampler.smaple"),
+        "19:38: 'sampler' (scheduler.ddim) has no output 'smaple'\n  did you mean 'sample'?",
+    ),
+    (
+        "a cycle without a loop node",
+        ("cond: $cond, uncond: $uncond", "cond: $guided, uncond: $uncond"),
+        "18:3: the cycle guided → guided passes through no feedback port\n"
+        "  a cycle is closed by a loop node: the port 'prediction' of a scheduler, for example",
+    ),
+    (
+        "feedback that closes no cycle",
+        ("prediction: $guided, steps: 5}", "prediction: $p2, steps: 5}" + SECOND_LOOP),
+        "15:62: 'prediction' of 'sampler' closes no cycle: 'p2' doesn't depend on $sampler.x\n"
+        "  wire $sampler.x into the nodes that lead to 'p2'",
+    ),
+    (
+        "a per-step output used outside its loop",
+        ("outputs: [", "  late: {type: denoiser, x: $sampler.x, context: $text}\noutputs: [late, "),
+        "23:29: '$sampler.x' changes with every step of 'sampler', and 'late' is not in that loop\n"
+        "  take the loop's result, $sampler.sample",
+    ),
+    (
+        "a prediction used outside its loop",
+        ("outputs: [image, fid]", "outputs: [guided]"),
+        "23:11: 'guided' changes from step to step and can't be an output\n  take the loop's result, $sampler.sample",
+    ),
+    (
+        "a noisy latent to the decoder",
+        ("$sampler.sample", "$sampler.x"),
+        "19:38: 'latent' takes a Latent, '$sampler.x' is a Noisy\n  did you mean $sampler.sample?",
+    ),
+    (
+        "a latent of another space to the decoder",
+        ("{type: decoder.vae, ", "{type: decoder.vae, model: $other, "),
+        "19:3: the latent's space (4 channels, 1/4 size, scale 1, shift 0) is not the one that the decoder of 'OTHER' "
+        "reads (4 channels, 1/4 size, scale 0.5, shift 0)\n  decode with the VAE of the model that made the latent",
+    ),
+    (
+        "an epsilon model on a v-prediction setting",
+        ("steps: 5", "steps: 5, prediction_type: v_prediction"),
+        "15:3: the denoiser predicts 'epsilon', the scheduler expects 'v_prediction'\n"
+        "  leave prediction_type out to take the model's own",
+    ),
+    (
+        "'over' an axis that the input lacks",
+        ("over: [colour, seed]", "over: [colour, step]"),
+        "22:72: 'over' names no axis 'step'\n  known: colour, guidance, seed",
+    ),
+    (
+        "'over' on a node that pools nothing",
+        ("latent: $sampler.sample", "latent: $sampler.sample, over: [seed]"),
+        "19:61: 'decoder.vae' pools nothing, so it takes no 'over'",
+    ),
+    (
+        "a reduction without 'over'",
+        (", over: [colour, seed]", ""),
+        "22:3: 'fid' (metric.fid) pools items: say over which axes\n  over: [seed]",
+    ),
+    (
+        "a missing model folder",
+        ("from: ZOO/digits}", "from: nowhere}"),
+        "9:31: there is no file or folder 'nowhere'\n  looked at FOLDER/nowhere",
+    ),
+    (
+        "an unknown model of the zoo",
+        ("from: ZOO/digits}", 'from: "zoo:digit"}'),
+        "9:31: there is no 'zoo:digit'\n  did you mean 'digits'?",
+    ),
+    (
+        "a duplicate key",
+        ("  empty: {", "  text: {"),
+        "13:3: duplicate key 'text'\n  it stands first at line 12",
+    ),
+    (
+        "a number where a text is due",
+        ('text: "a ${colour} three"', "text: 3"),
+        "12:36: 'text' should be a text, not 3",
+    ),
+    (
+        "a text where a number is due",
+        ("steps: 5", "steps: five"),
+        "15:78: 'steps' should be a whole number, not 'five'",
+    ),
+    (
+        "no steps at all",
+        ("steps: 5", "steps: 0"),
+        "15:3: steps must be 1 to 1000, not 0",
+    ),
+    (
+        "a node in a parameter",
+        ("seed: $seed", "seed: $text"),
+        "14:30: 'seed' is a parameter and can't take the node '$text'\n"
+        "  parameters take literals and inputs, known before anything runs; ports take nodes",
+    ),
+    (
+        "an input in a port",
+        ("context: $text", "context: $strength"),
+        "16:50: 'context' is a port and can't take the input '$strength'\n"
+        "  a port takes the output of a node, $NAME; parameters take literals and inputs",
+    ),
+    (
+        "a port left open",
+        ("context: $text}", "}"),
+        "16:3: the port 'context' of 'cond' (denoiser) is not wired\n  it takes a Conditioning: write context: $NODE",
+    ),
+    (
+        "a parameter left out",
+        ("{type: noise, seed: $seed}", "{type: noise}"),
+        "14:3: the parameter 'seed' of 'noise' (noise) is missing\n  it takes a whole number",
+    ),
+    (
+        "a model without the part that is needed",
+        ("{type: features, model: $eye", "{type: features, model: $digits"),
+        "20:37: the model 'ZOO/digits' has no part 'features'\n"
+        "  'features' needs a model with features; known: latent, scheduler, text_encoder, tokenizer, unet, vae",
+    ),
+    (
+        "'per' without such an axis",
+        ("seed: $seed}", "seed: $seed, per: [color]}"),
+        "14:42: 'per' names no axis 'color'\n  did you mean 'colour'?",
+    ),
+    (
+        "a per-step value outside a loop",
+        ("seed: $seed", "seed: $seed, width: {during: [0, 0.5], value: 32, else: 64}"),
+        "14:44: 'width' depends on the step, but 'noise' is in no loop",
+    ),
+    (
+        "something of the language that comes later",
+        ("outputs: [image, fid]", "outputs: {a: $image}"),
+        "23:1: outputs as a mapping are not available yet\n  write a list of node names",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def other(zoo_folder, tmp_path_factory):
+    """The same pipeline with another latent scale."""
+    folder = tmp_path_factory.mktemp("other") / "scaled"
+    shutil.copytree(zoo_folder / "digits", folder)
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    (folder / "vae" / "config.json").write_text(json.dumps({**config, "scaling_factor": 0.5}))
+    return folder
+
+
+def written(tmp_path, text, zoo_folder, other):
+    (tmp_path / "ZOO").symlink_to(zoo_folder)
+    (tmp_path / "OTHER").symlink_to(other)
+    file = tmp_path / "g.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_the_good_graph_is_good(tmp_path, zoo_folder, other):
+    load(written(tmp_path, GOOD, zoo_folder, other)).check()
+
+
+@pytest.mark.parametrize(("change", "expected"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
+def test_wrong(tmp_path, zoo_folder, other, change, expected):
+    assert change[0] in GOOD
+    file = written(tmp_path, GOOD.replace(*change), zoo_folder, other)
+    with pytest.raises(UserError) as caught:
+        load(file).check()
+    said = str(caught.value).replace(str(tmp_path), "FOLDER").replace("FOLDER/g.yaml:", "")
+    assert said == expected
+
+
+def test_truncated_weights(tmp_path, zoo_folder, other):
+    folder = tmp_path / "cut"
+    shutil.copytree(zoo_folder / "digits", folder)
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    size = weights.stat().st_size
+    weights.write_bytes(weights.read_bytes()[:-100])
+    file = written(tmp_path, GOOD.replace("from: ZOO/digits}", "from: cut}"), zoo_folder, other)
+    with pytest.raises(UserError) as caught:
+        load(file).check()
+    assert str(caught.value) == (
+        f"{file}:9:31: {weights} is damaged: {size - 100} bytes, {size} expected\n  download or copy it again"
+    )
+
+
+def test_a_small_number_is_a_number(tmp_path, zoo_folder, other):
+    file = written(tmp_path, GOOD.replace("guidance: [1, 4]", "guidance: [1e-4, no]"), zoo_folder, other)
+    with pytest.raises(UserError) as caught:
+        load(file).check()
+    assert str(caught.value) == f"{file}:18:69: 'scale' should be a number, not 'no'"
+    file.write_text(file.read_text().replace("[1e-4, no]", "[1e-4, 4]"))
+    assert load(file).graph.nodes["guided"].params["scale"].values.tolist() == [1e-4, 4.0]
+
+
+@node("test.describe")
+def describe(image: Image) -> Conditioning:
+    """A condition made from a picture."""
+    return Conditioning(torch.zeros(len(image), 16, 64))
+
+
+def test_a_body_that_waits_for_its_own_loop(tmp_path, zoo_folder, other):
+    told = "context: $told}\n  told: {type: test.describe, image: $image}"
+    file = written(tmp_path, GOOD.replace("context: $text}", told), zoo_folder, other)
+    with pytest.raises(UserError) as caught:
+        load(file).check()
+    assert str(caught.value) == (
+        f"{file}:15:3: the body of 'sampler' needs the loop's own result: sampler → image → told → sampler"
+    )
