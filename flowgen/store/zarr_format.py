@@ -1,0 +1,73 @@
+"""The little of Zarr v3 that blocks need: metadata as JSON, one chunk to an array, bytes with crc32c.
+
+Written by hand because the cost of publishing a block lies in its files; any Zarr reader opens the result.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import torch
+from torch import Tensor
+
+GROUP = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}).encode()
+DTYPES = {
+    "torch.bool": "bool",
+    "torch.uint8": "uint8",
+    "torch.int8": "int8",
+    "torch.int16": "int16",
+    "torch.int32": "int32",
+    "torch.int64": "int64",
+    "torch.float16": "float16",
+    "torch.float32": "float32",
+    "torch.float64": "float64",
+    "torch.bfloat16": "uint16",
+}
+"""torch's dtypes and Zarr's; bfloat16, which Zarr lacks, is kept bit for bit as whole numbers"""
+
+
+def array_files(tensor: Tensor) -> dict[str, bytes]:
+    """The files of an array, by path relative to its folder. Raises KeyError for a dtype that can't be stored."""
+    kind = DTYPES[str(tensor.dtype)]
+    chunk = "/".join(["c", *["0"] * tensor.dim()])
+    return {"zarr.json": metadata(tuple(tensor.shape), kind, str(tensor.dtype)), chunk: encode(tensor)}
+
+
+def metadata(shape: tuple[int, ...], kind: str, torch_dtype: str) -> bytes:
+    """``zarr.json`` of an array in one chunk."""
+    about: dict[str, Any] = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape,
+        "data_type": kind,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, n) for n in shape]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": False if kind == "bool" else 0,
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "attributes": {"dtype": torch_dtype.removeprefix("torch.")},
+    }
+    return json.dumps(about).encode()
+
+
+def encode(tensor: Tensor) -> bytes:
+    """A chunk: little-endian numbers, then their crc32c."""
+    held = tensor.detach().cpu().contiguous()
+    if held.dtype == torch.bfloat16:
+        held = held.view(torch.uint16)
+    data = held.numpy().tobytes()
+    return data + struct.pack("<I", google_crc32c.value(data))
+
+
+def decode(data: bytes, shape: tuple[int, ...], torch_dtype: str) -> Tensor:
+    """A chunk's tensor. Raises ValueError if it is not as long as it should be or its crc32c is another."""
+    body, end = data[:-4], data[-4:]
+    if struct.pack("<I", google_crc32c.value(body)) != end:
+        raise ValueError("has another checksum than it says")
+    kind = np.dtype(DTYPES[torch_dtype]).newbyteorder("<")
+    numbers = np.frombuffer(bytearray(body), dtype=kind).reshape(shape)
+    found = torch.from_numpy(numbers)
+    return found.view(torch.bfloat16) if torch_dtype == "torch.bfloat16" else found
