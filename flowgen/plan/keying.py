@@ -1,0 +1,176 @@
+"""The keys of every node's items, as columns over its axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgen.graph.columns import Column, spread
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.parts import loader_of
+from flowgen.graph.references import used_parts
+from flowgen.node import Source
+from flowgen.plan.numerics import Numerics
+from flowgen.store import keys
+from flowgen.values.model import Model, Part
+
+FileDigest = Callable[[Path], str]
+DTYPE = f"S{keys.LENGTH}"
+
+
+class Keying:
+    """Makes the key columns of a graph. Inside a body, per-step outputs are stood for by tags."""
+
+    def __init__(self, graph: Graph, numerics: Numerics, file_digest: FileDigest) -> None:
+        self.graph = graph
+        self.strict = numerics.strict
+        self.numerics = numerics.text()
+        self.file_digest = file_digest
+        self.columns: dict[str, Column] = {}
+        """keys of each node's items, bodies included, along the axes that they depend on"""
+        self.unused: dict[str, Column] = {}
+        """ports that a node's parameters leave unread, where there are any"""
+        self.models: dict[tuple[int, tuple[str, ...]], str] = {}
+        self.parts: dict[tuple[str, str], str] = {}
+        """digests of the parts in use, by folder and name: a worker loads these weights or none"""
+
+    def run(self) -> dict[str, Column]:
+        """Keys of all nodes; those outside bodies along the node's own axes."""
+        for node in self.graph.top():
+            if node.type.kind == "reduce":
+                self.columns[node.name] = self.reduction(node)
+            else:
+                self.columns[node.name] = self.widened(node, self.node(node))
+        return self.columns
+
+    def node(self, node: GraphNode) -> Column:
+        """The keys of a function or a loop along the axes that its value depends on."""
+        for name in self.graph.bodies.get(node.name, ()):
+            self.columns[name] = self.node(self.graph.nodes[name])
+        params = self.params(node)
+        wired = {port: [self.wire(node, port, wire) for wire in wires] for port, wires in sorted(node.wires.items())}
+        return self.combine(node, params, wired)
+
+    def combine(self, node: GraphNode, params: Column, wired: dict[str, list[Column]]) -> Column:
+        """The keys from parameter texts and the columns wired to each port."""
+        every = [params, *(column for columns in wired.values() for column in columns)]
+        axes = tuple(a for a in node.axes if any(a in column.axes for column in every))
+        lengths = self.graph.lengths
+        text = params.over(axes, lengths)
+        inputs = {port: [c.over(axes, lengths) for c in columns] for port, columns in wired.items()}
+        unused = self.unused[node.name].over(axes, lengths) if node.name in self.unused else None
+        head = keys.node_head(node.type.name, node.type.version, self.numerics)
+        made = np.empty(len(text), dtype=DTYPE)
+        known: dict[tuple[Any, ...], str] = {}
+        for n in range(len(text)):
+            ports = tuple(
+                (port, tuple(as_text(column[n]) for column in columns))
+                for port, columns in inputs.items()
+                if unused is None or port not in unused[n]
+            )
+            point = (text[n], ports)
+            if point not in known:
+                known[point] = keys.item_key(head, text[n], ports)
+            made[n] = known[point]
+        return Column(axes, made.reshape(self.graph.shape(axes)))
+
+    def params(self, node: GraphNode) -> Column:
+        """Canonical texts of a node's parameters along their axes; what they leave unread is noted."""
+        axes = tuple(a for a in node.axes if any(a in c.axes for c in node.params.values()))
+        wide = {name: c.over(axes, self.graph.lengths) for name, c in sorted(node.params.items())}
+        count = int(np.prod(self.graph.shape(axes)))
+        texts, left = np.empty(count, dtype=object), np.empty(count, dtype=object)
+        for n in range(count):
+            values = {name: column[n] for name, column in wide.items()}
+            texts[n] = keys.canonical({name: self.content(value) for name, value in values.items()})
+            left[n] = frozenset(node.type.unused(values)) if node.type.unused else frozenset()
+        if any(left):
+            self.unused[node.name] = Column(axes, left.reshape(self.graph.shape(axes)))
+        return Column(axes, texts.reshape(self.graph.shape(axes)))
+
+    def content(self, value: Any) -> Any:
+        """A parameter's value, files and folders by what is in them."""
+        if not isinstance(value, Source):
+            return value
+        path = value.path
+        found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        names = [p.name if path.is_file() else p.relative_to(path).as_posix() for p in found]
+        if path.is_file():
+            names = [""]
+        return keys.content([(name, self.file_digest(p)) for name, p in zip(names, found, strict=True)])
+
+    def wire(self, node: GraphNode, port: str, wire: Wire) -> Column:
+        """The keys that arrive at a port."""
+        if wire.node in self.graph.references:
+            column = self.graph.references[wire.node]
+            return column.map(lambda model: self.model(node, port, model))
+        source = self.graph.nodes[wire.node]
+        signature = source.type.signature
+        if wire.output in signature.steps:
+            tag = keys.emitted(self.depth(source), wire.output)
+            return Column((), np.array(tag.encode(), dtype=DTYPE))
+        column = self.columns[wire.node]
+        if wire.output == next(iter(signature.outputs)):
+            return column
+        return column.map(lambda key: keys.output_of(as_text(key), wire.output))
+
+    def depth(self, node: GraphNode) -> int:
+        """How many loops a node stands in."""
+        return 0 if node.body_of is None else 1 + self.depth(self.graph.nodes[node.body_of])
+
+    def model(self, node: GraphNode, port: str, model: Model) -> str:
+        """The digest of the parts of a model that a port uses."""
+        parts = used_parts(self.graph, node, port, model)
+        identity = (id(model), tuple(part.name for part in parts))
+        if identity not in self.models:
+            self.models[identity] = keys.model_digest(map(self.part, parts))
+        return self.models[identity]
+
+    def part(self, part: Part) -> str:
+        """A part's digest; to the bit, results also depend on the version of the library that runs it."""
+        found = self.parts[part.folder, part.name] = part.digest(self.file_digest)
+        if not self.strict:
+            return found
+        return " ".join([found, *(f"{name} {version(name)}" for name in loader_of(part).libraries)])
+
+    def reduction(self, node: GraphNode) -> Column:
+        """The keys of a reduction: of the multiset of what it pools."""
+        lengths, ports = self.graph.lengths, node.type.signature.ports
+        wired: dict[str, list[Column]] = {}
+        for port, wires in sorted(node.wires.items()):
+            columns = [self.wire(node, port, wire) for wire in wires]
+            wired[port] = [self.pool(node, c, lengths) for c in columns] if ports[port].stream else columns
+        return self.widened(node, self.combine(node, self.params(node), wired))
+
+    def widened(self, node: GraphNode, column: Column) -> Column:
+        """A column along all axes of its node."""
+        wide = spread(column.values, column.axes, node.axes, self.graph.lengths)
+        return Column(node.axes, wide.copy())
+
+    def pool(self, node: GraphNode, column: Column, lengths: dict[str, int]) -> Column:
+        """A stream's keys pooled over the node's ``over``."""
+        kept = tuple(a for a in column.axes if a not in node.entry.over)
+        rows = pooled_rows(column, node.entry.over)
+        made = np.array([keys.pooled(map(as_text, row)) for row in rows], dtype=DTYPE)
+        return Column(kept, made.reshape([lengths[a] for a in kept]))
+
+
+def pooled_rows(column: Column, over: tuple[str, ...]) -> NDArray[Any]:
+    """A column as a table: one row for each point that stays, its pooled points in order."""
+    kept = [n for n, axis in enumerate(column.axes) if axis not in over]
+    gone = [n for n, axis in enumerate(column.axes) if axis in over]
+    count = int(np.prod([column.values.shape[n] for n in kept]))
+    return column.values.transpose(kept + gone).reshape(count, -1)
+
+
+def as_text(key: Any) -> str:
+    """A key as text, from a column of bytes or of texts."""
+    return key.decode() if isinstance(key, bytes) else str(key)
+
+
+__all__ = ["Keying", "as_text", "pooled_rows"]

@@ -1,0 +1,102 @@
+"""What travels to a worker: a stage's program, and parcels of items for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.variants import members
+from flowgen.node import NodeType
+from flowgen.plan.numerics import Numerics
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A node inside a stage."""
+
+    name: str
+    type: NodeType
+    wires: dict[str, tuple[Wire, ...]]
+    body: tuple[str, ...] = ()
+    """a loop's body, in order"""
+    body_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A node whose results are stored, with the cheap nodes that lead to it and its loop's body."""
+
+    stage: str
+    steps: dict[str, Step]
+    """in order; the stage's own node is among them"""
+    reads: tuple[str, ...]
+    """nodes whose stored results are read"""
+    numerics: Numerics
+    parts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """digests of model parts by folder and name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Some items of a stage: one task. Lists have one entry per item."""
+
+    stage: str
+    number: int
+    keys: list[str]
+    statics: dict[str, dict[str, Any]]
+    """by node: parameters and models that all items share"""
+    per_item: dict[str, dict[str, list[Any]]]
+    """by node: parameters that may differ"""
+    inputs: dict[str, list[str | None]]
+    """by node that is read: the key of each item's parent, None where it isn't needed"""
+    shared: dict[str, list[str]]
+    """by cheap node: its own keys; equal ones are computed once"""
+    unused: dict[str, list[frozenset[str]]]
+    """by node: ports that an item leaves unread"""
+    pooled: list[list[str]] = field(default_factory=list)
+    """for a reduction: the keys that each item pools"""
+    steps: int = 0
+    """a loop's steps of all items together; the number of items for other nodes"""
+    batch: int = 1
+    """items that a node's code is given at once"""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def stages(graph: Graph) -> list[GraphNode]:
+    """The nodes whose results are stored, in order."""
+    kept = {output.ref.name for output in graph.document.outputs}
+    for node in graph.nodes.values():
+        kept |= {w.node for p, ws in node.wires.items() if node.type.signature.ports[p].stream for w in ws}
+    found = []
+    for node in graph.top():
+        wanted = node.type.stored if node.entry.store is None else node.entry.store == "always"
+        if wanted or node.name in kept:
+            found.append(node)
+    return found
+
+
+def program(graph: Graph, stage: GraphNode, stored: set[str], numerics: Numerics) -> Program:
+    """A stage's own node, its body, and the cheap nodes before them."""
+    inside: set[str] = set()
+    reads: set[str] = set()
+    todo = [stage]
+    while todo:
+        for node in members(graph, todo.pop()):
+            inside.add(node.name)
+            for wire in (w for wires in node.wires.values() for w in wires):
+                source = graph.nodes[wire.node]
+                if source.is_reference or wire.node in inside or source.body_of is not None:
+                    continue
+                if wire.node in stored and wire.node != stage.name:
+                    reads.add(wire.node)
+                else:
+                    todo.append(source)
+    steps = {
+        name: Step(name, node.type, dict(node.wires), graph.bodies.get(name, ()), node.body_of)
+        for name in graph.order
+        if name in inside and (node := graph.nodes[name])
+    }
+    return Program(stage.name, steps, tuple(n for n in graph.order if n in reads), numerics)
