@@ -1,0 +1,147 @@
+"""How a function's code is called on a batch: padded in strict numerics, halved when memory runs out, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowgen.errors import UserError
+from flowgen.node import NodeType
+from flowgen.node.call import call, call_with_carry
+from flowgen.plan.numerics import Numerics
+from flowgen.values import PerItem, Record
+
+
+@dataclass(slots=True)
+class Call:
+    """A function and the arguments of a batch."""
+
+    type: NodeType
+    ports: dict[str, Any]
+    """records, lists of records, models, None"""
+    params: dict[str, Any]
+    """PerItem and static"""
+    count: int
+    """items"""
+    carried: dict[str, Tensor | None] = field(default_factory=dict)
+
+    def take(self, rows: Sequence[int]) -> Call:
+        """The same call for some of the items."""
+
+        def chosen(value: Any) -> Any:
+            if isinstance(value, (Record, PerItem)):
+                return value.take(rows)
+            return [chosen(v) for v in value] if isinstance(value, list) else value
+
+        index = torch.as_tensor(rows, dtype=torch.long)
+        carried = {k: None if v is None else v.index_select(0, index.to(v.device)) for k, v in self.carried.items()}
+        ports = {k: chosen(v) for k, v in self.ports.items()}
+        params = {k: v.take(rows) if isinstance(v, PerItem) else v for k, v in self.params.items()}
+        return Call(self.type, ports, params, len(rows), carried)
+
+
+Result = tuple[dict[str, Record], dict[str, Tensor]]
+
+
+class Caller:
+    """Runs calls. One for each task."""
+
+    def __init__(self, numerics: Numerics) -> None:
+        self.numerics = numerics
+        self.calls: Counter[str] = Counter()
+        """how often the code of each node type that uses a model was run"""
+        self.rows: Counter[str] = Counter()
+        """items in those calls"""
+        self.most: dict[str, int] = {}
+        """items at once, after memory ran out"""
+
+    def run(self, made: Call) -> Result:
+        """The outputs by name, and what is carried to the next step."""
+        if made.type.uses_model and self.numerics.strict:
+            return self.padded(made)
+        most = self.most.get(made.type.name, made.count)
+        try:
+            return (
+                joined([self.once(made.take(rows)) for rows in chunks(made.count, most)])
+                if (most < made.count)
+                else self.once(made)
+            )
+        except torch.OutOfMemoryError:
+            if made.count == 1:
+                raise UserError(f"'{made.type.name}' needs more memory than there is, for a single item") from None
+            self.most[made.type.name] = max(1, min(most, made.count) // 2)
+        torch.cuda.empty_cache()
+        return self.run(made)
+
+    def padded(self, made: Call) -> Result:
+        """In pieces of exactly the padded size: kernels then sum in one order, whatever the neighbours."""
+        size, results = self.numerics.pad, []
+        for rows in chunks(made.count, size):
+            filled = [*rows, *[rows[0]] * (size - len(rows))]
+            outputs, carried = self.once(made.take(filled))
+            kept = range(len(rows))
+            results.append(
+                ({k: v.take(kept) for k, v in outputs.items()}, {k: v[: len(rows)] for k, v in carried.items()})
+            )
+        return joined(results)
+
+    def once(self, made: Call) -> Result:
+        """One run of the code."""
+        if made.type.uses_model:
+            self.calls[made.type.name] += 1
+            self.rows[made.type.name] += made.count
+        arguments = {**made.ports, **made.params}
+        if made.type.signature.carries:
+            return call_with_carry(made.type, arguments, made.carried)
+        return call(made.type, arguments), {}
+
+
+def chunks(count: int, size: int) -> list[list[int]]:
+    """0..count-1 in pieces of at most ``size``."""
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
+def joined(results: list[Result]) -> Result:
+    """Results of consecutive pieces as one."""
+    if len(results) == 1:
+        return results[0]
+    outputs = {k: type(v).concat([r[0][k] for r in results]) for k, v in results[0][0].items()}
+    carried = {k: torch.cat([r[1][k] for r in results]) for k in results[0][1]}
+    return outputs, carried
+
+
+def merge(calls: Sequence[Call]) -> Call:
+    """Several calls of one type, with equal static arguments and equal shapes, as one larger batch."""
+    first = calls[0]
+
+    def together(values: list[Any]) -> Any:
+        if isinstance(values[0], Record):
+            return type(values[0]).concat(values)
+        if isinstance(values[0], PerItem):
+            return PerItem([v for value in values for v in value.values])
+        if isinstance(values[0], list):
+            return [together(list(entries)) for entries in zip(*values, strict=True)]
+        return values[0]
+
+    ports = {k: together([c.ports[k] for c in calls]) for k in first.ports}
+    params = {k: together([c.params[k] for c in calls]) for k in first.params}
+    return Call(first.type, ports, params, sum(c.count for c in calls))
+
+
+def fits(made: Call) -> tuple[Any, ...]:
+    """What two calls must share to be merged: type, models, static parameters, shapes."""
+
+    def shape(value: Any) -> Any:
+        if isinstance(value, Record):
+            return value.signature()
+        if isinstance(value, PerItem):
+            return ()
+        return tuple(shape(v) for v in value) if isinstance(value, list) else repr(value)
+
+    arguments = {**made.ports, **made.params}
+    return made.type.name, tuple((k, shape(v)) for k, v in sorted(arguments.items()))

@@ -1,0 +1,67 @@
+"""Loaded models of a process: each part once, shared by its tasks, within a budget of bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flowgen.errors import UserError
+from flowgen.graph.parts import loader_of
+from flowgen.values.model import Part
+
+Digests = Mapping[tuple[str, str], str]
+
+
+class Pool:
+    """Parts by content. The least recently used go when the budget is spent; a part in use lives on with its task."""
+
+    def __init__(self, budget: int = 16 << 30) -> None:
+        self.budget = budget
+        """bytes of weights"""
+        self.held: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self.loads = 0
+        """how many parts were loaded"""
+        self.lock = threading.RLock()
+
+    def opener(self, device: str, digests: Digests, file_digest: Callable[[Path], str]) -> Callable[[Part], Any]:
+        """What ``model[part]`` does in a task. Raises UserError if weights aren't those that were planned with."""
+
+        def open_part(part: Part) -> Any:
+            digest = part.digest(file_digest)
+            if digests.get((part.folder, part.name), digest) != digest:
+                raise UserError(
+                    f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
+                )
+            return self.get(part, digest, device)
+
+        return open_part
+
+    def get(self, part: Part, digest: str, device: str) -> Any:
+        """The loaded part."""
+        with self.lock:
+            key = (digest, device)
+            if key not in self.held:
+                self.held[key] = loader_of(part).load(part, device)
+                self.loads += 1
+                self.evict()
+            self.held.move_to_end(key)
+            return self.held[key]
+
+    def evict(self) -> None:
+        """Let the least recently used parts go, down to the budget; the newest stays."""
+        sizes = {key: size_of(module) for key, module in self.held.items()}
+        while sum(sizes.values()) > self.budget and len(self.held) > 1:
+            key, _ = self.held.popitem(last=False)
+            del sizes[key]
+
+
+def size_of(module: Any) -> int:
+    """Bytes of a network's weights; other parts count nothing."""
+    if not isinstance(module, torch.nn.Module):
+        return 0
+    return sum(weight.nbytes for weight in [*module.parameters(), *module.buffers()])

@@ -1,0 +1,65 @@
+"""Reductions: statistics merged along a tree that depends on the set of items alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowgen.node.call import instance, named
+from flowgen.plan.program import Step
+from flowgen.values import Record
+
+if TYPE_CHECKING:
+    from flowgen.execute.stage import Reader, StageRun
+
+LEAF = 256
+"""items of a leaf; part of what a reduction's bits depend on"""
+
+
+def reduce_items(
+    run: StageRun, step: Step, items: list[int], reader: Reader
+) -> list[tuple[list[int], dict[str, Record]]]:
+    """Each item of a reduction on its own."""
+    for name, other in run.code.steps.items():
+        if other.body_of is None and name != step.name:
+            run.cheap(other, run.needed(name, items))
+    ports = step.type.signature.ports
+    stream = next(name for name, port in ports.items() if port.stream)
+    found = []
+    for item in items:
+        made = run.call(step, [item], frozenset({stream}), run.values)
+        arguments = {k: v for k, v in {**made.ports, **made.params}.items() if k != stream}
+        reduction = instance(step.type, arguments)
+        state = merged(reduction, run.parcel.pooled[item], reader, step.wires[stream][0].output)
+        found.append(([item], named(reduction.finish(state), step.type.signature.outputs)))
+    return found
+
+
+def merged(reduction: Any, keys: list[str], reader: Reader, output: str) -> Record:
+    """The statistic of a multiset: leaves of sorted keys, merged in pairs, level by level.
+
+    Equal for equal sets, whatever the order and the workers; the memory it takes grows with the logarithm.
+    """
+    pending: list[tuple[int, Record]] = []
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), LEAF):
+        leaf = leaf_of(reduction, ordered[start : start + LEAF], reader, output)
+        level = 0
+        while pending and pending[-1][0] == level:
+            leaf = reduction.merge(pending.pop()[1], leaf)
+            level += 1
+        pending.append((level, leaf))
+    state = pending.pop()[1]
+    while pending:
+        state = reduction.merge(pending.pop()[1], state)
+    return state
+
+
+def leaf_of(reduction: Any, keys: list[str], reader: Reader, output: str) -> Record:
+    """The statistic of a few items, in the order of their keys."""
+    groups = reader.read(keys, output)
+    if len(groups) > 1:
+        type(groups[0][1]).concat([record for _, record in groups])  # says what differs
+    positions, record = groups[0]
+    back = sorted(range(len(positions)), key=positions.__getitem__)
+    found: Record = reduction.add(record.take(back))
+    return found

@@ -1,0 +1,216 @@
+"""One parcel of a stage, computed: what is read, the cheap nodes before it, then the node itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from flowgen.errors import UserError
+from flowgen.execute.caller import Call, Caller, chunks
+from flowgen.execute.held import Held, hold
+from flowgen.execute.reduction import reduce_items
+from flowgen.graph.model import Wire
+from flowgen.language.expressions import Schedule
+from flowgen.plan.program import Parcel, Program, Step
+from flowgen.values import PerItem, Record
+from flowgen.values.model import Reference
+
+
+class Reader(Protocol):
+    """Where parents' results come from."""
+
+    def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
+        """Items in groups of equal signature."""
+
+
+class StageRun:
+    """The computation of some items of a parcel; all have parents of one shape."""
+
+    def __init__(self, code: Program, parcel: Parcel, caller: Caller, device: str, values: dict[Wire, Held]) -> None:
+        self.code = code
+        self.parcel = parcel
+        self.caller = caller
+        self.device = device
+        self.values = values
+
+    def compute(self, items: list[int]) -> dict[str, Record]:
+        """The outputs of the stage's node for these items, in their order."""
+        for name, step in self.code.steps.items():
+            if step.body_of is None and name != self.code.stage:
+                self.cheap(step, self.needed(name, items))
+        step = self.code.steps[self.code.stage]
+        if step.type.kind == "loop":
+            from flowgen.execute.loop import LoopRun
+
+            return LoopRun(self, step, self.values).run(items)
+        pieces = [self.function(step, [items[n] for n in rows]) for rows in chunks(len(items), self.parcel.batch)]
+        return {name: type(value).concat([p[name] for p in pieces]) for name, value in pieces[0].items()}
+
+    def needed(self, name: str, items: list[int]) -> list[int]:
+        """The items for which a cheap node's value is read, by the ports that they leave unused."""
+        found: set[int] = set()
+        for step in self.code.steps.values():
+            for port, wires in step.wires.items():
+                if any(wire.node == name for wire in wires):
+                    unused = self.parcel.unused.get(step.name)
+                    found |= {item for item in items if unused is None or port not in unused[item]}
+        return sorted(found)
+
+    def cheap(self, step: Step, items: list[int]) -> None:
+        """Compute a node that is not stored, equal items once, and keep its values."""
+        if not items:
+            return
+        keys = self.parcel.shared[step.name]
+        first: dict[str, int] = {}
+        for item in items:
+            first.setdefault(keys[item], item)
+        distinct = list(first.values())
+        pieces = [self.function(step, [distinct[n] for n in rows]) for rows in chunks(len(distinct), self.parcel.batch)]
+        place = {key: n for n, key in enumerate(first)}
+        index = np.full(len(self.parcel), -1, dtype=np.int64)
+        for item in items:
+            index[item] = place[keys[item]]
+        for output, value in pieces[0].items():
+            record = type(value).concat([p[output] for p in pieces]).to(self.device)
+            self.values[Wire(step.name, output)] = Held(record, index)
+
+    def function(self, step: Step, items: list[int]) -> dict[str, Record]:
+        """A function's outputs for some items; those that leave other ports unread are called apart."""
+        outputs: dict[str, list[Record]] = {}
+        order: list[int] = []
+        for ports, rows in self.by_unused(step, items).items():
+            found, _ = self.caller.run(self.call(step, rows, ports, self.values))
+            order += rows
+            for name, value in found.items():
+                outputs.setdefault(name, []).append(value)
+        joined = {name: type(values[0]).concat(values) for name, values in outputs.items()}
+        if order == items:
+            return joined
+        back = [order.index(item) for item in items]
+        return {name: value.take(back) for name, value in joined.items()}
+
+    def by_unused(self, step: Step, items: list[int]) -> dict[frozenset[str], list[int]]:
+        """Items grouped by the ports that they leave unread."""
+        unused = self.parcel.unused.get(step.name)
+        groups: dict[frozenset[str], list[int]] = {}
+        for item in items:
+            groups.setdefault(unused[item] if unused else frozenset(), []).append(item)
+        return groups
+
+    def call(self, step: Step, items: list[int], unused: frozenset[str], values: Mapping[Wire, Held]) -> Call:
+        """A function's call for some items."""
+        ports: dict[str, Any] = {}
+        for name, port in step.type.signature.ports.items():
+            if name in self.parcel.statics[step.name]:
+                ports[name] = self.parcel.statics[step.name][name]
+                continue
+            wires = () if name in unused else step.wires.get(name, ())
+            found = [values[wire].rows(items) for wire in wires]
+            ports[name] = found if port.many else found[0] if found else None
+        return Call(step.type, ports, self.params(step, items), len(items))
+
+    def params(self, step: Step, items: list[int]) -> dict[str, Any]:
+        """A node's parameters for some items."""
+        declared = step.type.signature.params
+        made: dict[str, Any] = {}
+        for name, param in declared.items():
+            if param.per_item:
+                column = self.parcel.per_item[step.name].get(name)
+                made[name] = PerItem([column[item] if column else param.default for item in items])
+            else:
+                made[name] = self.parcel.statics[step.name].get(name, param.default)
+        return made
+
+    def has_schedule(self, step: Step) -> bool:
+        """Whether a parameter of a node depends on the step."""
+        return any(isinstance(v, Schedule) for column in self.parcel.per_item[step.name].values() for v in column)
+
+
+def compute(
+    code: Program, parcel: Parcel, caller: Caller, reader: Reader, device: str
+) -> list[tuple[list[int], dict[str, Record]]]:
+    """A parcel's results: groups of items (positions in the parcel) with their outputs by name."""
+    step = code.steps[code.stage]
+    found = []
+    for items, values in read_inputs(code, parcel, reader, device):
+        run = StageRun(code, parcel, caller, device, values)
+        try:
+            if step.type.kind == "reduce":
+                found += reduce_items(run, step, items, reader)
+            else:
+                found.append((items, run.compute(items)))
+        except UserError as error:
+            raise type(error)(f"'{code.stage}' ({step.type.name}): {error.message}", error.at, error.hint) from error
+    return [(items, {name: value.to("cpu") for name, value in outputs.items()}) for items, outputs in found]
+
+
+def read_inputs(code: Program, parcel: Parcel, reader: Reader, device: str) -> list[tuple[list[int], dict[Wire, Held]]]:
+    """What a parcel reads, in groups of items whose parents have one shape; usually there is one group."""
+    count = len(parcel)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    shape_of: list[list[int]] = [[] for _ in range(count)]
+    read: dict[Wire, list[tuple[list[int], Record]]] = {}
+    for wire in sorted(wires_read(code, parcel), key=str):
+        items = [n for n, key in enumerate(parcel.inputs[wire.node]) if key is not None]
+        keys = [key for key in parcel.inputs[wire.node] if key is not None]
+        distinct = list(dict.fromkeys(keys))
+        read[wire] = []
+        place = {key: n for n, key in enumerate(distinct)}
+        group_of: dict[int, tuple[int, int]] = {}
+        for number, (positions, record) in enumerate(reader.read(distinct, wire.output) if distinct else []):
+            read[wire].append((positions, record))
+            group_of |= {position: (number, row) for row, position in enumerate(positions)}
+        rows = np.full(count, -1, dtype=np.int64)
+        for item, key in zip(items, keys, strict=True):
+            number, rows[item] = group_of[place[key]]
+            shape_of[item].append(number)
+        read[wire] = [(rows.tolist(), record) for _, record in read[wire]]
+        for item in set(range(count)) - set(items):
+            shape_of[item].append(-1)
+    for item, shape in enumerate(shape_of):
+        groups.setdefault(tuple(shape), []).append(item)
+    wires = sorted(wires_read(code, parcel), key=str)
+    return [(items, pick(wires, shape, items, read, device)) for shape, items in merged(groups).items()]
+
+
+def merged(groups: dict[tuple[int, ...], list[int]]) -> dict[tuple[int, ...], list[int]]:
+    """Groups that differ only in parents that some items don't read, as one."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for shape, items in sorted(groups.items(), key=lambda g: g[0].count(-1)):
+        for other in found:
+            if all(a == b or a == -1 for a, b in zip(shape, other, strict=True)):
+                found[other] = sorted([*found[other], *items])
+                break
+        else:
+            found[shape] = items
+    return found
+
+
+def pick(
+    wires: list[Wire],
+    shape: tuple[int, ...],
+    items: list[int],
+    read: dict[Wire, list[tuple[list[int], Record]]],
+    device: str,
+) -> dict[Wire, Held]:
+    """The values of one group of items."""
+    values: dict[Wire, Held] = {}
+    for wire, number in zip(wires, shape, strict=True):
+        if number < 0:
+            continue
+        rows, record = read[wire][number]
+        index = np.full(len(rows), -1, dtype=np.int64)
+        index[items] = np.asarray(rows)[items]
+        values[wire] = Held(record.to(device), index)
+    return values
+
+
+def wires_read(code: Program, parcel: Parcel) -> set[Wire]:
+    """The stored outputs that a stage reads."""
+    wires = {w for step in code.steps.values() for ws in step.wires.values() for w in ws}
+    return {wire for wire in wires if wire.node in parcel.inputs}
+
+
+__all__ = ["Reader", "Reference", "StageRun", "compute", "hold"]
