@@ -1,0 +1,149 @@
+"""Outputs as one labelled dataset, written slab by slab to a Zarr group that xarray opens."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+import zarr
+from numpy.typing import NDArray
+
+from flowgen.errors import UserError
+from flowgen.language.axes import Axis
+from flowgen.results.columns import Column, Reader
+from flowgen.results.labels import coordinate
+from flowgen.results.slabs import aligned, box, regions
+from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, form, plain, variables_of, wanted
+from flowgen.values import Record
+
+NAME = "results.zarr"
+SLAB = 256 * 2**20
+"""bytes read and written at a time"""
+CHUNK = 4 * 2**20
+"""bytes of a chunk, where one item isn't more"""
+
+
+def write_dataset(
+    folder: Path,
+    axes: Mapping[str, Axis],
+    columns: Sequence[Column],
+    reader: Reader,
+    attributes: Mapping[str, Any],
+    slab_bytes: int = SLAB,
+) -> xarray.Dataset:
+    """Write ``folder/results.zarr`` and open it, arrays read on demand.
+
+    A variable per output over its axes and its record's own dimensions; further tensors as ``OUTPUT_FIELD``. Written
+    aside and renamed: a ``results.zarr`` that exists is whole. Raises UserError where the items of an output differ in
+    shape, and whatever the reader raises.
+    """
+    aside = folder / f".{NAME}.{os.getpid()}"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        group = zarr.create_group(aside, zarr_format=3, attributes=plain(attributes))
+        used = {name: axes[name] for name in axes if any(name in column.axes for column in columns)}
+        for axis in used.values():
+            write_coordinate(group, axis)
+        names = Names(frozenset(used), {column.name for column in columns})
+        for column in columns:
+            write_column(group, column, reader, names, slab_bytes)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Consolidated metadata")  # no standard yet, but xarray asks
+            zarr.consolidate_metadata(aside)
+        shutil.rmtree(folder / NAME, ignore_errors=True)
+        aside.rename(folder / NAME)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    # without chunks no Dask arrays come about, so reading never becomes tasks of a cluster that is running
+    opened: xarray.Dataset = xarray.open_zarr(folder / NAME, chunks=None)
+    return opened
+
+
+def write_coordinate(group: Any, axis: Axis) -> None:
+    """An axis' labels."""
+    labels = coordinate(axis.labels)
+    kind = str if labels.dtype.kind == "T" else labels.dtype
+    array = group.create_array(
+        axis.name, shape=labels.shape, chunks=labels.shape, dtype=kind, dimension_names=(axis.name,)
+    )
+    array[:] = labels
+
+
+def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_bytes: int) -> None:
+    """One output: arrays made after its first item, filled slab by slab, attributes last."""
+    flat = [key for key in column.keys.ravel().tolist() if key]
+    if not flat:
+        raise UserError(f"no point of the output '{column.name}' has a result")
+    first: Record = reader.read([flat[0].decode()], column.output)[0][1]
+    variables = variables_of(column, first, names)
+    written = sum(variable.item_bytes for variable in variables)
+    held = written + sum(t[:1].numel() * t.element_size() for t in first.tensors().values())
+    most = max(1, slab_bytes // max(1, held))
+    lengths = column.keys.shape
+    chunk = box(lengths, min(most, max(1, CHUNK // max(1, max(v.item_bytes for v in variables)))))
+    arrays = {v.field: new_array(group, column, v, chunk) for v in variables}
+    metadata = first.metadata()
+    for region in regions(lengths, aligned(box(lengths, most), chunk, lengths)):
+        keys = column.keys[region]
+        values, found = gather(column, keys.ravel().tolist(), reader, first, variables)
+        for said in found:
+            metadata = {k: v for k, v in metadata.items() if k in said and repr(said[k]) == repr(v)}
+        for variable in variables:
+            arrays[variable.field][(*region, ...)] = values[variable.field].reshape((*keys.shape, *variable.shape))
+    for variable in variables:
+        arrays[variable.field].attrs.update(attributes_of(column, variable, metadata, type(first)))
+
+
+def new_array(group: Any, column: Column, variable: Variable, chunk: Sequence[int]) -> Any:
+    """The array of a variable; points without a result are NaN, or 0 among whole numbers."""
+    return group.create_array(
+        variable.name,
+        shape=(*column.keys.shape, *variable.shape),
+        chunks=(*chunk, *(max(1, n) for n in variable.shape)),
+        dtype=variable.dtype,
+        fill_value=blank(variable.dtype),
+        dimension_names=(*column.axes, *variable.dims),
+    )
+
+
+def blank(dtype: np.dtype[Any]) -> Any:
+    """What stands where there is no result."""
+    return dtype.type(np.nan) if dtype.kind in "fc" else dtype.type(0)
+
+
+def gather(
+    column: Column, keys: list[bytes], reader: Reader, first: Record, variables: Sequence[Variable]
+) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
+    """The values at some points by field, item axis first, and the metadata of the groups that they came in."""
+    rows: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        if key:
+            rows.setdefault(key.decode(), []).append(row)
+    values = {v.field: np.full((len(keys), *v.shape), blank(v.dtype), dtype=v.dtype) for v in variables}
+    metadata = []
+    places = list(rows.values())
+    groups = reader.read(list(rows), column.output) if rows else []
+    for positions, batch in groups:
+        check_form(column, first, batch)
+        metadata.append(batch.metadata())
+        items = [n for n, position in enumerate(positions) for _ in places[position]]
+        points = [row for position in positions for row in places[position]]
+        for name, tensor in wanted(batch).items():
+            array = as_numpy(tensor)
+            values[name][points] = array if len(items) == len(array) else array[items]
+    return values, metadata
+
+
+def check_form(column: Column, first: Record, batch: Record) -> None:
+    """Raise UserError unless items have one shape."""
+    if type(first) is not type(batch) or form(first) != form(batch) or [*wanted(first)] != [*wanted(batch)]:
+        raise UserError(
+            f"the output '{column.name}' has items of several shapes: {form(first)}, and {form(batch)}",
+            hint="an axis that changes the shape can't be part of one array: bring them to one shape, or run it apart",
+        )

@@ -1,0 +1,153 @@
+"""Sheets of pictures as PNG files: rows and columns are axes of the sweep."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+from PIL.PngImagePlugin import PngInfo
+
+from flowgen.results.labels import readable, safe_name
+from flowgen.results.sheet import Sheet, draw
+from flowgen.results.views import View, views
+
+FILES = 24
+"""sheets of an output at most"""
+SIDE = 40
+"""rows and columns of a sheet at most"""
+LOADED = 256 * 2**20
+"""bytes of pictures held at a time, where one isn't more"""
+CAPTION = "Description"
+"""the PNG's text entry that says what is on the sheet"""
+
+
+def write_grids(folder: Path, dataset: xarray.Dataset) -> list[Path]:
+    """Write the sheets of each image output into ``folder/images``; the paths, in the order to look at them.
+
+    At most 24 sheets of 40 × 40 pictures per output; what is left out is said on the sheet and in its description.
+    """
+    found: list[Path] = []
+    for name, variable in dataset.data_vars.items():
+        if variable.attrs.get("record") == "Image" and variable.ndim == len(variable.attrs["axes"]) + 3:
+            (folder / "images").mkdir(exist_ok=True)
+            found += write_output(folder / "images", str(name), variable, found)
+    return found
+
+
+def write_output(folder: Path, name: str, pictures: xarray.DataArray, taken: Sequence[Path]) -> list[Path]:
+    """The sheets of one output."""
+    labels = labels_of(pictures)
+    lengths = {axis: len(found) for axis, found in labels.items()}
+    kinds = views(labels)
+    planned = [(view, list(itertools.islice(view.sheets(lengths), share))) for view, share in shares(kinds, lengths)]
+    left_out = sum(math.prod(lengths[a] for a in view.each) - len(points) for view, points in planned)
+    paths: list[Path] = []
+    for view, points in planned:
+        for at in ({axis: chosen[axis] for axis in labels if axis in chosen} for chosen in points):
+            sheet = make_sheet(name, pictures, labels, view, at)
+            said = [f"{axis}={readable(labels[axis][index], 40)}" for axis, index in at.items()]
+            path = free_path(folder, safe_name(" ".join([name, *said])), [*taken, *paths])
+            notes = list(sheet.notes)
+            if left_out:
+                notes.append(f"{left_out} more sheets of '{name}' are left out.")
+            about = PngInfo()
+            about.add_itxt(CAPTION, ". ".join([caption(name, labels, view, at), *notes]))
+            draw(Sheet(**{**vars(sheet), "notes": notes})).save(path, pnginfo=about)
+            paths.append(path)
+    return paths
+
+
+def shares(kinds: Sequence[View], lengths: Mapping[str, int]) -> list[tuple[View, int]]:
+    """How many sheets each view may have; one leaves what it doesn't need to the others."""
+    left, found = FILES, []
+    for n, view in enumerate(kinds):
+        after = sum(math.prod(lengths[a] for a in other.each) for other in kinds[n + 1 :])
+        share = max(left // (len(kinds) - n), left - after)
+        needed = min(share, math.prod(lengths[a] for a in view.each))
+        found.append((view, needed))
+        left -= needed
+    return found
+
+
+def labels_of(pictures: xarray.DataArray) -> dict[str, list[Any]]:
+    """The labels of each axis; numbers from 0 where it has none."""
+    return {
+        str(axis): list(pictures.coords[axis].values) if axis in pictures.coords else list(range(pictures.sizes[axis]))
+        for axis in pictures.attrs["axes"]
+    }
+
+
+def make_sheet(
+    name: str, pictures: xarray.DataArray, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]
+) -> Sheet:
+    """The sheet of a view at one point of the other axes."""
+    title = ", ".join([name, *(f"{axis} = {readable(labels[axis][index], 60)}" for axis, index in at.items())])
+    low, high = pictures.attrs.get("range", (-1.0, 1.0))
+    here = pictures.isel(at)
+    if view.rows is None:
+        return strip(title, here, labels, view.columns, (low, high))
+    assert view.columns is not None
+    notes = [
+        f"{axis}: the first {SIDE} of {len(labels[axis])} are shown."
+        for axis in (view.rows, view.columns)
+        if len(labels[axis]) > SIDE
+    ]
+    shown = here.isel({view.rows: slice(SIDE), view.columns: slice(SIDE)}).transpose(view.rows, view.columns, ...)
+    rows, columns = ((a, [readable(v) for v in labels[a][:SIDE]]) for a in (view.rows, view.columns))
+    return Sheet(title, rows, columns, reader(shown), (low, high), notes)
+
+
+def caption(name: str, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]) -> str:
+    """What a sheet shows, in words."""
+    along = " × ".join(axis for axis in (view.rows, view.columns) if axis)
+    where = ", ".join(f"{axis} = {readable(labels[axis][index], 60)}" for axis, index in at.items())
+    return name + (f": {along}" if along else "") + (f" at {where}" if where else "")
+
+
+def strip(
+    title: str,
+    pictures: xarray.DataArray,
+    labels: Mapping[str, Sequence[Any]],
+    axis: str | None,
+    bounds: tuple[float, float],
+) -> Sheet:
+    """A single axis: one row, or several where that would be too wide; no axis: one picture."""
+    if axis is None:
+        picture = pictures.values
+        return Sheet(title, ("", [""]), ("", [""]), lambda row, column: picture, bounds)
+    found = [readable(label) for label in labels[axis]]
+    across = len(found) if len(found) <= 10 else min(SIDE, 8 if len(found) <= 64 else math.ceil(math.sqrt(len(found))))
+    down = min(SIDE, math.ceil(len(found) / across))
+    shown = min(len(found), down * across)
+    notes = [f"{axis}: the first {shown} of {len(found)} are shown."] if shown < len(found) else []
+    read = reader(pictures.isel({axis: slice(shown)}).expand_dims("_rows"))
+
+    def picture_at(row: int, column: int) -> NDArray[Any] | None:
+        n = row * across + column
+        return read(0, n) if n < shown else None
+
+    def label_at(row: int, column: int) -> str:
+        return found[row * across + column]
+
+    return Sheet(title, ("", [""] * down), (axis, [""] * across), picture_at, bounds, notes, label_at)
+
+
+def reader(pictures: xarray.DataArray) -> Callable[[int, int], NDArray[Any]]:
+    """Pictures by row and column of an array [rows, columns, C, H, W]: read at once where small, else one by one."""
+    if pictures.nbytes <= LOADED:
+        loaded = pictures.values
+        return lambda row, column: np.asarray(loaded[row, column])
+    return lambda row, column: np.asarray(pictures[row, column].values)
+
+
+def free_path(folder: Path, stem: str, taken: Sequence[Path]) -> Path:
+    """A path that no other sheet has, on file systems that don't tell cases apart either."""
+    used = {path.name.casefold() for path in taken}
+    names = itertools.chain([f"{stem}.png"], (f"{stem}~{n}.png" for n in itertools.count(2)))
+    return folder / next(name for name in names if name.casefold() not in used)

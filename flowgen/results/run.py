@@ -1,0 +1,160 @@
+"""A run's folder: the graph, where everything came from, labelled results, pictures, a report."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from flowgen.execute.driver import Tally
+from flowgen.plan.plan import Plan
+from flowgen.results.columns import Column
+from flowgen.results.dataset import write_dataset
+from flowgen.results.grids import write_grids
+from flowgen.results.report import write_report
+from flowgen.store import Lost, Store
+
+LIBRARIES = ("flowgen", "torch", "diffusers", "transformers", "zarr", "distributed", "numpy")
+ATTEMPTS = 3
+
+
+def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any]) -> Path:
+    """Write the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
+    folder = new_folder(runs, Path(plan.graph.document.file).stem)
+    columns = outputs(plan)
+    about = provenance(plan, tally)
+    attributes = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
+    for attempt in range(ATTEMPTS):
+        try:
+            dataset = write_dataset(folder, plan.graph.document.axes, columns, store, attributes)
+            break
+        except Lost:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            again()
+    (folder / "graph.yaml").write_text(plan.graph.document.source, encoding="utf-8")
+    (folder / "resolved.json").write_text(json.dumps(resolved(plan), indent=2, ensure_ascii=False), encoding="utf-8")
+    np.savez_compressed(folder / "keys.npz", **{column.name: column.keys for column in columns})  # type: ignore[arg-type]
+    (folder / "provenance.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
+    grids = write_grids(folder, dataset)
+    write_report(
+        folder,
+        title=Path(plan.graph.document.file).stem.replace("_", " "),
+        description=plan.graph.document.description,
+        dataset=dataset,
+        grids=grids,
+        graph=plan.graph.networkx(),
+        facts=facts(plan, about),
+        source=plan.graph.document.source,
+    )
+    return folder
+
+
+def new_folder(runs: Path, name: str) -> Path:
+    """A fresh folder, named after the time and the graph."""
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:60] or "graph"
+    base = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{safe}"
+    for n in range(1000):
+        folder = runs / (base if n == 0 else f"{base}_{n + 1}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(base)
+
+
+def outputs(plan: Plan) -> list[Column]:
+    """Where each output's values are."""
+    found = []
+    for output in plan.graph.document.outputs:
+        wire = plan.graph.output_of(output.name)
+        node = plan.graph.nodes[wire.node]
+        keys = np.array(plan.keys[wire.node].values, dtype="S40")
+        found.append(Column(output.name, node.axes, keys, wire.output))
+    return found
+
+
+def resolved(plan: Plan) -> dict[str, Any]:
+    """The graph with types, wires, parameters and axes as they were understood."""
+    graph = plan.graph
+    nodes = {}
+    for node in graph.nodes.values():
+        values = {name: column.values.ravel() for name, column in node.params.items()}
+        nodes[node.name] = {
+            "type": node.type.name,
+            "version": node.type.version,
+            "wires": {port: [f"{w.node}.{w.output}" for w in wires] for port, wires in node.wires.items()},
+            "parameters": {
+                name: readable(v[0]) if len(v) == 1 else {"along": list(node.params[name].axes)}
+                for name, v in values.items()
+            },
+            "axes": list(node.axes),
+            "loop": node.body_of,
+        }
+    axes = {name: [readable(label) for label in axis.labels] for name, axis in graph.document.axes.items()}
+    return {"axes": axes, "inputs": graph.document.inputs, "numerics": json.loads(plan.numerics.text()), "nodes": nodes}
+
+
+def readable(value: Any) -> Any:
+    """A value as JSON can show it."""
+    return value if value is None or isinstance(value, (bool, int, float, str, list, dict)) else str(value)
+
+
+def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
+    """Versions, weights, counts and timings."""
+    stages: dict[str, dict[str, Any]] = {}
+    for name, node in plan.nodes.items():
+        if node.stored:
+            mine = [receipt for receipt in tally.receipts if receipt.stage == name]
+            seconds = round(sum(receipt.seconds for receipt in mine), 3)
+            stages[name] = {"items": node.items, "computed": tally.computed(name), "seconds": seconds}
+            stages[name]["blocks"] = sorted({block for receipt in mine for block in receipt.blocks})
+    parts = {k: v for code in plan.programs.values() for k, v in code.parts.items()}
+    return {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": {name: found for name in LIBRARIES if (found := installed(name))},
+        "python": platform.python_version(),
+        "numerics": json.loads(plan.numerics.text()),
+        "weights": {f"{folder}/{name}": digest for (folder, name), digest in sorted(parts.items())},
+        "nodes": stages,
+        "calls": {name: {"calls": calls, "items": rows} for name, (calls, rows) in tally.calls().items()},
+        "notes": tally.notes,
+    }
+
+
+def installed(name: str) -> str | None:
+    """A library's version."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
+    """The few numbers at the top of a report."""
+    computed = sum(node["computed"] for node in about["nodes"].values())
+    items = sum(node["items"] for node in about["nodes"].values())
+    seconds = sum(node["seconds"] for node in about["nodes"].values())
+    return {
+        "points": str(max((node.points for node in plan.nodes.values()), default=0)),
+        "items": str(items),
+        "computed": str(computed),
+        "from the store": str(max(0, items - computed)),
+        "computing": f"{seconds:.1f} s",
+        "finished": about["finished"],
+        "torch": about["versions"].get("torch", ""),
+    }
+
+
+def open_results(folder: Path) -> xarray.Dataset:
+    """The results of a finished run."""
+    found: xarray.Dataset = xarray.open_zarr(folder / "results.zarr")
+    return found
