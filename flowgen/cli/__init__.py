@@ -1,0 +1,61 @@
+"""The command line: ``flowgen check | plan | run | show | nodes``.
+
+Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from flowgen import __version__
+from flowgen.cli.check import check
+from flowgen.cli.nodes import nodes
+from flowgen.cli.plan import plan
+from flowgen.cli.run import run
+from flowgen.cli.show import show
+from flowgen.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flowgen")
+def flowgen() -> None:
+    """Generation graphs: wire encoders, schedulers, denoisers, guidance, decoders and metrics in YAML, and sweep.
+
+    Start with 'flowgen check GRAPH', then 'flowgen run GRAPH'.
+    """
+
+
+for command in (check, plan, run, show, nodes):
+    flowgen.add_command(command)
+
+
+def main() -> None:
+    """The entry point: a mistake of the user's ends in a message, never in a traceback."""
+    try:
+        flowgen(standalone_mode=False)
+    except UserError as error:
+        click.echo(click.style("error: ", fg="red", bold=True) + explain(error), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; what was computed is kept", err=True)
+        sys.exit(1)
+
+
+def explain(error: UserError) -> str:
+    """The message, the line it is about with a mark under it, and the hint."""
+    if error.at is None:
+        return str(error)
+    lines = [f"{error.at}: {error.message}"]
+    try:
+        with open(error.at.file, encoding="utf-8") as file:
+            text = file.read().splitlines()[error.at.line - 1]
+        number = f"{error.at.line:5d} | "
+        lines += [number + text[:200], " " * (len(number) + error.at.column - 1) + "^"]
+    except (OSError, IndexError, UnicodeDecodeError):
+        pass
+    return "\n".join([*lines, *([f"  {error.hint}"] if error.hint else [])])

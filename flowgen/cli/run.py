@@ -1,0 +1,60 @@
+"""``flowgen run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from flowgen.cli.options import computing, graph_argument, read_settings, setting
+
+
+@click.command()
+@graph_argument
+@setting
+@computing
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    envvar="FLOWGEN_RUNS",
+    help="Where the run's folder is made.",
+)
+@click.option("--quiet", is_flag=True, help="No progress, only the folder's name.")
+def run(
+    graph: Path,
+    settings: tuple[str, ...],
+    store: Path,
+    workers: int,
+    batch: int | None,
+    device: str,
+    runs: Path,
+    quiet: bool,
+) -> None:
+    """Compute what isn't known yet and write a run folder; its name is the last line."""
+    from rich.console import Console
+
+    from flowgen.cli.tables import totals
+    from flowgen.execute.driver import RunFailed
+    from flowgen.execute.progress import Silent, progress
+    from flowgen.experiment import load
+    from flowgen.results.table import scalar_table
+
+    console = Console(stderr=False, quiet=quiet)
+    experiment = load(graph, read_settings(settings))
+    experiment.check()
+    console.print(totals(experiment.plan(store, batch=batch, device=device, workers=workers)), highlight=False)
+    try:
+        with Silent() if quiet else progress(console) as events:
+            done = experiment.run(store, runs, workers=workers, batch=batch, device=device, events=events)
+    except RunFailed as failed:
+        for node, cause in failed.failures.items():
+            click.echo(f"'{node}' failed: {type(cause).__name__}: {cause}", err=True)
+        click.echo("what was computed is in the store; the next run goes on from there", err=True)
+        sys.exit(1)
+    if (table := scalar_table(done.results)) is not None:
+        console.print(table)
+    console.print(f"computed {done.tally.computed()} items; report: {done.folder / 'report.html'}", highlight=False)
+    click.echo(str(done.folder))

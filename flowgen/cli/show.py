@@ -1,0 +1,46 @@
+"""``flowgen show``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from flowgen.errors import UserError
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, envvar="FLOWGEN_RUNS")
+def show(folder: Path | None, runs: Path) -> None:
+    """Show a finished run: its results' table, what it computed, where its files are. The latest if none is named."""
+    from rich.console import Console
+
+    from flowgen.results.run import open_results
+    from flowgen.results.table import scalar_table
+
+    folder = folder or latest(runs)
+    if not (folder / "provenance.json").is_file():
+        raise UserError(f"'{folder}' is no finished run", hint="a run's folder holds results.zarr and provenance.json")
+    about = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    console = Console()
+    results = open_results(folder)
+    if (table := scalar_table(results)) is not None:
+        console.print(table)
+    for name, variable in results.data_vars.items():
+        sizes = " × ".join(f"{size} {dim}" for dim, size in variable.sizes.items()) or "one value"
+        console.print(f"{name}: {sizes}", highlight=False)
+    computed = sum(node["computed"] for node in about["nodes"].values())
+    console.print(f"finished {about['finished']}, computed {computed} items", highlight=False)
+    for image in sorted((folder / "images").glob("*.png"))[:20]:
+        console.print(str(image), highlight=False, soft_wrap=True)
+    click.echo(str(folder))
+
+
+def latest(runs: Path) -> Path:
+    """The newest run's folder. Raises UserError if there is none."""
+    found = sorted(path.parent for path in runs.glob("*/provenance.json"))
+    if not found:
+        raise UserError(f"there are no runs in '{runs}'", hint="'flowgen run GRAPH' makes one")
+    return found[-1]

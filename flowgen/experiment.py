@@ -1,0 +1,138 @@
+"""The Python API: load a graph, check it, plan it, run it, hold the results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from flowgen.execute.cluster import client, threads_of
+from flowgen.execute.driver import Events, Tally, execute
+from flowgen.execute.progress import Silent
+from flowgen.execute.task import Place, open_store
+from flowgen.graph import Check, Graph, build, check
+from flowgen.language.document import Document, load_document
+from flowgen.plan.numerics import Numerics, numerics
+from flowgen.plan.plan import Options, Plan, plan
+from flowgen.results.run import write_run
+from flowgen.store import Store
+
+if TYPE_CHECKING:
+    import xarray
+
+STORE = Path(".flowgen") / "store"
+RUNS = Path("runs")
+STRICT_PAD = 16
+"""rows of every model call in strict numerics, unless --batch says otherwise"""
+
+
+def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Experiment:
+    """Read a graph file. ``set`` gives inputs other values; one that is swept becomes an axis of length 1.
+
+    Raises UserError with file:line:column.
+    """
+    return Experiment(load_document(path, set))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    """holds results.zarr, images, report.html, provenance.json and the graph"""
+    plan: Plan
+    """as it was before the run"""
+    tally: Tally
+    """what was computed"""
+
+    @property
+    def results(self) -> xarray.Dataset:
+        """The outputs over the axes of the sweep; arrays are read when they are used."""
+        import xarray
+
+        found: xarray.Dataset = xarray.open_zarr(self.folder / "results.zarr")
+        return found
+
+
+class Experiment:
+    """A graph that can be checked, planned and run."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._graph: Graph | None = None
+        self._check: Check | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """The wiring: nodes, loops, axes. Raises UserError."""
+        if self._graph is None:
+            self._graph = build(self.document)
+        return self._graph
+
+    def check(self) -> Check:
+        """Types, shapes, spaces and kinds of every value, without reading a weight. Raises UserError."""
+        if self._check is None:
+            self._check = check(self.graph)
+        return self._check
+
+    def numerics(self, batch: int | None = None, device: str = "auto") -> Numerics:
+        """How exactly results are computed."""
+        return numerics(self.document.numerics, batch or STRICT_PAD, device_of(device))
+
+    def plan(
+        self,
+        store: str | Path = STORE,
+        *,
+        batch: int | None = None,
+        device: str = "auto",
+        workers: int = 0,
+    ) -> Plan:
+        """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
+        options = Options(batch=batch, workers=max(1, workers), memory=memory_for(max(1, workers)))
+        return plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
+
+    def run(
+        self,
+        store: str | Path = STORE,
+        runs: str | Path = RUNS,
+        *,
+        workers: int = 0,
+        batch: int | None = None,
+        device: str = "auto",
+        events: Events | None = None,
+    ) -> Run:
+        """Compute what isn't known and write a run folder.
+
+        store: where results are cached, shared between experiments. runs: where the run's folder is made.
+        workers: processes; 0 computes in this one. batch: items at once. device: cpu, cuda, ... or auto.
+
+        Raises UserError for wrong input, RunFailed where nodes failed; what was computed stays in the store.
+        """
+        kept: Store = open_store(str(store))
+        device = device_of(device)
+        threads = threads_of(workers) if workers else 0
+        place = Place(str(Path(store).resolve()) if workers else str(store), device, threads)
+        make_plan = partial(self.plan, store, batch=batch, device=device, workers=workers)
+        return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs))
+
+    def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
+        first, tally = execute(make_plan, partial(client, workers), place, events)
+        folder = write_run(
+            runs, first, tally, store, partial(execute, make_plan, partial(client, workers), place, events)
+        )
+        return Run(folder, first, tally)
+
+
+def device_of(name: str) -> str:
+    """``auto`` is a GPU where there is one."""
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def memory_for(workers: int) -> int:
+    """Bytes that a batch may take: a quarter of a process's share of the machine's memory."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // (4 * workers)

@@ -1,0 +1,92 @@
+"""Graphs written in Python: the same language, built from calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from flowgen.experiment import Experiment
+from flowgen.language.document import document
+from flowgen.language.tree import Tree
+
+
+class Handle(str):
+    """A node of a graph under construction: the text ``$name``, with its outputs as ``handle["port"]``."""
+
+    __slots__ = ()
+
+    def __getitem__(self, output: Any) -> Any:
+        return f"{self}.{output}" if isinstance(output, str) else super().__getitem__(output)
+
+
+class Graph:
+    """A graph in Python. ``graph.node(...)`` returns what other nodes take as a port.
+
+    A loop's feedback is wired by name, since its source comes later: ``prediction="$guided"``.
+    """
+
+    def __init__(self, description: str = "", numerics: str = "fast", folder: str | Path = ".") -> None:
+        self.folder = Path(folder)
+        self.data: dict[str, Any] = {
+            "flowgen": 1,
+            "description": description,
+            "numerics": numerics,
+            "inputs": {},
+            "sweep": {},
+            "defaults": {},
+            "nodes": {},
+            "outputs": [],
+        }
+
+    def inputs(self, **values: Any) -> Graph:
+        """Declare inputs and their defaults."""
+        self.data["inputs"] |= values
+        return self
+
+    def sweep(self, **axes: Any) -> Graph:
+        """Add axes: lists, ranges, or mappings as in a file (``{"linspace": [0, 1, 5]}``)."""
+        for name, axis in axes.items():
+            self.data["sweep"][name] = axis if isinstance(axis, dict) else list(axis)
+        return self
+
+    def defaults(self, **values: Any) -> Graph:
+        """What fills a port or parameter of that name where a node leaves it out."""
+        self.data["defaults"] |= values
+        return self
+
+    def node(self, name: str, type: str, **arguments: Any) -> Handle:
+        """Add a node. ``from_`` stands for ``from``."""
+        self.data["nodes"][name] = {"type": type} | {k.removesuffix("_"): v for k, v in arguments.items()}
+        return Handle(f"${name}")
+
+    def outputs(self, *names: Iterable[str] | str) -> Graph:
+        """Name the results."""
+        self.data["outputs"] += [str(name) for name in names]
+        return self
+
+    def load(self) -> Experiment:
+        """The graph, ready to check, plan and run. Raises UserError."""
+        plain = {k: v for k, v in self.data.items() if v or k in ("nodes", "outputs")}
+        return Experiment(document(Tree(unhandled(plain)), "<Python>", self.folder, self.yaml(), {}))
+
+    def yaml(self) -> str:
+        """The graph as a file."""
+        import io
+
+        from ruamel.yaml import YAML
+
+        writer, text = YAML(typ="safe", pure=True), io.StringIO()
+        writer.default_flow_style = None
+        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        writer.dump(unhandled({k: v for k, v in self.data.items() if v}), text)
+        return text.getvalue()
+
+
+def unhandled(value: Any) -> Any:
+    """Handles as plain texts."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: unhandled(v) for k, v in value.items()}
+    return [unhandled(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,114 @@
+"""The command line: what it prints, its exit codes, what it leaves alone."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+from click.testing import CliRunner
+from small import SMALL, Lab
+
+from flowgen.cli import flowgen as command
+from flowgen.execute.progress import Silent
+
+FAST = SMALL.replace("{range: 3}", "[0]").replace("[a red three, a blue seven on a yellow background]", "[a red three]")
+
+
+def flowgen(*arguments, cwd=None):
+    """The command in a process of its own."""
+    call = [sys.executable, "-c", "from flowgen.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(call, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
+
+
+def test_help_needs_no_torch():
+    code = "import sys; sys.argv=['flowgen','--help']\nfrom flowgen.cli import flowgen\ntry:\n flowgen()\n"
+    code += "except SystemExit: pass\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in ("check", "plan", "run", "show", "nodes"):
+        assert f"\n  {name} " in done.stdout
+
+
+def test_a_run_ends_with_its_folder_and_plain_lines(tmp_path, zoo_folder):
+    Lab(tmp_path, zoo_folder).load(FAST)
+    done = flowgen("run", "g.yaml", "--store", "cache", "--runs", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    folder = tmp_path / lines[-1]
+    assert folder.parent == tmp_path / "out"
+    assert {p.name for p in folder.iterdir()} >= {
+        "results.zarr", "report.html", "provenance.json", "graph.yaml", "resolved.json", "images",
+    }  # fmt: skip
+    assert any(line.startswith("sampler: 2/2") for line in lines)
+    assert "\x1b" not in done.stdout
+    again = CliRunner().invoke(command, ["plan", str(tmp_path / "g.yaml"), "--store", str(tmp_path / "cache")])
+    assert "nothing to compute" in again.output
+    shown = CliRunner().invoke(command, ["show", "--runs", str(tmp_path / "out")], catch_exceptions=False)
+    assert "fid" in shown.output
+    assert str(folder) in shown.output
+
+
+def test_wrong_input_is_exit_code_2_with_the_line(tmp_path, zoo_folder):
+    Lab(tmp_path, zoo_folder).load(FAST.replace("guidance.cfg", "guidance.cgf"))
+    done = flowgen("check", "g.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "g.yaml:17:18: no node type 'guidance.cgf'" in done.stderr
+    assert "did you mean 'guidance.cfg'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    mark = next(line for line in done.stderr.splitlines() if line.strip() == "^")
+    source = done.stderr.splitlines()[done.stderr.splitlines().index(mark) - 1]
+    assert source[mark.index("^") :].startswith("guidance.cgf")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "nowhere.yaml"], ["run", "g.yaml", "--set", "colour=red"], ["run", "g.yaml", "--batch", "0"],
+     ["show", "nowhere"], ["nodes", "guidance.cgf"], ["walk"]],
+)  # fmt: skip
+def test_mistakes_on_the_command_line(tmp_path, zoo_folder, arguments):
+    Lab(tmp_path, zoo_folder).load(FAST)
+    done = flowgen(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failing_node_is_exit_code_1_and_the_rest_is_kept(tmp_path, zoo_folder):
+    lab = Lab(tmp_path, zoo_folder)
+    lab.load(FAST)
+    code = (
+        "import flowgen_nodes.decoders.vae as v, flowgen.node.registry as r, dataclasses, sys\n"
+        "def broken(latent, model): raise RuntimeError('the decoder broke')\n"
+        "found = r.node_type('decoder.vae')\n"
+        "broken.__module__ = v.__name__\n"
+        "r._TYPES['decoder.vae'] = dataclasses.replace(found, code=broken, abstract=lambda latent, model: "
+        "v.decode(latent, model))\n"
+        "sys.argv = ['flowgen', 'run', 'g.yaml', '--store', 'store']\n"
+        "from flowgen.cli import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "'image' failed: RuntimeError: the decoder broke" in done.stderr
+    assert lab.load(FAST).plan(lab.store).nodes["sampler"].compute == 0
+
+
+def test_nodes_shows_the_contract():
+    listed = CliRunner().invoke(command, ["nodes"], catch_exceptions=False).output
+    for name in ("model", "encoder.text", "noise", "scheduler.ddim", "scheduler.ddpm", "denoiser", "guidance.cfg",
+                 "decoder.vae", "score.clip", "features", "reference", "metric.fid", "mean"):  # fmt: skip
+        assert f"\n{name} " in f"\n{listed}"
+    page = CliRunner().invoke(command, ["nodes", "scheduler.ddim"], catch_exceptions=False).output
+    assert "feedback" in page
+    assert "arXiv:2010.02502" in page
+    assert "eta" in page
+
+
+def test_a_default_run_opens_no_socket(tmp_path, zoo_folder):
+    seen = []
+
+    class Watch(Silent):
+        def done(self, receipt):
+            seen.append(psutil.Process().net_connections(kind="inet"))
+
+    Lab(tmp_path, zoo_folder).run(FAST, options={"events": Watch()})
+    assert seen
+    assert not any(seen)
