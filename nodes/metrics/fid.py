@@ -24,13 +24,12 @@ def frechet(a: Moments, b: Moments) -> Tensor:
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1^.5 S2 S1^.5)^.5)``: the symmetric form, always real, also for singular S.
     A set of fewer than two points has no covariance: the distance is NaN.
     """
-    if min(int(a.count), int(b.count)) < 2:
-        return torch.full((), torch.nan, dtype=torch.float64)
-    first, second = (m.scatter[0] / (m.count[0].double() - 1) for m in (a, b))
+    first, second = (m.scatter[0] / (m.count[0].double() - 1).clamp(min=1) for m in (a, b))
     half = root(first)
     cross = torch.linalg.eigvalsh(half @ second @ half).clamp(min=0).sqrt().sum()
     gap = ((a.mean[0] - b.mean[0]) ** 2).sum()
-    return gap + first.diagonal().sum() + second.diagonal().sum() - 2 * cross
+    distance = gap + first.diagonal().sum() + second.diagonal().sum() - 2 * cross
+    return torch.where(torch.minimum(a.count, b.count)[0] < 2, torch.nan, distance)
 
 
 @node("metric.fid")

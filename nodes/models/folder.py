@@ -13,6 +13,8 @@ from flowgen.values.model import Model, Part, canonical
 
 HERE = "flowgen_nodes.models.loaders"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+NOT_SHAPE = ("dtype", "torch_dtype", "transformers_version", "architectures", "name_or_path")
+"""Entries of a network's configuration that change nothing it computes; the precision is the node's parameter."""
 MODULE_CLASSES = {"DigitsClassifier": "flowgen_nodes:Classifier"}
 """Names in a ``config.json`` under ``class``, and this pack's code for them."""
 
@@ -88,7 +90,8 @@ def network(name: str, folder: Path, config: dict[str, Any], loader: str, dtype:
         raise UserError(f"the part '{name}' has no safetensors weights", hint=hint)
     for file in files:
         check_header(folder / file)
-    return Part(name, loader, str(folder), canonical(config), files, dtype)
+    shape = {key: value for key, value in config.items() if key not in NOT_SHAPE}
+    return Part(name, loader, str(folder), canonical(shape), files, dtype)
 
 
 def tokenizer(name: str, folder: Path, cls: str) -> Part:

@@ -74,7 +74,7 @@ class Diffusers(Loader):
         quiet()
         found = class_of(json.loads(part.config))
         module = found.from_pretrained(
-            part.folder, torch_dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
+            part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
         )
         return ready(module, device)
 

@@ -18,7 +18,8 @@ class DDPM(Discrete):
     steps: denoiser calls; all T of the schedule is the paper's sampler, fewer skip timesteps.
 
     variance: "fixed_small" is the posterior's (beta tilde), "fixed_large" beta itself (Ho et al. 2020, section 3.2).
-    No noise is added in the last step.
+    No noise is added at timestep 0, the paper's last step. Where a schedule ends later (steps_offset, trailing), the
+    last step adds what diffusers adds: none with fixed_small, whose variance is 0 there, beta's with fixed_large.
     """
 
     variance: Literal["fixed_small", "fixed_large"] = "fixed_small"

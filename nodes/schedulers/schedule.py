@@ -63,7 +63,8 @@ def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[in
         return tuple(int(t) for t in np.linspace(0, total - 1, steps).round()[::-1])
     if spacing == "leading":
         return tuple(int(t) + offset for t in (np.arange(steps) * (total // steps))[::-1])
-    return tuple(int(t) - 1 for t in np.round(np.arange(total, 0, -total / steps)))
+    # where rounding keeps arange from ending (61 steps of 1000), it would go on to timestep -1, as diffusers does
+    return tuple(int(t) - 1 for t in np.round(np.arange(total, 0, -total / steps)))[:steps]
 
 
 @dataclass(frozen=True, slots=True)
