@@ -135,6 +135,7 @@ def node_types() -> dict[str, NodeType]:
 
 def find_source(text: str, folder: Path) -> Source:
     """A parameter's file or folder; paths are relative to the graph's folder. Raises UserError."""
+    load_packs()
     prefix, _, rest = text.partition(":")
     if rest and prefix in _SCHEMES:
         return Source(text, _SCHEMES[prefix](rest))

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from flowgen.store import zarr_format
 from flowgen.values.record import Record, rebuild
 
 MANIFEST = "block.json"
-_SYNC = ThreadPoolExecutor(8, thread_name_prefix="sync")
-"""fsync is the cost of publishing; the paths of a block are synced side by side"""
+
+
+@lru_cache(maxsize=1)
+def syncers(process: int) -> ThreadPoolExecutor:
+    """Threads of a process: fsync is the cost of publishing, so the paths of a block are synced side by side."""
+    return ThreadPoolExecutor(8, thread_name_prefix=f"sync-{process}")
 
 
 class Damaged(Exception):
@@ -109,8 +114,9 @@ def write_synced(folder: Path, files: Mapping[str, bytes]) -> None:
     folders = {folder} | {parent for path in files for parent in (folder / path).parents if folder in parent.parents}
     for path in sorted(folders):
         path.mkdir(parents=True, exist_ok=True)
-    list(_SYNC.map(write_file, [folder / path for path in files], files.values()))
-    list(_SYNC.map(sync, folders))
+    threads = syncers(os.getpid())
+    list(threads.map(write_file, [folder / path for path in files], files.values()))
+    list(threads.map(sync, folders))
 
 
 def write_file(path: Path, data: bytes) -> None:
