@@ -12,7 +12,7 @@ test: $(STAMP)            ## lint, types and the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy flowgen nodes
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,218 @@
+"""A loop's body: prepared once for the items on their way, then evaluated step by step.
+
+Preparing walks backwards from the feedback to see which items need which node, drops ports that are left unread, and
+sorts calls into waves. While the same items are on their way and no parameter changes with the step, only the values
+that the loop shows are new in a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from flowgen.execute.caller import Call, fits, merge
+from flowgen.execute.held import Held, hold
+from flowgen.graph.model import Wire
+from flowgen.language.expressions import Schedule, at_step
+from flowgen.plan.program import Step
+from flowgen.values import PerItem, Record
+
+if TYPE_CHECKING:
+    from flowgen.execute.loop import LoopRun
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A node's call for the items that leave the same ports unread."""
+
+    step: Step
+    items: list[int]
+    call: Call
+    """complete but for the ports in ``fresh``"""
+    fresh: dict[str, tuple[Wire, ...]]
+    """ports whose values are made in this step"""
+
+    def filled(self, values: Mapping[Wire, Held]) -> Call:
+        """The call with this step's values."""
+        ports = dict(self.call.ports)
+        for name, wires in self.fresh.items():
+            found = [values[wire].rows(self.items) for wire in wires]
+            ports[name] = found if self.step.type.signature.ports[name].many else found[0]
+        return Call(self.call.type, ports, self.call.params, self.call.count)
+
+
+@dataclass(slots=True)
+class Wave:
+    """Nodes that wait for no other of the body's: inner loops, and groups of calls that may run as one."""
+
+    loops: list[tuple[Step, list[int]]]
+    calls: list[Prepared]
+    groups: list[list[Prepared]] | None = None
+    """found with the first step's values; shapes stay as they are"""
+
+
+class Body:
+    """The nodes between one phase's per-step outputs and its feedback, for the items on their way."""
+
+    def __init__(self, loop: LoopRun, todo: list[str], wanted: list[Wire], values: Mapping[Wire, Held]) -> None:
+        self.loop = loop
+        self.stage = loop.stage
+        self.steps = loop.stage.code.steps
+        self.todo = todo
+        """nodes that no earlier phase of the step has evaluated"""
+        self.params = {name: self.params_now(self.steps[name], values) for name in todo}
+        self.unused = {name: self.unread(self.steps[name], self.params[name]) for name in todo}
+        self.need = self.needs(wanted)
+        self.waves = self.sort()
+        self.left = [name for name in todo if not self.need[name]]
+        """nodes that a later phase may need"""
+
+    def evaluate(self, values: dict[Wire, Held]) -> None:
+        """Run the waves and put the values in place."""
+        from flowgen.execute.loop import LoopRun
+
+        for wave in self.waves:
+            for step, items in wave.loops:
+                self.keep(step, items, LoopRun(self.stage, step, values).run(items), values)
+            filled = [(prepared, prepared.filled(values)) for prepared in wave.calls]
+            for prepared, made in filled:
+                made.carried = {c: self.carry(prepared, c) for c in prepared.step.type.signature.carries}
+            if wave.groups is None:
+                wave.groups = grouped(filled)
+            self.run_groups(wave.groups, {id(prepared): made for prepared, made in filled}, values)
+
+    def params_now(self, step: Step, values: Mapping[Wire, Held]) -> dict[int, dict[str, Any]]:
+        """Each item's per-item parameters at its own step."""
+        columns = self.stage.parcel.per_item[step.name]
+        found: dict[int, dict[str, Any]] = {}
+        for row, item in enumerate(self.loop.active):
+            found[item] = {name: self.now(column[item], row, values) for name, column in columns.items()}
+        return found
+
+    def now(self, value: Any, row: int, values: Mapping[Wire, Held]) -> Any:
+        """A parameter at a row's step."""
+        if not isinstance(value, Schedule):
+            return value
+        timed = any(piece.by in ("t", "sigma") for piece in value.pieces)
+        timestep, sigma = self.time(row, values) if timed else (0.0, 0.0)
+        return at_step(value, self.loop.at[row], self.loop.lengths[row], timestep, sigma)
+
+    def time(self, row: int, values: Mapping[Wire, Held]) -> tuple[float, float]:
+        """Timestep and noise level of a row, from what the loop shows."""
+        for wire, held in values.items():
+            if wire.node == self.loop.step.name and (time := getattr(held.record, "time", None)) is not None:
+                return float(time.timestep[row]), float(time.sigma[row])
+        return 0.0, 0.0
+
+    def unread(self, step: Step, params: dict[int, dict[str, Any]]) -> dict[int, frozenset[str]]:
+        """The ports that each item leaves unread at its step."""
+        if step.type.unused is None:
+            return {}
+        statics = self.stage.parcel.statics[step.name]
+        return {item: frozenset(step.type.unused({**statics, **values})) for item, values in params.items()}
+
+    def needs(self, wanted: list[Wire]) -> dict[str, list[int]]:
+        """The items for which each node must be evaluated."""
+        need: dict[str, set[int]] = {name: set() for name in self.todo}
+        for wire in wanted:
+            if wire.node in need:
+                need[wire.node] |= set(self.loop.active)
+        for name in reversed(self.todo):
+            for port, wires in self.steps[name].wires.items():
+                reading = {item for item in need[name] if port not in self.unused[name].get(item, ())}
+                for wire in wires:
+                    if wire.node in need:
+                        need[wire.node] |= reading
+        return {name: [item for item in self.loop.active if item in items] for name, items in need.items()}
+
+    def sort(self) -> list[Wave]:
+        """The needed nodes in waves, each after what it reads."""
+        left = [name for name in self.todo if self.need[name]]
+        waves = []
+        while left:
+            ready = [name for name in left if not self.blocked(name, left)]
+            loops = [(self.steps[n], self.need[n]) for n in ready if self.steps[n].type.kind == "loop"]
+            calls = [made for n in ready if self.steps[n].type.kind != "loop" for made in self.prepare(n)]
+            waves.append(Wave(loops, calls))
+            left = [name for name in left if name not in ready]
+        return waves
+
+    def blocked(self, name: str, left: list[str]) -> bool:
+        """Whether a node waits for another."""
+        return any(wire.node in left for wires in self.steps[name].wires.values() for wire in wires)
+
+    def prepare(self, name: str) -> list[Prepared]:
+        """A node's calls: one for each set of ports left unread."""
+        step = self.steps[name]
+        groups: dict[frozenset[str], list[int]] = {}
+        for item in self.need[name]:
+            groups.setdefault(self.unused[name].get(item, frozenset()), []).append(item)
+        found = []
+        for unused, items in groups.items():
+            fresh = {
+                port: wires
+                for port, wires in step.wires.items()
+                if port not in unused
+                and any(wire not in self.loop.outer for wire in wires)
+                and not self.known(step, port)
+            }
+            made = self.stage.call(step, items, unused | set(fresh), self.loop.outer)
+            for param in self.params[name][items[0]]:
+                made.params[param] = PerItem([self.params[name][item][param] for item in items])
+            found.append(Prepared(step, items, made, fresh))
+        return found
+
+    def known(self, step: Step, port: str) -> bool:
+        """Whether a port takes a model, which the stage fills in."""
+        return port in self.stage.parcel.statics[step.name]
+
+    def carry(self, prepared: Prepared, argument: str) -> Tensor | None:
+        """What a node kept from the last step, for some items."""
+        kept = self.loop.carried.get((prepared.step.name, argument))
+        return None if kept is None else kept[[self.loop.active.index(item) for item in prepared.items]]
+
+    def run_groups(self, groups: list[list[Prepared]], made: dict[int, Call], values: dict[Wire, Held]) -> None:
+        """Run the calls of a wave, those of a group as one batch, and keep what they return."""
+        parts: dict[str, list[tuple[list[int], dict[str, Record]]]] = {}
+        for group in groups:
+            calls = [made[id(prepared)] for prepared in group]
+            outputs, carried = self.stage.caller.run(merge(calls) if len(calls) > 1 else calls[0])
+            start = 0
+            for prepared in group:
+                rows = range(start, start + len(prepared.items))
+                start += len(prepared.items)
+                own = outputs if len(group) == 1 else {k: v.take(rows) for k, v in outputs.items()}
+                parts.setdefault(prepared.step.name, []).append((prepared.items, own))
+                for argument, value in carried.items():
+                    self.keep_carry(prepared, argument, value)
+        for name, pieces in parts.items():
+            items = [item for rows, _ in pieces for item in rows]
+            joined = {k: type(v).concat([p[k] for _, p in pieces]) for k, v in pieces[0][1].items()}
+            self.keep(self.steps[name], items, joined, values)
+
+    def keep(self, step: Step, items: list[int], outputs: Mapping[str, Record], values: dict[Wire, Held]) -> None:
+        """Put a node's values in place for the nodes that read them."""
+        for output, value in outputs.items():
+            values[Wire(step.name, output)] = hold(value, items, self.loop.count)
+
+    def keep_carry(self, prepared: Prepared, argument: str, value: Tensor) -> None:
+        """Keep a node's state for the next step; items that were not evaluated keep theirs."""
+        place = (prepared.step.name, argument)
+        kept = self.loop.carried.get(place)
+        if kept is None:
+            kept = value.new_zeros(len(self.loop.active), *value.shape[1:])
+        rows = torch.tensor([self.loop.active.index(item) for item in prepared.items], device=value.device)
+        self.loop.carried[place] = kept.index_copy(0, rows, value)
+
+
+def grouped(filled: list[tuple[Prepared, Call]]) -> list[list[Prepared]]:
+    """Calls of one model with equal static arguments and shapes together; each other call alone."""
+    groups: dict[Any, list[Prepared]] = {}
+    for n, (prepared, made) in enumerate(filled):
+        mergeable = made.type.uses_model and not made.type.signature.carries
+        groups.setdefault(fits(made) if mergeable else n, []).append(prepared)
+    return list(groups.values())
