@@ -260,7 +260,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(UserError, match="the disk of the store .* is full"):
+    with pytest.raises(UserError, match=r"the disk of the store .* is full"):
         store.write([key(1)], {"value": RECORDS["image"](1)}, {})
     monkeypatch.undo()
     assert list((tmp_path / "tmp").iterdir()) == []
