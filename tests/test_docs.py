@@ -26,29 +26,21 @@ def commands(file: str) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.startswith("    flowgen ")]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder as a user has it after cloning, with runs and store of its own."""
-    folder = tmp_path_factory.mktemp("clone")
-    (folder / "graphs").symlink_to(ROOT / "graphs")
-    return folder
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("line", commands("README.md"))
-def test_commands_of_the_readme(place, monkeypatch, line):
-    monkeypatch.chdir(place)
-    result = CliRunner().invoke(command, shlex.split(line)[1:], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    if " run " in line:
-        assert (place / result.output.strip().splitlines()[-1] / "report.html").is_file()
-
-
-@pytest.mark.slow
-def test_python_of_the_readme(place, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(place)
+def test_the_readme_from_its_first_command_to_its_last(tmp_path, monkeypatch, capsys):
+    (tmp_path / "graphs").symlink_to(ROOT / "graphs")
+    monkeypatch.chdir(tmp_path)
+    outputs = []
+    for line in commands("README.md"):
+        result = CliRunner().invoke(command, shlex.split(line)[1:], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        if " run " in line:
+            outputs.append(result.output)
+            assert (tmp_path / result.output.strip().splitlines()[-1] / "report.html").is_file()
+    assert "computed 3884 items" in outputs[0]
+    assert "computed 0 items" in outputs[1]
     (tmp_path / "readme.py").write_text("\n".join(blocks("README.md", "python")))
-    runpy.run_path(str(tmp_path / "readme.py"))
+    runpy.run_path("readme.py")
     assert "fid" in capsys.readouterr().out
 
 
