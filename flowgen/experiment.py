@@ -19,6 +19,7 @@ from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
+from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
 from flowgen.store import Store
 
@@ -49,6 +50,11 @@ class Run:
     """as it was before the run"""
     tally: Tally
     """what was computed"""
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Items that have no result, with their point in the sweep and their cause; the next run tries them again."""
+        return failures(self.plan, self.tally)
 
     @property
     def results(self) -> xarray.Dataset:

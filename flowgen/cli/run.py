@@ -9,6 +9,9 @@ import click
 
 from flowgen.cli.options import computing, graph_argument, read_settings, setting
 
+SHOWN = 10
+"""failures that are printed"""
+
 
 @click.command()
 @graph_argument
@@ -49,12 +52,19 @@ def run(
     try:
         with Silent() if quiet else progress(console) as events:
             done = experiment.run(store, runs, workers=workers, batch=batch, device=device, events=events)
-    except RunFailed as failed:
-        for node, cause in failed.failures.items():
+    except RunFailed as stopped:
+        for node, cause in stopped.failures.items():
             click.echo(f"'{node}' failed: {type(cause).__name__}: {cause}", err=True)
         click.echo("what was computed is in the store; the next run goes on from there", err=True)
         sys.exit(1)
     if (table := scalar_table(done.results)) is not None:
         console.print(table)
     console.print(f"computed {done.tally.computed()} items; report: {done.folder / 'report.html'}", highlight=False)
+    for failure in (failed := done.failures)[:SHOWN]:
+        click.echo(f"failed: {failure}", err=True)
+    if failed:
+        more = f" (and {len(failed) - SHOWN} more in provenance.json)" if len(failed) > SHOWN else ""
+        click.echo(f"{len(failed)} items have no result{more}; the next run tries them again", err=True)
     click.echo(str(done.folder))
+    if failed:
+        sys.exit(1)

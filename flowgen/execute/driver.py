@@ -18,7 +18,7 @@ ATTEMPTS = 5
 
 
 class RunFailed(Exception):
-    """Some parcels could not be computed; everything else is in the store."""
+    """A run could not go on; what was computed is in the store. Single items that fail don't end a run."""
 
     def __init__(self, failures: dict[str, BaseException]) -> None:
         super().__init__(f"failed: {', '.join(failures)}")
@@ -45,6 +45,16 @@ class Tally:
 
     receipts: list[Receipt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Items that have no result, by key: the cause."""
+        return {key: cause for receipt in self.receipts for key, cause in receipt.failed.items()}
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Keys of reductions that skipped failed items, by the key that was planned."""
+        return {key: other for receipt in self.receipts for key, other in receipt.renamed.items()}
 
     def computed(self, stage: str | None = None) -> int:
         """Items computed, of one node or of all."""

@@ -17,6 +17,10 @@ from flowgen.values.model import Part
 Digests = Mapping[tuple[str, str], str]
 
 
+class StaleWeights(UserError):
+    """A run can't go on: its keys speak of other weights."""
+
+
 class Pool:
     """Parts by content. The least recently used go when the budget is spent; a part in use lives on with its task."""
 
@@ -34,7 +38,7 @@ class Pool:
         def open_part(part: Part) -> Any:
             digest = part.digest(file_digest)
             if digests.get((part.folder, part.name), digest) != digest:
-                raise UserError(
+                raise StaleWeights(
                     f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
                 )
             return self.get(part, digest, device)

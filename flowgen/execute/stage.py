@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from flowgen.errors import UserError
 from flowgen.execute.caller import Call, Caller, chunks
 from flowgen.execute.held import Held, hold
 from flowgen.execute.reduction import reduce_items
@@ -136,13 +135,10 @@ def compute(
     found = []
     for items, values in read_inputs(code, parcel, reader, device):
         run = StageRun(code, parcel, caller, device, values)
-        try:
-            if step.type.kind == "reduce":
-                found += reduce_items(run, step, items, reader)
-            else:
-                found.append((items, run.compute(items)))
-        except UserError as error:
-            raise type(error)(f"'{code.stage}' ({step.type.name}): {error.message}", error.at, error.hint) from error
+        if step.type.kind == "reduce":
+            found += reduce_items(run, step, items, reader)
+        else:
+            found.append((items, run.compute(items)))
     return [(items, {name: value.to("cpu") for name, value in outputs.items()}) for items, outputs in found]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from flowgen.execute.caller import Caller
+from flowgen.execute.failures import finite, isolated, less_failed, select
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
 from flowgen.plan.numerics import Numerics
@@ -49,6 +50,10 @@ class Receipt:
     """runs of each node type that uses a model"""
     rows: dict[str, int] = field(default_factory=dict)
     """items in those runs"""
+    failed: dict[str, str] = field(default_factory=dict)
+    """items that have no result, by key: the cause"""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """reductions that skipped failed items: the key of what was pooled, by the key that was planned"""
     worker: int = 0
     """process"""
 
@@ -65,48 +70,41 @@ def pool() -> Pool:
     return Pool()
 
 
-def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Any) -> Receipt:
+def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -> Receipt:
     """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first.
 
-    Items that another process published meanwhile are not computed again.
+    Items that another process published meanwhile are not computed again; items whose parents failed fail.
     """
     started = time.perf_counter()
     store = open_store(place.store)
-    parcel = without(parcel, set(store.find(parcel.keys)))
+    gone = {key for receipt in parents for key in receipt.failed}
+    parcel, failed, renamed = less_failed(code, less_known(parcel, store), gone)
     caller = Caller(code.numerics)
     blocks = []
     if len(parcel):
         with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, store.file_digest)):
-            results = compute(code, parcel, caller, store, place.device)
+            results, causes = isolated(lambda part: compute(code, part, caller, store, place.device), parcel)
+        failed |= causes
         about = provenance(code, time.perf_counter() - started, place)
-        blocks = [store.write([parcel.keys[n] for n in items], outputs, about) for items, outputs in results]
-    seconds = time.perf_counter() - started
+        blocks = [store.write(keys, outputs, about) for keys, outputs in finite(code, results, failed)]
     return Receipt(
-        parcel.stage, parcel.number, len(parcel), seconds, blocks, dict(caller.calls), dict(caller.rows), os.getpid()
-    )
-
-
-def without(parcel: Parcel, known: set[str]) -> Parcel:
-    """A parcel less the items that are known."""
-    if not known:
-        return parcel
-    keep = [n for n, key in enumerate(parcel.keys) if key not in known]
-
-    def rows(column: list[Any]) -> list[Any]:
-        return [column[n] for n in keep]
-
-    return Parcel(
         stage=parcel.stage,
         number=parcel.number,
-        keys=rows(parcel.keys),
-        statics=parcel.statics,
-        per_item={node: {k: rows(v) for k, v in params.items()} for node, params in parcel.per_item.items()},
-        inputs={node: rows(keys) for node, keys in parcel.inputs.items()},
-        shared={node: rows(keys) for node, keys in parcel.shared.items()},
-        unused={node: rows(ports) for node, ports in parcel.unused.items()},
-        pooled=rows(parcel.pooled) if parcel.pooled else [],
-        batch=parcel.batch,
+        items=len(parcel) - sum(key in failed for key in parcel.keys),
+        seconds=time.perf_counter() - started,
+        blocks=blocks,
+        calls=dict(caller.calls),
+        rows=dict(caller.rows),
+        failed=failed,
+        renamed=renamed,
+        worker=os.getpid(),
     )
+
+
+def less_known(parcel: Parcel, store: Store) -> Parcel:
+    """A parcel less the items that are in the store by now."""
+    known = store.find(parcel.keys)
+    return parcel if not known else select(parcel, [n for n, key in enumerate(parcel.keys) if key not in known])
 
 
 @contextmanager

@@ -35,6 +35,8 @@ class Program:
     numerics: Numerics
     parts: dict[tuple[str, str], str] = field(default_factory=dict)
     """digests of model parts by folder and name"""
+    skips_missing: bool = False
+    """a reduction that pools what there is where items failed"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from flowgen.execute.driver import Tally
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
+from flowgen.results.failures import failures
 from flowgen.results.grids import write_grids
 from flowgen.results.report import write_report
 from flowgen.store import Lost, Store
@@ -28,7 +30,7 @@ ATTEMPTS = 3
 def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any]) -> Path:
     """Write the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
     folder = new_folder(runs, Path(plan.graph.document.file).stem)
-    columns = outputs(plan)
+    columns = outputs(plan, tally)
     about = provenance(plan, tally)
     attributes = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
     for attempt in range(ATTEMPTS):
@@ -71,14 +73,18 @@ def new_folder(runs: Path, name: str) -> Path:
     raise FileExistsError(base)
 
 
-def outputs(plan: Plan) -> list[Column]:
-    """Where each output's values are."""
+def outputs(plan: Plan, tally: Tally) -> list[Column]:
+    """Where each output's values are. A failed item has an empty key; an output without any result is left out."""
     found = []
+    replaced = {key.encode(): b"" for key in tally.failed} | {k.encode(): v.encode() for k, v in tally.renamed.items()}
     for output in plan.graph.document.outputs:
         wire = plan.graph.output_of(output.name)
         node = plan.graph.nodes[wire.node]
         keys = np.array(plan.keys[wire.node].values, dtype="S40")
-        found.append(Column(output.name, node.axes, keys, wire.output))
+        if replaced:
+            keys = np.array([replaced.get(key, key) for key in keys.ravel()], dtype="S40").reshape(keys.shape)
+        if (keys != b"").any():
+            found.append(Column(output.name, node.axes, keys, wire.output))
     return found
 
 
@@ -126,6 +132,7 @@ def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
         "weights": {f"{folder}/{name}": digest for (folder, name), digest in sorted(parts.items())},
         "nodes": stages,
         "calls": {name: {"calls": calls, "items": rows} for name, (calls, rows) in tally.calls().items()},
+        "failures": [asdict(failure) for failure in failures(plan, tally)],
         "notes": tally.notes,
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 STATE_BYTES = 5056
 """Size of a CPU generator's state (Mersenne twister)."""
@@ -16,7 +16,7 @@ STATE_BYTES = 5056
 
 def is_abstract() -> bool:
     """True while graphs are checked: tensors have shapes and no numbers."""
-    return isinstance(_get_current_dispatch_mode(), FakeTensorMode)
+    return any(isinstance(mode, FakeTensorMode) for mode in _get_current_dispatch_mode_stack())
 
 
 def seed_stream(seed: int, salt: str = "") -> int:

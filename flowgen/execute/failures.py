@@ -1,0 +1,122 @@
+"""Items that fail: found among their neighbours, recorded with their cause, and passed on to what needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from flowgen.errors import UserError
+from flowgen.execute.pool import StaleWeights
+from flowgen.plan.program import Parcel, Program
+from flowgen.store import Lost
+from flowgen.store.keys import pooled
+from flowgen.values import Record
+
+Results = list[tuple[list[str], dict[str, Record]]]
+"""items by key, with the node's outputs"""
+HOPELESS = 8
+"""items that fail one by one without a success before the rest of a parcel is given up with the same cause"""
+
+
+def select(parcel: Parcel, rows: list[int]) -> Parcel:
+    """Some items of a parcel."""
+
+    def chosen(column: list[Any]) -> list[Any]:
+        return [column[n] for n in rows]
+
+    return Parcel(
+        stage=parcel.stage,
+        number=parcel.number,
+        keys=chosen(parcel.keys),
+        statics=parcel.statics,
+        per_item={node: {k: chosen(v) for k, v in params.items()} for node, params in parcel.per_item.items()},
+        inputs={node: chosen(keys) for node, keys in parcel.inputs.items()},
+        shared={node: chosen(keys) for node, keys in parcel.shared.items()},
+        unused={node: chosen(ports) for node, ports in parcel.unused.items()},
+        pooled=chosen(parcel.pooled) if parcel.pooled else [],
+        batch=parcel.batch,
+    )
+
+
+def less_failed(code: Program, parcel: Parcel, gone: set[str]) -> tuple[Parcel, dict[str, str], dict[str, str]]:
+    """A parcel less the items whose parents failed; these items with their cause; reductions that skip by new key."""
+    if not gone:
+        return parcel, {}, {}
+    failed: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    parcel = select(parcel, list(range(len(parcel))))  # its own lists, to be changed
+    for n, key in enumerate(list(parcel.keys)):
+        for node, keys in parcel.inputs.items():
+            if keys[n] in gone:
+                failed[key] = f"it needs '{node}', which failed"
+        if parcel.pooled and (lacking := sum(k in gone for k in parcel.pooled[n])):
+            left = [k for k in parcel.pooled[n] if k not in gone]
+            if code.skips_missing and left:
+                parcel.pooled[n] = left
+                renamed[key] = parcel.keys[n] = pooled([key, *left])
+            else:
+                failed[key] = f"{lacking} of the {len(parcel.pooled[n])} items that it pools failed (missing: skip)"
+    left_over = [n for n, key in enumerate(parcel.keys) if key not in failed]
+    return select(parcel, left_over), failed, renamed
+
+
+def isolated(
+    compute: Callable[[Parcel], list[tuple[list[int], dict[str, Record]]]], parcel: Parcel
+) -> tuple[Results, dict[str, str]]:
+    """Results of the items that can be computed, causes of the others: a part that fails is halved until it's clear.
+
+    What no single item can be blamed for (a lost block, changed weights) is raised.
+    """
+    results: Results = []
+    causes: dict[str, str] = {}
+    parts = [parcel]
+    while parts:
+        part = parts.pop()
+        if len(causes) >= HOPELESS and not results:
+            causes |= dict.fromkeys(part.keys, next(reversed(causes.values())))
+            continue
+        try:
+            found = compute(part)
+        except (Lost, StaleWeights):
+            raise
+        except Exception as error:
+            if len(part) == 1:
+                causes[part.keys[0]] = cause_of(error)
+            else:
+                middle = len(part) // 2
+                parts += [select(part, list(range(middle, len(part)))), select(part, list(range(middle)))]
+        else:
+            results += [([part.keys[n] for n in items], outputs) for items, outputs in found]
+    return results, causes
+
+
+def cause_of(error: Exception) -> str:
+    """An exception in a line or two."""
+    if isinstance(error, UserError):
+        return str(error)
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+
+
+def finite(code: Program, results: Results, failed: dict[str, str]) -> Results:
+    """The results less items that hold NaN or infinity, which are noted as failed. Reductions may answer NaN."""
+    if code.steps[code.stage].type.kind == "reduce":
+        return results
+    kept: Results = []
+    for keys, outputs in results:
+        bad: set[int] = set()
+        for output, value in outputs.items():
+            for name, tensor in value.tensors().items():
+                if tensor.is_floating_point():
+                    rows = torch.isfinite(tensor).flatten(1).all(1) if tensor.dim() > 1 else torch.isfinite(tensor)
+                    for n in torch.nonzero(~rows).flatten().tolist():
+                        bad.add(n)
+                        failed[keys[n]] = f"'{output}.{name}' holds NaN or infinity"
+        good = [n for n in range(len(keys)) if n not in bad]
+        if len(good) == len(keys):
+            kept.append((keys, outputs))
+        elif good:
+            kept.append(([keys[n] for n in good], {k: v.take(good) for k, v in outputs.items()}))
+    return kept

@@ -1,0 +1,88 @@
+"""An item that fails is recorded with its cause and its point; the others finish; the next run tries it again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small import Lab, computed
+
+from flowgen.node import node
+from flowgen.values import PerItem, Score
+from flowgen.values.random import is_abstract
+
+BAD: set[int] = set()
+"""values that fail now"""
+NAN: set[int] = set()
+
+
+@node("fails.number", stored=True)
+def number(value: PerItem[int]) -> Score:
+    """A number that can't always be had."""
+    for found in value.values:
+        if found in BAD and not is_abstract():
+            raise ValueError(f"no {found} today")
+    data = torch.tensor([float("nan") if v in NAN else float(v) for v in value.values])
+    return Score(data, torch.ones(len(data), dtype=torch.long))
+
+
+@node("fails.double", stored=True)
+def double(x: Score) -> Score:
+    """Twice."""
+    return x * 2
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    BAD.clear()
+    NAN.clear()
+    return Lab(tmp_path, zoo_folder)
+
+
+GRAPH = """\
+flowgen: 1
+sweep: {value: {range: 20}, side: [left, right]}
+nodes:
+  one: {type: fails.number, value: $value}
+  two: {type: fails.double, x: $one}
+  all: {type: mean, of: $two, over: [value]}
+outputs: [two, all]
+"""
+
+
+def test_one_bad_item_fails_alone(lab):
+    BAD.add(13)
+    run = lab.run(GRAPH, options={"batch": 8})
+    assert computed(run) == {"one": 19, "two": 19}
+    assert [str(f) for f in run.failures] == [
+        "one[value=13]: ValueError: no 13 today",
+        "two[value=13]: it needs 'one', which failed",
+        "all: 1 of the 20 items that it pools failed (missing: skip)",
+    ]
+    found = run.results.two.values
+    assert np.isnan(found[13])
+    assert found[[0, 19]].tolist() == [0, 38]
+    assert "all" not in run.results
+    BAD.clear()
+    again = lab.run(GRAPH)
+    assert computed(again) == {"one": 1, "two": 1, "all": 1}
+    assert again.failures == []
+    assert float(again.results["all"]) == 19
+
+
+def test_nan_is_a_failure_and_never_stored(lab):
+    NAN.update({3, 4})
+    run = lab.run(GRAPH, options={"batch": 8})
+    assert [(f.point, f.cause) for f in run.failures if f.node == "one"] == [
+        ({"value": 3}, "'value.data' holds NaN or infinity"),
+        ({"value": 4}, "'value.data' holds NaN or infinity"),
+    ]
+    NAN.clear()
+    assert computed(lab.run(GRAPH)) == {"one": 2, "two": 2, "all": 1}
+
+
+def test_a_node_that_never_works_is_given_up(lab):
+    BAD.update(range(20))
+    run = lab.run(GRAPH)
+    assert computed(run) == {}
+    assert len([f for f in run.failures if f.node == "one"]) == 20
