@@ -67,6 +67,9 @@ class Body:
         self.params = {name: self.params_now(self.steps[name], values) for name in todo}
         self.unused = {name: self.unread(self.steps[name], self.params[name]) for name in todo}
         self.need = self.needs(wanted)
+        self.has_twins = bool(loop.twins)
+        self.alike = self.classes() if loop.twins else {}
+        """by node and item, the item whose value it shares in this step"""
         self.waves = self.sort()
         self.left = [name for name in todo if not self.need[name]]
         """nodes that a later phase may need"""
@@ -129,6 +132,32 @@ class Body:
                         need[wire.node] |= reading
         return {name: [item for item in self.loop.active if item in items] for name, items in need.items()}
 
+    def classes(self) -> dict[str, dict[int, int]]:
+        """Items whose states are equal in this step share the values of every node that they feed alike."""
+        alike: dict[str, dict[int, int]] = {}
+        for name in self.todo:
+            step = self.steps[name]
+            first: dict[tuple[Any, ...], int] = {}
+            alike[name] = {}
+            for item in self.need[name]:
+                unused = self.unused[name].get(item, frozenset())
+                said: tuple[Any, ...] = (repr(self.params[name][item]), unused)
+                if step.type.kind == "loop" or step.type.signature.carries:
+                    said = (item,)
+                for port, wires in sorted(step.wires.items()):
+                    if port not in unused and not self.known(step, port):
+                        said += tuple(self.source(wire, item, alike) for wire in wires)
+                alike[name][item] = first.setdefault(said, item)
+        return alike
+
+    def source(self, wire: Wire, item: int, alike: Mapping[str, Mapping[int, int]]) -> Any:
+        """What tells the values of two items on a wire apart."""
+        if wire.node in alike:
+            return alike[wire.node][item]
+        if wire in self.loop.outer:
+            return int(self.loop.outer[wire].index[item])
+        return self.loop.twins.get(item, item)
+
     def sort(self) -> list[Wave]:
         """The needed nodes in waves, each after what it reads."""
         left = [name for name in self.todo if self.need[name]]
@@ -149,7 +178,7 @@ class Body:
         """A node's calls: one for each set of ports left unread."""
         step = self.steps[name]
         groups: dict[frozenset[str], list[int]] = {}
-        for item in self.need[name]:
+        for item in dict.fromkeys(self.alike.get(name, {}).values()) if self.alike else self.need[name]:
             groups.setdefault(self.unused[name].get(item, frozenset()), []).append(item)
         found = []
         for unused, items in groups.items():
@@ -197,7 +226,10 @@ class Body:
     def keep(self, step: Step, items: list[int], outputs: Mapping[str, Record], values: dict[Wire, Held]) -> None:
         """Put a node's values in place for the nodes that read them."""
         for output, value in outputs.items():
-            values[Wire(step.name, output)] = hold(value, items, self.loop.count)
+            held = hold(value, items, self.loop.count)
+            for item, first in self.alike.get(step.name, {}).items():
+                held.index[item] = held.index[first]
+            values[Wire(step.name, output)] = held
 
     def keep_carry(self, prepared: Prepared, argument: str, value: Tensor) -> None:
         """Keep a node's state for the next step; items that were not evaluated keep theirs."""

@@ -36,8 +36,14 @@ def select(parcel: Parcel, rows: list[int]) -> Parcel:
         shared={node: chosen(keys) for node, keys in parcel.shared.items()},
         unused={node: chosen(ports) for node, ports in parcel.unused.items()},
         pooled=chosen(parcel.pooled) if parcel.pooled else [],
+        share=share_of(parcel.share, rows) if parcel.share else [],
         batch=parcel.batch,
     )
+
+
+def share_of(share: list[int], rows: list[int]) -> list[int]:
+    """The steps that each of some items (ascending) shares with the one before it that is left."""
+    return [min(share[last + 1 : row + 1]) for last, row in zip([-1, *rows], rows, strict=False)]
 
 
 def less_failed(code: Program, parcel: Parcel, gone: set[str]) -> tuple[Parcel, dict[str, str], dict[str, str]]:

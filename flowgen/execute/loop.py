@@ -1,4 +1,4 @@
-"""The loop runner: items of one batch at different steps, places that waiting items take, one call for siblings."""
+"""The loop runner: items of one batch at different steps, places that waiting items take, beginnings shared."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flowgen.execute.body import Body
+from flowgen.execute.branches import Parked, branches, family
 from flowgen.execute.held import Held, hold
 from flowgen.graph.model import Wire
 from flowgen.node import Loop
@@ -36,28 +37,45 @@ class LoopRun:
         """the step that each is at"""
         self.lengths: list[int] = []
         self.carried: dict[tuple[str, str], Tensor] = {}
+        self.leaving: dict[int, list[tuple[int, int]]] = {}
+        """by item, the steps at which others leave its lane"""
+        self.parked: list[Parked] = []
+        """items that left a lane when no place was free"""
+        self.twins: dict[int, int] = {}
+        """items that left a lane just now, and the item whose state theirs still equals"""
         self.bodies: list[Body] | None = None
         """the body of each phase, prepared for the active items"""
         self.scheduled = any(stage.has_schedule(stage.code.steps[name]) for name in step.body)
 
     def run(self, items: list[int]) -> dict[str, Record]:
         """The loop's results for these items, in their order."""
-        waiting = list(items)
+        share = self.stage.parcel.share if self.step.name == self.stage.code.stage else []
+        waiting, self.leaving = branches(items, share)
         results: list[tuple[list[int], dict[str, Record]]] = []
         state: Record | None = None
-        while waiting or self.active:
-            if waiting and len(self.active) < self.slots:
-                room = self.slots - len(self.active)
-                state = self.admit(waiting[:room], state)
-                waiting = waiting[room:]
+        while waiting or self.parked or self.active:
+            while self.parked and len(self.active) < self.slots:
+                parked = self.parked.pop(0)
+                state = self.enter([parked.item], [parked.step], parked.state, parked.carried, state)
+            if entering := self.next(waiting):
+                state = self.begin(entering, state)
             assert state is not None
-            state = self.advance(state)
+            state = self.advance(self.branch(state))
             self.at = [i + 1 for i in self.at]
             state = self.release(state, results)
         outputs = {k: type(v).concat([found[k] for _, found in results]) for k, v in results[0][1].items()}
         order = [item for done, _ in results for item in done]
         place = {item: n for n, item in enumerate(order)}
         return {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
+
+    def next(self, waiting: list[int]) -> list[int]:
+        """Take from those that wait the items to begin: as many as there are places for all that will leave them."""
+        taken: list[int] = []
+        room = self.slots - len(self.active) - sum(family(item, self.leaving) - 1 for item in self.active)
+        while waiting and (room >= (size := family(waiting[0], self.leaving)) or not (self.active or taken)):
+            taken.append(waiting.pop(0))
+            room -= size
+        return taken
 
     def loop(self, items: list[int]) -> Loop:
         """The node with its arguments set for some items."""
@@ -66,16 +84,53 @@ class LoopRun:
         found: Loop = instance(self.step.type, {**made.ports, **made.params})
         return found
 
-    def admit(self, items: list[int], state: Record | None) -> Record:
-        """Begin some items and give them the free places."""
-        loop = self.loop(items)
-        begun: Record = loop.begin()
+    def begin(self, items: list[int], state: Record | None) -> Record:
+        """Start some items."""
+        begun: Record = self.loop(items).begin()
+        return self.enter(items, [0] * len(items), begun, {}, state)
+
+    def enter(
+        self,
+        items: list[int],
+        steps: list[int],
+        rows: Record,
+        carried: Mapping[tuple[str, str], Tensor],
+        state: Record | None,
+    ) -> Record:
+        """Give items places; what a node of the body carries begins at zero unless they bring it along."""
+        for place in {**self.carried, **carried}:
+            some = carried[place] if place in carried else self.carried[place]
+            old = self.carried.get(place, some.new_zeros(len(self.active), *some.shape[1:]))
+            new = carried.get(place, some.new_zeros(len(items), *some.shape[1:]))
+            self.carried[place] = torch.cat([old, new])
         self.active += items
-        self.at += [0] * len(items)
-        self.lengths += loop.length()
-        self.carried = {k: torch.cat([v, v.new_zeros(len(items), *v.shape[1:])]) for k, v in self.carried.items()}
+        self.at += steps
+        self.lengths += self.loop(items).length()
         self.now, self.bodies = self.loop(self.active), None
-        return begun if state is None or not len(state) else type(state).concat([state, begun])
+        return rows if state is None or not len(state) else type(state).concat([state, rows])
+
+    def branch(self, state: Record) -> Record:
+        """Let items leave their lanes with a copy of the state; those without a place are parked."""
+        self.twins = {}
+        rows: list[int] = []
+        items: list[int] = []
+        for row, (lane, at) in enumerate(zip(list(self.active), list(self.at), strict=True)):
+            leaving = self.leaving.get(lane, [])
+            for step, item in list(leaving):
+                if min(step, self.lengths[row] - 1) != at:
+                    continue
+                leaving.remove((step, item))
+                if len(self.active) + len(items) < self.slots:
+                    rows.append(row)
+                    items.append(item)
+                    self.twins[item] = lane
+                else:
+                    carried = {place: kept[row : row + 1] for place, kept in self.carried.items()}
+                    self.parked.append(Parked(item, at, state.take([row]), carried))
+        if not items:
+            return state
+        carried = {place: kept[rows] for place, kept in self.carried.items()}
+        return self.enter(items, [self.at[row] for row in rows], state.take(rows), carried, state)
 
     def advance(self, state: Record) -> Record:
         """One step of every active item."""
@@ -96,7 +151,8 @@ class LoopRun:
             todo = bodies[n].left
             feedback = {port: values[wire].rows(self.active) for port, wire in wanted.items()}
             state = getattr(self.now, f"advance{suffix}")(state, i, **feedback)
-        self.bodies = bodies
+            self.twins = {}  # they were alike for the first phase alone
+        self.bodies = None if any(body.has_twins for body in bodies) else bodies
         return state
 
     def release(self, state: Record, results: list[tuple[list[int], dict[str, Record]]]) -> Record:

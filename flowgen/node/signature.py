@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -55,10 +55,8 @@ class Param:
     def validate(self, value: Any) -> Any:
         """The value in its declared type, ``4`` as 4.0 where a float is due. Raises UserError."""
         if isinstance(value, Schedule):
-            numbers = [p.value for p in value.pieces] + [value.otherwise]
-            for number in numbers:
-                self.validate(number)
-            return value
+            pieces = tuple(replace(piece, value=self.validate(piece.value)) for piece in value.pieces)
+            return Schedule(pieces, self.validate(value.otherwise))
         try:
             return _adapter(self.annotation).validate_python(value)
         except ValidationError as error:

@@ -16,6 +16,8 @@ from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
 from flowgen.node import Source
 from flowgen.plan.numerics import Numerics
+from flowgen.plan.programs import Programs
+from flowgen.plan.trajectories import Trajectories, as_text
 from flowgen.store import keys
 from flowgen.values.model import Model, Part
 
@@ -24,15 +26,19 @@ DTYPE = f"S{keys.LENGTH}"
 
 
 class Keying:
-    """Makes the key columns of a graph. Inside a body, per-step outputs are stood for by tags."""
+    """Makes the key columns of a graph."""
 
-    def __init__(self, graph: Graph, numerics: Numerics, file_digest: FileDigest) -> None:
+    def __init__(self, graph: Graph, lengths: dict[str, Column], numerics: Numerics, file_digest: FileDigest) -> None:
         self.graph = graph
+        self.lengths = lengths
+        """steps of each loop"""
+        self.trajectories: dict[str, Trajectories] = {}
+        """by loop node"""
         self.strict = numerics.strict
         self.numerics = numerics.text()
         self.file_digest = file_digest
         self.columns: dict[str, Column] = {}
-        """keys of each node's items, bodies included, along the axes that they depend on"""
+        """keys of each node's items along its axes"""
         self.unused: dict[str, Column] = {}
         """ports that a node's parameters leave unread, where there are any"""
         self.models: dict[tuple[int, tuple[str, ...]], str] = {}
@@ -45,13 +51,49 @@ class Keying:
             if node.type.kind == "reduce":
                 self.columns[node.name] = self.reduction(node)
             else:
-                self.columns[node.name] = self.widened(node, self.node(node))
+                found = self.loop(node) if node.type.kind == "loop" else self.function(node)
+                self.columns[node.name] = self.widened(node, found)
         return self.columns
 
-    def node(self, node: GraphNode) -> Column:
-        """The keys of a function or a loop along the axes that its value depends on."""
-        for name in self.graph.bodies.get(node.name, ()):
-            self.columns[name] = self.node(self.graph.nodes[name])
+    def loop(self, node: GraphNode) -> Column:
+        """The keys of a loop: its program, what it begins with, and what its steps read from outside."""
+        programs = Programs(self.graph, node, self.numerics, self.content)
+        for name in programs.members:
+            self.params(self.graph.nodes[name])  # notes what they leave unread
+        trajectories = Trajectories(programs, self.chains(node, programs), self.ports(node), self.slots(programs))
+        self.trajectories[node.name] = trajectories
+        columns = [trajectories.program, *trajectories.ports.values(), *trajectories.slots]
+        axes = tuple(a for a in node.axes if any(a in column.axes for column in columns))
+        points = trajectories.points(axes, self.graph.lengths)
+        made = np.array([trajectories.key(*point) for point in points], dtype=DTYPE)
+        return Column(axes, made.reshape(self.graph.shape(axes)))
+
+    def ports(self, node: GraphNode) -> dict[str, Column]:
+        """The keys that arrive at a loop's ports, feedback aside."""
+        ports = node.type.signature.ports
+        wires = {p: ws for p, ws in sorted(node.wires.items()) if not ports[p].feedback}
+        return {f"{p} {n}": self.wire(node, p, w) for p, ws in wires.items() for n, w in enumerate(ws)}
+
+    def slots(self, programs: Programs) -> list[Column]:
+        """The keys that arrive at a body from outside."""
+        return [self.wire(self.graph.nodes[name], port, wire) for name, port, wire in programs.slots]
+
+    def chains(self, node: GraphNode, programs: Programs) -> Column:
+        """The program of each point, along the axes of the parameters of the loop and its body."""
+        members = {name: self.graph.nodes[name].params for name in sorted(programs.members)}
+        length, own = self.lengths[node.name], self.params(node)
+        columns = [length, own, *(column for params in members.values() for column in params.values())]
+        axes = tuple(a for a in node.axes if any(a in column.axes for column in columns))
+        wide = {m: {n: c.over(axes, self.graph.lengths) for n, c in params.items()} for m, params in members.items()}
+        lengths, texts = length.over(axes, self.graph.lengths), own.over(axes, self.graph.lengths)
+        made = np.empty(len(texts), dtype=object)
+        for point in range(len(texts)):
+            values = {m: {n: column[point] for n, column in params.items()} for m, params in wide.items()}
+            made[point] = programs.chain(values, texts[point], int(lengths[point]))
+        return Column(axes, made.reshape(self.graph.shape(axes)))
+
+    def function(self, node: GraphNode) -> Column:
+        """The keys of a function along the axes that its value depends on."""
         params = self.params(node)
         wired = {port: [self.wire(node, port, wire) for wire in wires] for port, wires in sorted(node.wires.items())}
         return self.combine(node, params, wired)
@@ -111,17 +153,10 @@ class Keying:
             return column.map(lambda model: self.model(node, port, model))
         source = self.graph.nodes[wire.node]
         signature = source.type.signature
-        if wire.output in signature.steps:
-            tag = keys.emitted(self.depth(source), wire.output)
-            return Column((), np.array(tag.encode(), dtype=DTYPE))
         column = self.columns[wire.node]
         if wire.output == next(iter(signature.outputs)):
             return column
         return column.map(lambda key: keys.output_of(as_text(key), wire.output))
-
-    def depth(self, node: GraphNode) -> int:
-        """How many loops a node stands in."""
-        return 0 if node.body_of is None else 1 + self.depth(self.graph.nodes[node.body_of])
 
     def model(self, node: GraphNode, port: str, model: Model) -> str:
         """The digest of the parts of a model that a port uses."""
@@ -166,11 +201,6 @@ def pooled_rows(column: Column, over: tuple[str, ...]) -> NDArray[Any]:
     gone = [n for n, axis in enumerate(column.axes) if axis in over]
     count = int(np.prod([column.values.shape[n] for n in kept]))
     return column.values.transpose(kept + gone).reshape(count, -1)
-
-
-def as_text(key: Any) -> str:
-    """A key as text, from a column of bytes or of texts."""
-    return key.decode() if isinstance(key, bytes) else str(key)
 
 
 __all__ = ["Keying", "as_text", "pooled_rows"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.plan.keying import as_text, pooled_rows
 from flowgen.plan.program import Parcel, Program
+from flowgen.plan.trajectories import APART, Trajectories, shared
 
 Mask = NDArray[np.bool_]
 PARCEL_FLOPS = 2e11
@@ -47,6 +49,7 @@ def parcels(
     compute: Mask,
     needs: dict[str, Mask],
     limits: Limits,
+    trajectories: Trajectories | None = None,
 ) -> list[Parcel]:
     """The parcels of a stage: one task each."""
     points = distinct_points(keys[node.name].values, compute)
@@ -60,9 +63,38 @@ def parcels(
         outcome = checked.outcomes[node.name][number]
         batch = batch_size(outcome, limits)
         size = parcel_size(len(rows), batch, outcome.flops * steps_of(checked, node, rows[:1]), limits.workers)
-        for start in range(0, len(rows), size):
-            found.append(cutter.parcel(len(found), rows[start : start + size], batch))
+        rows, share = by_trajectory(checked, node, trajectories, rows)
+        for start, end in cuts(len(rows), size, share):
+            found.append(cutter.parcel(len(found), rows[start:end], batch, share[start:end]))
     return found
+
+
+def by_trajectory(
+    checked: Check, node: GraphNode, trajectories: Trajectories | None, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[int]]:
+    """A loop's points in an order in which those that begin alike stand together, and the steps that each shares with
+    the one before it. Other nodes' points stay as they are.
+    """
+    if trajectories is None:
+        return rows, []
+    chosen = set(rows.tolist())
+    every = enumerate(trajectories.points(node.axes, checked.graph.lengths))
+    points = {n: point for n, point in every if n in chosen}
+    ordered = [points[row] for row in rows.tolist()]
+    order = trajectories.order(ordered)
+    share = [APART, *(shared(ordered[one], ordered[other]) for one, other in zip(order, order[1:], strict=False))]
+    return rows[order], share
+
+
+def cuts(count: int, size: int, share: list[int]) -> Iterator[tuple[int, int]]:
+    """Where parcels begin and end: at most ``size`` items, but items that share steps stay together while they can."""
+    start = 0
+    while start < count:
+        end = min(start + size, count)
+        while share and end < count and share[end] > APART and end - start < LARGEST_PARCEL:
+            end += 1
+        yield start, end
+        start = end
 
 
 def distinct_points(keys: NDArray[Any], compute: Mask) -> NDArray[np.int64]:
@@ -115,7 +147,7 @@ class Cutter:
         self.unused = unused
         self.needs = needs
 
-    def parcel(self, number: int, rows: NDArray[np.int64], batch: int) -> Parcel:
+    def parcel(self, number: int, rows: NDArray[np.int64], batch: int, share: list[int]) -> Parcel:
         """A parcel of the points at flat indices ``rows``."""
         statics, per_item = self.params(rows)
         return Parcel(
@@ -132,8 +164,9 @@ class Cutter:
             },
             unused={n: list(self.wide(self.unused[n], rows)) for n in self.code.steps if n in self.unused},
             pooled=self.pooled(rows),
-            steps=steps_of(self.checked, self.node, rows),
+            steps=steps_of(self.checked, self.node, rows) - sum(max(0, steps) for steps in share),
             batch=batch,
+            share=[APART, *share[1:]] if share else [],
         )
 
     def wide(self, column: Column, rows: NDArray[np.int64]) -> NDArray[Any]:

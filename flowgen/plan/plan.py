@@ -98,7 +98,7 @@ class Plan:
 def plan(checked: Check, store: Known, numerics: Numerics, options: Options | None = None) -> Plan:
     """What a run of a checked graph would compute, given what the store knows."""
     graph, options = checked.graph, options or Options()
-    keying = Keying(graph, numerics, store.file_digest)
+    keying = Keying(graph, checked.lengths, numerics, store.file_digest)
     keys = keying.run()
     kept = stages(graph)
     stored = {node.name for node in kept}
@@ -120,7 +120,17 @@ def plan(checked: Check, store: Known, numerics: Numerics, options: Options | No
     for node in kept:
         compute, needs = todo[node.name]
         made.programs[node.name].parts.update(keying.parts)
-        cut = parcels(checked, made.programs[node.name], node, keys, keying.unused, compute, needs, options)
+        cut = parcels(
+            checked,
+            made.programs[node.name],
+            node,
+            keys,
+            keying.unused,
+            compute,
+            needs,
+            options,
+            keying.trajectories.get(node.name),
+        )
         made.parcels += cut
         describe(made.nodes[node.name], checked, node, store, keys[node.name], wanted[node.name], cut)
     return made

@@ -59,7 +59,9 @@ class Parcel:
     pooled: list[list[str]] = field(default_factory=list)
     """for a reduction: the keys that each item pools"""
     steps: int = 0
-    """a loop's steps of all items together; the number of items for other nodes"""
+    """a loop's steps of all items together, shared ones once; the number of items for other nodes"""
+    share: list[int] = field(default_factory=list)
+    """for a loop: the leading steps that an item shares with the one before it; -1 if they don't begin alike"""
     batch: int = 1
     """items that a node's code is given at once"""
 

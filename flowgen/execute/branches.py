@@ -1,0 +1,49 @@
+"""Trajectories that begin alike: which item leaves whose lane at which step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from flowgen.values import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An item that has left its lane and waits for a place."""
+
+    item: int
+    step: int
+    state: Record
+    carried: dict[tuple[str, str], Tensor]
+
+
+def branches(items: Sequence[int], share: Sequence[int]) -> tuple[list[int], dict[int, list[tuple[int, int]]]]:
+    """The items that begin on their own, and by item the (step, item) pairs that leave its lane.
+
+    ``share[n]`` is the number of leading steps that item n shares with the one before it, -1 for none; items are
+    ascending. An item leaves the lane of the nearest earlier item that is still on its own at that step.
+    """
+    roots: list[int] = []
+    leaving: dict[int, list[tuple[int, int]]] = {}
+    lanes: list[tuple[int, int]] = []
+    last = -1
+    for item in items:
+        step = min(share[last + 1 : item + 1], default=-1) if share else -1
+        last = item
+        while lanes and lanes[-1][1] >= step:
+            lanes.pop()
+        if step < 0 or not lanes:
+            roots.append(item)
+            lanes = [(item, -1)]
+        else:
+            leaving.setdefault(lanes[-1][0], []).append((step, item))
+            lanes.append((item, step))
+    return roots, leaving
+
+
+def family(item: int, leaving: dict[int, list[tuple[int, int]]]) -> int:
+    """How many items come to be from one that begins, itself included."""
+    return 1 + sum(family(child, leaving) for _, child in leaving.get(item, ()))

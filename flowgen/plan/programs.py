@@ -1,0 +1,181 @@
+"""Step programs: what a loop does, step by step, so that trajectories which begin alike are seen to.
+
+A program is the sequence of a body's steps with per-step parameters turned into numbers; what comes from outside the
+loop is stood for by numbered *slots*. ``chain[k]`` is the digest of the first k steps; a slot that a step leaves unread
+(``guidance.cfg`` at scale 1) isn't in it. The state after k steps is determined by ``chain[k]``, by what the loop began
+with, and by the slots used in the first k steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.language.expressions import Schedule, at_step
+from flowgen.store import keys
+
+Values = Mapping[str, Mapping[str, Any]]
+"""parameters of a loop's body, by node and name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One program."""
+
+    digests: tuple[str, ...]
+    """of the first k steps, k = 0 .. length"""
+    first_use: tuple[int, ...]
+    """by slot: the first step that reads it, the length if none does"""
+
+    @property
+    def length(self) -> int:
+        """Steps."""
+        return len(self.digests) - 1
+
+    def used(self, slot: int, steps: int | None = None) -> bool:
+        """Whether the first ``steps`` (all by default) read a slot."""
+        return self.first_use[slot] < (self.length if steps is None else steps)
+
+    def common(self, other: Chain) -> int:
+        """How many leading steps two programs share."""
+        count = 0
+        for mine, theirs in zip(self.digests[1:], other.digests[1:], strict=False):
+            if mine != theirs:
+                break
+            count += 1
+        return count
+
+
+class Programs:
+    """The programs of one loop node."""
+
+    def __init__(self, graph: Graph, loop: GraphNode, numerics: str, content: Any) -> None:
+        self.graph = graph
+        self.loop = loop
+        self.numerics = numerics
+        self.content = content
+        """turns a parameter into what a key holds of it"""
+        self.slots: list[tuple[str, str, Wire]] = []
+        """(node, port, wire) of what comes from outside, in an order that holds no names"""
+        self.find_slots(loop)
+        self.known: dict[tuple[Any, ...], Chain] = {}
+
+    def feedback(self, loop: GraphNode) -> list[tuple[str, Wire]]:
+        """A loop's feedback ports and their sources, in the order of the phases."""
+        ports = [port for phase in loop.type.signature.phases for port in phase.takes]
+        return [(port, loop.wires[port][0]) for port in ports if port in loop.wires]
+
+    def find_slots(self, loop: GraphNode) -> None:
+        """Number what the body reads from outside, walking from the feedback along the ports' names."""
+        seen: set[str] = set()
+
+        def visit(wire: Wire) -> None:
+            if wire.node in seen or wire.node not in self.members:
+                return
+            seen.add(wire.node)
+            node = self.graph.nodes[wire.node]
+            for port, wires in sorted(node.wires.items()):
+                for inner in wires:
+                    if self.is_outside(inner):
+                        self.slots.append((node.name, port, inner))
+                    else:
+                        visit(inner)
+
+        self.members = self.inside(loop)
+        for _, wire in self.feedback(loop):
+            visit(wire)
+
+    def inside(self, loop: GraphNode) -> set[str]:
+        """The nodes of a loop's body, of bodies within it too."""
+        found: set[str] = set()
+        for name in self.graph.bodies[loop.name]:
+            found |= {name} | (self.inside(self.graph.nodes[name]) if name in self.graph.bodies else set())
+        return found
+
+    def is_outside(self, wire: Wire) -> bool:
+        """Whether a wire comes from outside the loop."""
+        return wire.node not in self.members and wire.node != self.loop.name
+
+    def chain(self, values: Values, params: str, length: int) -> Chain:
+        """The program with these parameters of the body; ``params`` are the loop's own, canonical."""
+        texts = tuple(
+            keys.canonical({name: self.content(value) for name, value in values[node].items()})
+            for node in sorted(self.members)
+        )
+        identity = (texts, params, length)
+        if identity not in self.known:
+            self.known[identity] = self.build(values, params, length)
+        return self.known[identity]
+
+    def build(self, values: Values, params: str, length: int) -> Chain:
+        """Walk the steps."""
+        head = keys.node_head(self.loop.type.name, self.loop.type.version, self.numerics)
+        digests = [keys.digest("begin", head, params, str(length))]
+        first_use = [length] * len(self.slots)
+        last: tuple[Any, Step] | None = None
+        for i in range(length):
+            now = {node: {n: resolved(v, i, length) for n, v in found.items()} for node, found in values.items()}
+            if last is None or last[0] != now:
+                last = (now, Step(self, now))
+            for slot in last[1].used:
+                first_use[slot] = min(first_use[slot], i)
+            digests.append(keys.digest("chain", digests[-1], last[1].digest))
+        return Chain(tuple(digests), tuple(first_use))
+
+
+def resolved(value: Any, step: int, length: int) -> Any:
+    """A per-step parameter's number; one by timestep or noise level, which planning doesn't know, stays as it is."""
+    if isinstance(value, Schedule) and all(piece.by in ("during", "step") for piece in value.pieces):
+        return at_step(value, step, length)
+    return value
+
+
+class Step:
+    """One step of a body: its digest, and the slots that it reads."""
+
+    def __init__(self, programs: Programs, values: Values) -> None:
+        self.programs = programs
+        self.graph = programs.graph
+        self.values = values
+        self.used: set[int] = set()
+        self.made: dict[str, str] = {}
+        wires = programs.feedback(programs.loop)
+        self.digest = keys.digest("step", *(field for port, wire in wires for field in (port, self.wire(wire, "", ""))))
+
+    def wire(self, wire: Wire, node: str, port: str) -> str:
+        """What a wire stands for: a slot, a per-step output, or a node of the body."""
+        source = self.graph.nodes[wire.node]
+        signature = source.type.signature
+        if wire.output in signature.steps:
+            return keys.emitted(self.depth(source), wire.output)
+        if self.programs.is_outside(wire):
+            slot = self.programs.slots.index((node, port, wire))
+            self.used.add(slot)
+            return keys.digest("slot", str(slot))
+        found = self.node(source)
+        main = next(iter(signature.outputs))
+        return found if wire.output == main else keys.output_of(found, wire.output)
+
+    def node(self, node: GraphNode) -> str:
+        """A node of the body."""
+        if node.name not in self.made:
+            values = self.values[node.name]
+            unused = node.type.unused(dict(values)) if node.type.unused else set()
+            feedback = {port for port, _ in self.programs.feedback(node)} if node.type.kind == "loop" else set()
+            ports = [
+                (port, [self.wire(wire, node.name, port) for wire in wires])
+                for port, wires in sorted(node.wires.items())
+                if port not in unused and port not in feedback
+            ]
+            for port, wire in self.programs.feedback(node) if feedback else []:
+                ports.append((f"feedback {port}", [self.wire(wire, node.name, port)]))
+            head = keys.node_head(node.type.name, node.type.version, self.programs.numerics)
+            text = keys.canonical({name: self.programs.content(value) for name, value in values.items()})
+            self.made[node.name] = keys.item_key(head, text, ports)
+        return self.made[node.name]
+
+    def depth(self, node: GraphNode) -> int:
+        """How many loops a node stands in."""
+        return 0 if node.body_of is None else 1 + self.depth(self.graph.nodes[node.body_of])

@@ -1,0 +1,90 @@
+"""Trajectories that begin alike are computed once up to where they part; counted against the closed-form minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small import SMALL, Lab
+
+from flowgen.execute.branches import branches
+from flowgen.execute.failures import share_of
+
+STEPS = 8
+INTERVALS = (
+    SMALL.replace("guidance: [1, 4]", "low: [0, 0.25, 0.5]\n  guidance: [1, 2, 4]")
+    .replace("scale: $guidance", "scale: {during: [$low, 0.75], value: $guidance, else: 1}")
+    .replace("steps: 4", f"steps: {STEPS}")
+    .replace("outputs: [image, clip, fid]", "outputs: [image]")
+)
+
+
+def histories():
+    """The scale at each step, for every distinct item of one noise."""
+    found = set()
+    for low in (0, 0.25, 0.5):
+        for guidance in (1, 2, 4):
+            found.add(tuple(guidance if low <= i / STEPS < 0.75 else 1 for i in range(STEPS)))
+    return sorted(found)
+
+
+def minimum():
+    """Denoiser rows of one noise: states are equal while their histories are."""
+    rows = 0
+    for i in range(STEPS):
+        rows += len({h[:i] for h in histories()})  # conditional predictions
+        rows += len({h[:i] for h in histories() if h[i] != 1})  # unconditional ones
+    return rows
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    return Lab(tmp_path, zoo_folder)
+
+
+@pytest.mark.parametrize("batch", [64, 16])
+def test_a_guidance_interval_sweep_costs_the_minimum(lab, batch):
+    run = lab.run(INTERVALS, options={"batch": batch})
+    assert len(histories()) == 7
+    assert run.plan.nodes["sampler"].items == 7 * 6
+    assert run.tally.calls()["denoiser"][1] == 6 * minimum()
+
+
+def test_equal_programs_written_differently_are_one_item(lab):
+    constant = SMALL.replace("guidance: [1, 4]", "guidance: [4]")
+    lab.run(constant)
+    always = ("scale: $guidance", "scale: {during: [0, 1], value: $guidance, else: 9}")
+    assert lab.plan(constant, always).nodes["sampler"].compute == 0
+
+
+def test_a_family_larger_than_the_batch_waits_for_places(lab, tmp_path, zoo_folder):
+    wide = lab.run(INTERVALS, options={"batch": 64}).results.load()
+    (tmp_path / "narrow").mkdir()
+    narrow = Lab(tmp_path / "narrow", zoo_folder).run(INTERVALS, options={"batch": 3}).results.load()
+    assert np.abs(wide.image.values - narrow.image.values).max() < 1e-4
+
+
+def test_sharing_changes_no_bit(lab, tmp_path, zoo_folder):
+    strict = INTERVALS.replace("flowgen: 1", "flowgen: 1\nnumerics: strict").replace("seed: {range: 3}", "seed: [5]")
+    together = lab.run(strict.replace("[image]", "[image, sampler]")).results.load()
+    for n, (low, guidance) in enumerate([(0, 4), (0.25, 4), (0.5, 2)]):
+        (tmp_path / str(n)).mkdir()
+        alone = Lab(tmp_path / str(n), zoo_folder)
+        found = alone.run(strict.replace("[image]", "[image, sampler]"), low=low, guidance=guidance).results.load()
+        for name in ("image", "sampler"):
+            mine = together[name].sel(low=[low], guidance=[guidance]).values
+            assert np.array_equal(found[name].values, mine)
+
+
+def test_stochastic_steps_share_too(lab):
+    text = INTERVALS.replace(f"steps: {STEPS}", f"steps: {STEPS}, eta: 1")
+    run = lab.run(text)
+    assert run.tally.calls()["denoiser"][1] == 6 * minimum()
+
+
+def test_items_leave_the_nearest_lane_that_still_is_one():
+    roots, leaving = branches([0, 1, 2, 3, 4, 5], [-1, 3, 5, 3, 0, -1])
+    assert roots == [0, 5]
+    assert leaving == {0: [(3, 1), (3, 3), (0, 4)], 1: [(5, 2)]}
+    assert branches([0, 2, 4], [-1, 3, 5, 3, 0, -1]) == ([0], {0: [(3, 2), (0, 4)]})
+    assert branches([0, 1], []) == ([0, 1], {})
+    assert share_of([-1, 3, 5, 3, 0, -1], [0, 2, 4]) == [-1, 3, 0]
