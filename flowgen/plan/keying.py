@@ -17,12 +17,13 @@ from flowgen.graph.references import used_parts
 from flowgen.node import Source
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.programs import Programs
-from flowgen.plan.trajectories import Trajectories, as_text
+from flowgen.plan.trajectories import Trajectories, as_text, texts
 from flowgen.store import keys
 from flowgen.values.model import Model, Part
 
 FileDigest = Callable[[Path], str]
 DTYPE = f"S{keys.LENGTH}"
+NOTHING: frozenset[str] = frozenset()
 
 
 class Keying:
@@ -103,23 +104,20 @@ class Keying:
         every = [params, *(column for columns in wired.values() for column in columns)]
         axes = tuple(a for a in node.axes if any(a in column.axes for column in every))
         lengths = self.graph.lengths
-        text = params.over(axes, lengths)
-        inputs = {port: [c.over(axes, lengths) for c in columns] for port, columns in wired.items()}
-        unused = self.unused[node.name].over(axes, lengths) if node.name in self.unused else None
+        names = [(port, len(columns)) for port, columns in wired.items()]
+        inputs = [texts(column.over(axes, lengths)) for columns in wired.values() for column in columns]
+        text = params.over(axes, lengths).tolist()
+        left = (
+            self.unused[node.name].over(axes, lengths).tolist() if node.name in self.unused else [NOTHING] * len(text)
+        )
         head = keys.node_head(node.type.name, node.type.version, self.numerics)
-        made = np.empty(len(text), dtype=DTYPE)
         known: dict[tuple[Any, ...], str] = {}
-        for n in range(len(text)):
-            ports = tuple(
-                (port, tuple(as_text(column[n]) for column in columns))
-                for port, columns in inputs.items()
-                if unused is None or port not in unused[n]
-            )
-            point = (text[n], ports)
-            if point not in known:
-                known[point] = keys.item_key(head, text[n], ports)
-            made[n] = known[point]
-        return Column(axes, made.reshape(self.graph.shape(axes)))
+        made = []
+        for point in zip(text, left, *inputs, strict=True):
+            if (key := known.get(point)) is None:
+                key = known[point] = keys.item_key(head, point[0], sorted_ports(names, point))
+            made.append(key)
+        return Column(axes, np.array(made, dtype=DTYPE).reshape(self.graph.shape(axes)))
 
     def params(self, node: GraphNode) -> Column:
         """Canonical texts of a node's parameters along their axes; what they leave unread is noted."""
@@ -193,6 +191,16 @@ class Keying:
         rows = pooled_rows(column, node.entry.over)
         made = np.array([keys.pooled(map(as_text, row)) for row in rows], dtype=DTYPE)
         return Column(kept, made.reshape([lengths[a] for a in kept]))
+
+
+def sorted_ports(names: list[tuple[str, int]], point: tuple[Any, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    """A point's keys by port, without the ports that it leaves unread. ``point`` is (text, unread ports, *keys)."""
+    found, start = [], 2
+    for port, count in names:
+        if port not in point[1]:
+            found.append((port, point[start : start + count]))
+        start += count
+    return found
 
 
 def pooled_rows(column: Column, over: tuple[str, ...]) -> NDArray[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from flowgen.graph.columns import Column
 from flowgen.plan.programs import Chain, Programs
 from flowgen.store import keys
@@ -27,11 +29,11 @@ class Trajectories:
 
     def points(self, axes: Sequence[str], lengths: Mapping[str, int]) -> Iterator[Point]:
         """Every point along some axes, in order."""
-        chains = self.program.over(axes, lengths)
-        ports = [column.over(axes, lengths) for column in self.ports.values()]
-        slots = [column.over(axes, lengths) for column in self.slots]
-        for n in range(len(chains)):
-            yield chains[n], tuple(as_text(c[n]) for c in ports), tuple(as_text(c[n]) for c in slots)
+        chains = self.program.over(axes, lengths).tolist()
+        ports = [texts(column.over(axes, lengths)) for column in self.ports.values()]
+        slots = [texts(column.over(axes, lengths)) for column in self.slots]
+        every = zip(*ports, strict=True) if ports else [()] * len(chains)
+        yield from zip(chains, every, zip(*slots, strict=True) if slots else [()] * len(chains), strict=True)
 
     def key(self, chain: Chain, ports: tuple[str, ...], slots: tuple[str, ...], steps: int | None = None) -> str:
         """The key of the state after some steps; of the loop's result by default."""
@@ -68,6 +70,13 @@ def shared(one: Point, other: Point) -> int:
         if mine != theirs:
             common = min(common, one[0].first_use[slot], other[0].first_use[slot])
     return common
+
+
+def texts(column: NDArray[Any]) -> list[str]:
+    """A column of keys as texts."""
+    if column.dtype.kind == "S":
+        return [key.decode() for key in column.tolist()]
+    return list(column.tolist())
 
 
 def as_text(key: Any) -> str:
