@@ -97,8 +97,13 @@ class Caller:
             self.rows[made.type.name] += made.count
         arguments = {**made.ports, **made.params}
         if made.type.signature.carries:
-            return call_with_carry(made.type, arguments, made.carried)
-        return call(made.type, arguments), {}
+            found, carried = call_with_carry(made.type, arguments, made.carried)
+        else:
+            found, carried = call(made.type, arguments), {}
+        for name, value in found.items():
+            if len(value) != made.count:
+                raise UserError(f"'{made.type.name}' gave {len(value)} rows of '{name}' for {made.count} items")
+        return found, carried
 
 
 def chunks(count: int, size: int) -> list[list[int]]:

@@ -99,11 +99,23 @@ class Point:
                 raise error.located(node.entry.at) from None
             except Exception as error:
                 raise node.error(*explained(node, error)) from error
+        outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
         outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
         self.found.outcomes[node.name].append(outcome)
         self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), sum(self.parts.opened.values()))
         for output, value in outputs.items():
             self.inside[Wire(node.name, output)] = value
+
+    def counted(self, node: GraphNode, output: str, value: Record) -> Record:
+        """A result with one row for each item; what has no items to count (a pool, a file's content) stands for all."""
+        signature = node.type.signature
+        wired = any(wire.node not in self.graph.references for wires in node.wires.values() for wire in wires)
+        itemless = not wired and not any(param.per_item for param in signature.params.values())
+        if len(value) == 1 and (node.type.kind == "reduce" or itemless):
+            return value.take([0] * ITEMS)
+        if len(value) != ITEMS:
+            raise node.error(f"'{node.type.name}' gives {len(value)} rows of '{output}' for {ITEMS} items")
+        return value
 
     def outputs(self, node: GraphNode) -> dict[str, Any]:
         """The results of a node of any kind."""
