@@ -30,6 +30,11 @@ class Call:
     """items"""
     carried: dict[str, Tensor | None] = field(default_factory=dict)
 
+    @property
+    def has_items(self) -> bool:
+        """Whether its arguments have rows; a file's content, for example, has none: its one row stands for all."""
+        return any(isinstance(value, PerItem) or records(value) for value in [*self.ports.values(), *self.params.values()])
+
     def take(self, rows: Sequence[int]) -> Call:
         """The same call for some of the items."""
 
@@ -62,7 +67,7 @@ class Caller:
 
     def run(self, made: Call) -> Result:
         """The outputs by name, and what is carried to the next step."""
-        if made.type.uses_model and self.numerics.strict:
+        if made.type.uses_model and made.has_items and self.numerics.strict:
             return self.padded(made)
         most = self.most.get(made.type.name, made.count)
         try:
@@ -104,6 +109,11 @@ class Caller:
             if len(value) != made.count:
                 raise UserError(f"'{made.type.name}' gave {len(value)} rows of '{name}' for {made.count} items")
         return found, carried
+
+
+def records(value: Any) -> bool:
+    """Whether a port's value holds records."""
+    return isinstance(value, Record) or (isinstance(value, list) and any(map(records, value)))
 
 
 def chunks(count: int, size: int) -> list[list[int]]:
