@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from flowgen.errors import UserError
 from flowgen.execute.cluster import client, threads_of
 from flowgen.execute.driver import Events, Tally, execute
 from flowgen.execute.progress import Silent
@@ -32,12 +33,20 @@ STRICT_PAD = 16
 """rows of every model call in strict numerics, unless --batch says otherwise"""
 
 
-def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Experiment:
-    """Read a graph file. ``set`` gives inputs other values; one that is swept becomes an axis of length 1.
+def load(
+    path: str | Path,
+    set: Mapping[str, Any] | None = None,
+    sweep: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """Read a graph file.
+
+    set: other values of inputs; one that is swept becomes an axis of length 1. sweep: axes to add or replace, as they
+    are written in a file: ``{"seed": {"range": 4}}``. where: by axis, the points to keep: ``{"seed": [0, 3]}``.
 
     Raises UserError with file:line:column.
     """
-    return Experiment(load_document(path, set))
+    return Experiment(load_document(path, set, sweep, where))
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,17 @@ class Experiment:
 
 
 def device_of(name: str) -> str:
-    """``auto`` is a GPU where there is one."""
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    """A device that is there; ``auto`` is a GPU where there is one. Raises UserError."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise UserError(f"'{name}' is no device", hint="cpu, cuda, cuda:1, mps or auto") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise UserError(f"this machine has no device '{name}'", hint="auto takes what there is")
+    return name
 
 
 def memory_for(workers: int) -> int:

@@ -62,6 +62,7 @@ def test_wrong_input_is_exit_code_2_with_the_line(tmp_path, zoo_folder):
 @pytest.mark.parametrize(
     "arguments",
     [["run", "nowhere.yaml"], ["run", "g.yaml", "--set", "colour=red"], ["run", "g.yaml", "--batch", "0"],
+     ["run", "g.yaml", "--device", "cuda:99"], ["plan", "g.yaml", "--device", "quantum"],
      ["show", "nowhere"], ["nodes", "guidance.cgf"], ["walk"]],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(tmp_path, zoo_folder, arguments):

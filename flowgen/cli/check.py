@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from flowgen.cli.options import graph_argument, read_settings, setting
+from flowgen.cli.options import graph_argument, setting
 
 
 @click.command()
 @graph_argument
 @setting
-def check(graph: Path, settings: tuple[str, ...]) -> None:
+def check(graph: Path, given: dict[str, Any]) -> None:
     """Check a graph: types, loops, axes, shapes, spaces; reads no weights."""
-    from rich.console import Console
-
     from flowgen.cli.tables import check_table
+    from flowgen.cli.tables import console as wide_console
     from flowgen.experiment import load
 
-    experiment = load(graph, read_settings(settings))
+    experiment = load(graph, **given)
     found = experiment.check()
-    console = Console()
+    console = wide_console()
     console.print(check_table(found))
     points = 1
     for axis in experiment.document.axes.values():

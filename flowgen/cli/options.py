@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -16,14 +18,23 @@ graph_argument = click.argument("graph", type=click.Path(path_type=Path))
 
 
 def setting(function: F) -> F:
-    """``--set name=value``, as often as needed."""
-    return click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="Give an input another value; a swept one is fixed.",
-    )(function)
+    """``--set``, ``--sweep`` and ``--where``, as often as needed; a command takes ``given``, arguments of ``load``."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any, set_: tuple[str, ...], sweep: tuple[str, ...], where: tuple[str, ...], **others: Any
+    ) -> Any:
+        given = {"set": read_settings(set_), "sweep": read_sweep(sweep), "where": read_where(where)}
+        return function(*args, given=given, **others)
+
+    for name, metavar, text in (
+        ("where", "AXIS=POINTS", "Keep only these points: guidance=4,seed=0..7; a|b for several labels."),
+        ("sweep", "NAME=VALUES", "Add or replace an axis: seed=1,2,4 or 'seed={range: 64}'."),
+        ("set", "NAME=VALUE", "Give an input another value; a swept one is fixed."),
+    ):
+        variable = "set_" if name == "set" else name
+        command = click.option(f"--{name}", variable, multiple=True, metavar=metavar, help=text)(command)
+    return cast(F, command)
 
 
 def computing(function: F) -> F:
@@ -54,12 +65,39 @@ def computing(function: F) -> F:
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """``name=value`` pairs; values are read as YAML reads them. Raises UserError."""
-    from flowgen.language.tree import read_tree
+    return {name: read_yaml(value, "--set") if value else "" for name, value in pairs(settings, "--set", "VALUE")}
 
-    found: dict[str, Any] = {}
+
+def read_sweep(settings: tuple[str, ...]) -> dict[str, Any]:
+    """``name=1,2,4`` is a list, ``name={range: 64}`` an axis as a file writes it. Raises UserError."""
+    found = {}
+    for name, value in pairs(settings, "--sweep", "VALUES"):
+        found[name] = read_yaml(value if value.lstrip().startswith(("{", "[")) else f"[{value}]", "--sweep")
+    return found
+
+
+def read_where(settings: tuple[str, ...]) -> dict[str, list[str]]:
+    """``axis=points,axis=points``: what follows a comma without ``AXIS=`` belongs to the label. Raises UserError."""
+    found: dict[str, list[str]] = {}
+    parts = [part for text in settings for part in re.split(r",\s*(?=[A-Za-z_]\w*=)", text)]
+    for name, value in pairs(tuple(parts), "--where", "POINTS"):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def pairs(settings: tuple[str, ...], option: str, what: str) -> list[tuple[str, str]]:
+    """The names and texts of ``name=text``."""
+    found = []
     for text in settings:
         name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UserError(f"--set takes NAME=VALUE, not '{text}'")
-        found[name] = read_tree(value, "--set").data if value else ""
+        if not equals or not name.strip():
+            raise UserError(f"{option} takes NAME={what}, not '{text}'")
+        found.append((name.strip(), value))
     return found
+
+
+def read_yaml(text: str, option: str) -> Any:
+    """A value as YAML reads it; what is wrong with it stands at its place in the option."""
+    from flowgen.language.tree import read_tree
+
+    return read_tree(text, option).data

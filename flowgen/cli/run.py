@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, read_settings, setting
+from flowgen.cli.options import computing, graph_argument, setting
 
 SHOWN = 10
 """failures that are printed"""
@@ -28,7 +29,7 @@ SHOWN = 10
 @click.option("--quiet", is_flag=True, help="No progress, only the folder's name.")
 def run(
     graph: Path,
-    settings: tuple[str, ...],
+    given: dict[str, Any],
     store: Path,
     workers: int,
     batch: int | None,
@@ -37,16 +38,15 @@ def run(
     quiet: bool,
 ) -> None:
     """Compute what isn't known yet and write a run folder; its name is the last line."""
-    from rich.console import Console
-
+    from flowgen.cli.tables import console as wide_console
     from flowgen.cli.tables import totals
     from flowgen.execute.driver import RunFailed
     from flowgen.execute.progress import Silent, progress
     from flowgen.experiment import load
     from flowgen.results.table import scalar_table
 
-    console = Console(stderr=False, quiet=quiet)
-    experiment = load(graph, read_settings(settings))
+    console = wide_console(quiet=quiet)
+    experiment = load(graph, **given)
     experiment.check()
     console.print(totals(experiment.plan(store, batch=batch, device=device, workers=workers)), highlight=False)
     try:

@@ -15,8 +15,7 @@ from flowgen.errors import UserError
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, envvar="FLOWGEN_RUNS")
 def show(folder: Path | None, runs: Path) -> None:
     """Show a finished run: its results' table, what it computed, where its files are. The latest if none is named."""
-    from rich.console import Console
-
+    from flowgen.cli.tables import console as wide_console
     from flowgen.results.run import open_results
     from flowgen.results.table import scalar_table
 
@@ -24,7 +23,7 @@ def show(folder: Path | None, runs: Path) -> None:
     if not (folder / "provenance.json").is_file():
         raise UserError(f"'{folder}' is no finished run", hint="a run's folder holds results.zarr and provenance.json")
     about = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    console = Console()
+    console = wide_console()
     results = open_results(folder)
     if (table := scalar_table(results)) is not None:
         console.print(table)

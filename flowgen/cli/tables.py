@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +15,9 @@ from flowgen.graph.model import Graph
 from flowgen.node import NodeType
 from flowgen.plan.plan import Plan
 from flowgen.values import Record
+
+NARROW = 130
+"""columns of a terminal that can't show the whole plan"""
 
 
 def check_table(found: Check) -> Table:
@@ -64,23 +69,33 @@ def shape_of(value: Record) -> str:
     return f"{type(value).__name__} {shape} {str(main.dtype).removeprefix('torch.')}" + (f", {kind}" if kind else "")
 
 
-def plan_table(made: Plan) -> Table:
-    """What would be computed of each node."""
+def console(**options: Any) -> Console:
+    """Where tables go: as wide as the terminal, wide enough for any table elsewhere."""
+    found = Console(**options)
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=180, **options)
+
+
+def plan_table(made: Plan, width: int = 180) -> Table:
+    """What would be computed of each node; on a narrow terminal without the columns that can be spared."""
     table = Table(box=None, pad_edge=False)
-    names = ("node", "axes", "items", "in store", "to compute", "batch", "parcels", "FLOPs", "bytes", "why")
-    for name in names:
-        table.add_column(name, justify="left" if name in ("node", "axes", "why") else "right", overflow="fold")
+    names = ["node", "axes", "items", "in store", "to compute", "batch", "parcels", "FLOPs", "bytes", "why"]
+    spared = {"batch", "parcels", "bytes", "axes"} if width < NARROW else set()
+    kept = [n for n, name in enumerate(names) if name not in spared]
+    for n in kept:
+        table.add_column(names[n], justify="left" if names[n] in ("node", "axes", "why") else "right", overflow="fold")
     graph = made.graph
     for name, depth in indented(graph):
         node = made.nodes.get(name)
         label = Text("  " * depth + name)
         if node is None:
             why = "read when a node needs it" if name in graph.references else "in every step of its loop"
-            table.add_row(label, axes_of(graph, name), *[""] * 7, Text(why, style="dim"))
+            row: list[str | Text] = [label, axes_of(graph, name), *[""] * 7, Text(why, style="dim")]
+            table.add_row(*(row[n] for n in kept))
             continue
         counts = [str(node.items), *([str(node.known), str(node.compute)] if node.stored else ["", ""])]
         work = [str(node.batch), str(node.parcels), amount(node.flops, ""), amount(node.bytes, "B")]
-        table.add_row(label, axes_of(graph, name), *counts, *(work if node.compute else [""] * 4), Text(node.reason))
+        row = [label, axes_of(graph, name), *counts, *(work if node.compute else [""] * 4), Text(node.reason)]
+        table.add_row(*(row[n] for n in kept))
     return table
 
 

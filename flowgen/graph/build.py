@@ -134,7 +134,9 @@ class Wiring:
     def valid(self, param: Param, value: Any) -> Any:
         """A value in the parameter's type; files and folders found."""
         found = param.validate(value)
-        return find_source(found, self.document.folder) if param.annotation is Source else found
+        if param.annotation is not Source:
+            return found
+        return find_source(found, self.document.folder_of(self.node.entry, param.name))
 
     def add_per(self) -> None:
         """``per:`` as a parameter: the named axes' values as a text, to be hashed with the seed."""

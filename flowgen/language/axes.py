@@ -1,15 +1,61 @@
-"""The axes of a sweep: each a name and a list of points; a point sets one input, or several (rows)."""
+"""The axes of a sweep: each a name and points; a point sets one input, or several (rows)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from flowgen.errors import Position, UserError, did_you_mean
 
-KINDS = ("range", "linspace", "logspace", "lines", "rows")
-LATER = ("files", "csv", "jsonl", "parquet", "draw", "cases")
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "range": (),
+    "linspace": (),
+    "logspace": (),
+    "rows": ("labels",),
+    "lines": ("limit",),
+    "files": ("limit",),
+    "csv": ("columns", "labels", "limit"),
+    "jsonl": ("columns", "labels", "limit"),
+    "parquet": ("columns", "labels", "limit"),
+    "draw": ("n", "seed", "replace"),
+}
+"""What an axis is made from, and what may stand beside it."""
+LATER = ("cases",)
+MAX_POINTS = 10_000_000
+
+
+class Points(Sequence[dict[str, Any]]):
+    """The inputs that each point sets, held as columns; a point's dict is made when it is asked for."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        self.columns = dict(columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Points: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Points:
+        chosen = {name: cells[index] for name, cells in self.columns.items()}
+        return Points(chosen) if isinstance(index, slice) else chosen
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for cells in zip(*self.columns.values(), strict=True):
+            yield dict(zip(self.columns, cells, strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Points({self.columns!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +65,7 @@ class Axis:
     name: str
     labels: tuple[Any, ...]
     """how each point reads in results: the value, or a row's name"""
-    points: tuple[dict[str, Any], ...]
+    points: Sequence[dict[str, Any]]
     """the inputs that each point sets"""
     at: Position | None = None
 
@@ -31,67 +77,132 @@ class Axis:
         """Names of the inputs that this axis sets."""
         return tuple(self.points[0])
 
+    def values(self, name: str) -> Sequence[Any]:
+        """What the points set one input to."""
+        return self.points.columns[name] if isinstance(self.points, Points) else [p[name] for p in self.points]
 
-def read_axis(name: str, spec: Any, folder: Path, at: Position | None) -> Axis:
-    """An axis from its entry under ``sweep``; files are sought relative to ``folder``."""
+    def take(self, chosen: Sequence[int], labels: tuple[Any, ...] | None = None) -> Axis:
+        """An axis of some of the points."""
+        columns = {name: tuple(map(self.values(name).__getitem__, chosen)) for name in self.inputs}
+        kept = tuple(map(self.labels.__getitem__, chosen)) if labels is None else labels
+        return Axis(self.name, kept, Points(columns), self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What reading an axis depends on beside its entry."""
+
+    name: str
+    folder: Path
+    """files are sought relative to it"""
+    at: Position | None = None
+    texts: frozenset[str] = frozenset()
+    """inputs that are declared as texts: cells of a csv stay texts for them"""
+
+
+def read_axis(name: str, spec: Any, folder: Path, at: Position | None, texts: frozenset[str] = frozenset()) -> Axis:
+    """An axis from its entry under ``sweep``; files are sought relative to ``folder``. Raises UserError."""
     try:
-        if isinstance(spec, dict):
-            return from_mapping(name, spec, folder, at)
-        values = spec if isinstance(spec, list) else [spec]
-        return from_values(name, values, at)
+        return made(spec, Context(name, folder, at, texts))
     except UserError as error:
         raise error.located(at) from None
 
 
-def from_values(name: str, values: list[Any], at: Position | None) -> Axis:
+def made(spec: Any, context: Context) -> Axis:
+    """An axis from a value, a list or a mapping."""
+    if isinstance(spec, dict):
+        return from_mapping(spec, context)
+    return from_values(spec if isinstance(spec, list) else [spec], context)
+
+
+def from_values(values: Sequence[Any], context: Context) -> Axis:
     """An axis that sets the input of its own name."""
+    name = context.name
     if not values:
         raise UserError(f"the axis '{name}' has no values")
     for value in values:
         if isinstance(value, (dict, list)) or value is None:
             raise UserError(f"the axis '{name}' lists numbers and texts, not {kind_of(value)}", hint="see rows")
+    check_distinct(values, name)
+    return plain_axis(values, context)
+
+
+def plain_axis(values: Sequence[Any], context: Context) -> Axis:
+    """An axis whose values are known to be good."""
+    labels = tuple(values)
+    return Axis(context.name, labels, Points({context.name: labels}), context.at)
+
+
+def check_distinct(labels: Sequence[Any], name: str, hint: str = "") -> None:
+    """Labels name points, so each stands once; 1 and 1.0 differ."""
+    if len(set(labels)) == len(labels):
+        return
     seen: set[Any] = set()
-    for value in values:
-        if (type(value), value) in seen:
-            raise UserError(f"the axis '{name}' holds {value!r} twice")
-        seen.add((type(value), value))
-    return Axis(name, tuple(values), tuple({name: v} for v in values), at)
+    for label in labels:
+        if (type(label), label) in seen:
+            raise UserError(f"the axis '{name}' holds {label!r} twice", hint=hint)
+        seen.add((type(label), label))
 
 
-def from_mapping(name: str, spec: dict[str, Any], folder: Path, at: Position | None) -> Axis:
+def from_mapping(spec: dict[str, Any], context: Context) -> Axis:
     """``{range: 8}`` and its kin."""
-    kinds = [k for k in spec if k in KINDS]
-    later = [k for k in spec if k in LATER]
-    if later:
-        raise UserError(f"an axis from '{later[0]}' is not available yet", hint=f"available: {', '.join(KINDS)}")
-    if len(kinds) != 1 or len(spec) != 1:
-        wrong = next((str(k) for k in spec if k not in KINDS), name)
-        raise UserError(f"the axis '{name}' can't be made from '{wrong}'", hint=did_you_mean(wrong, KINDS))
-    kind, value = kinds[0], spec[kinds[0]]
-    if kind == "rows":
-        return from_rows(name, value, at)
-    if kind == "lines":
-        return from_values(name, read_lines(folder / str(value)), at)
-    if kind == "range":
-        return from_values(name, from_range(name, value), at)
-    return from_values(name, spaced(name, kind, value), at)
+    kinds = [k for k in spec if k in OPTIONS]
+    if later := [k for k in spec if k in LATER]:
+        raise UserError(f"an axis from '{later[0]}' is not available yet", hint=f"available: {', '.join(OPTIONS)}")
+    if not kinds:
+        wrong = next(map(str, spec), "{}")
+        raise UserError(f"the axis '{context.name}' can't be made from '{wrong}'", hint=did_you_mean(wrong, OPTIONS))
+    if len(kinds) > 1:
+        raise UserError(f"the axis '{context.name}' is made from one thing, not from {' and '.join(kinds)}")
+    kind = kinds[0]
+    for word in spec:
+        if word != kind and word not in OPTIONS[kind]:
+            hint = did_you_mean(str(word), OPTIONS[kind])
+            raise UserError(f"the axis '{context.name}': '{kind}' takes no '{word}'", hint=hint)
+    return maker(kind)(spec, context)
 
 
-def from_range(name: str, value: Any) -> list[int]:
+def maker(kind: str) -> Callable[[dict[str, Any], Context], Axis]:
+    """What makes an axis of a kind."""
+    from flowgen.language import draw, sources, tables
+
+    makers: dict[str, Callable[[dict[str, Any], Context], Axis]] = {
+        "range": lambda spec, context: plain_axis(from_range(context.name, spec["range"]), context),
+        "linspace": lambda spec, context: from_values(spaced(context.name, "linspace", spec["linspace"]), context),
+        "logspace": lambda spec, context: from_values(spaced(context.name, "logspace", spec["logspace"]), context),
+        "rows": from_rows,
+        "lines": sources.from_lines,
+        "files": sources.from_files,
+        "csv": tables.from_table,
+        "jsonl": tables.from_table,
+        "parquet": tables.from_table,
+        "draw": draw.drawn,
+    }
+    return makers[kind]
+
+
+def from_range(name: str, value: Any) -> range:
     """``range: 8`` or ``range: [first, end]``, the end excluded."""
     bounds = value if isinstance(value, list) else [0, value]
     if len(bounds) not in (2, 3) or not all(isinstance(b, int) and not isinstance(b, bool) for b in bounds):
         raise UserError(f"the axis '{name}': range takes a whole number or [first, end]")
-    numbers = list(range(*bounds))
-    if len(numbers) > 10_000_000:
-        raise UserError(f"the axis '{name}' would have {len(numbers)} points")
-    return numbers
+    if bounds[2:] == [0]:
+        raise UserError(f"the axis '{name}': range takes a step that isn't 0")
+    numbers = range(*bounds)
+    if not numbers:
+        raise UserError(f"the axis '{name}' has no values")
+    try:
+        if len(numbers) <= MAX_POINTS:
+            return numbers
+    except OverflowError:
+        pass
+    raise UserError(f"the axis '{name}' would have more than {MAX_POINTS} points")
 
 
 def spaced(name: str, kind: str, value: Any) -> list[float]:
     """``linspace: [first, last, n]`` and ``logspace``, ends included."""
     good = isinstance(value, list) and len(value) == 3 and all(isinstance(v, (int, float)) for v in value)
-    if not good or not isinstance(value[2], int) or value[2] < 2:
+    if not good or not isinstance(value[2], int) or not 2 <= value[2] <= MAX_POINTS:
         raise UserError(f"the axis '{name}': {kind} takes [first, last, how many]")
     first, last, count = value
     if kind == "linspace":
@@ -101,25 +212,36 @@ def spaced(name: str, kind: str, value: Any) -> list[float]:
     return [float(first * (last / first) ** (n / (count - 1))) for n in range(count)]
 
 
-def from_rows(name: str, value: Any, at: Position | None) -> Axis:
-    """``rows: {label: {input: value, ...}, ...}``: named points that set several inputs."""
-    if not isinstance(value, dict) or not value or not all(isinstance(row, dict) and row for row in value.values()):
-        raise UserError(f"the axis '{name}': rows takes {{label: {{input: value}}, ...}}")
-    rows = list(value.values())
-    for label, row in value.items():
+def from_rows(spec: dict[str, Any], context: Context) -> Axis:
+    """``rows: {label: {input: value, ...}, ...}``, or a list of rows, numbered or named by one of their inputs."""
+    name, value, column = context.name, spec["rows"], spec.get("labels")
+    rows = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row for row in rows):
+        hint = "or a list of rows: [{input: value}, ...]"
+        raise UserError(f"the axis '{name}': rows takes {{label: {{input: value}}, ...}}", hint=hint)
+    labels: list[Any] = list(map(str, value)) if isinstance(value, dict) else list(range(len(rows)))
+    for label, row in zip(labels, rows, strict=True):
         if set(row) != set(rows[0]):
             odd = sorted(map(str, set(row) ^ set(rows[0])))
             raise UserError(f"the axis '{name}': row '{label}' differs from the first in {', '.join(odd)}")
-    return Axis(name, tuple(map(str, value)), tuple(dict(row) for row in rows), at)
+    if column is not None:
+        if isinstance(value, dict):
+            raise UserError(f"the axis '{name}': these rows have labels", hint="leave out 'labels', or list the rows")
+        if column not in rows[0]:
+            hint = did_you_mean(str(column), map(str, rows[0]))
+            raise UserError(f"the axis '{name}': the rows have no '{column}' to be labels", hint=hint)
+        labels = list(from_values([row[column] for row in rows], context).labels)
+    return Axis(name, tuple(labels), Points({key: tuple(row[key] for row in rows) for key in rows[0]}), context.at)
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"can't read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    return [line for line in lines if line]
+def whole(spec: dict[str, Any], word: str, context: Context, low: int = 1) -> int | None:
+    """An option that is a whole number, or None where it is left out."""
+    value = spec.get(word)
+    if word not in spec:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise UserError(f"the axis '{context.name}': '{word}' is a whole number of at least {low}, not {value!r}")
+    return value
 
 
 def kind_of(value: Any) -> str:

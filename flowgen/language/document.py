@@ -5,34 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from flowgen.errors import Position, UserError, did_you_mean
-from flowgen.language.axes import Axis, kind_of, read_axis
-from flowgen.language.expressions import NAME, Ref, Template, parse, references
+from flowgen.errors import Position, UserError
+from flowgen.language.axes import Axis, read_axis
+from flowgen.language.draw import restricted
+from flowgen.language.expressions import Ref, parse
+from flowgen.language.extend import Files, extended
+from flowgen.language.header import Header, validate_header
+from flowgen.language.inputs import apply_overrides, check_types, texts, values
+from flowgen.language.meaning import check_names, check_references, check_used
 from flowgen.language.tree import Steps, Tree, read_file, read_tree
 
 RESERVED = frozenset({"type", "over", "per", "missing", "store", "checkpoint", "trajectory", "description"})
 """Words beside a node's own ports and parameters; no node type may use them."""
 LATER = ("missing", "checkpoint", "trajectory")
-
-
-class Header(BaseModel):
-    """The top level of a graph file."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    flowgen: Literal[1]
-    """version of the language"""
-    description: str = ""
-    inputs: dict[str, Any] = Field(default_factory=dict)
-    sweep: dict[str, Any] = Field(default_factory=dict)
-    defaults: dict[str, Any] = Field(default_factory=dict)
-    nodes: dict[str, dict[str, Any]]
-    outputs: list[str]
-    numerics: Literal["fast", "strict"] = "fast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +69,38 @@ class Document:
     setters: dict[str, str] = field(default_factory=dict)
     """the axis that sets an input"""
 
+    folders: dict[str, Path] = field(default_factory=dict)
+    """by file, as positions name it: what its paths are relative to"""
+    places: dict[tuple[str, str], Position] = field(default_factory=dict)
+    """where inputs and defaults stand that the files set, by section and name"""
 
-def load_document(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Document:
-    """Read a graph file. ``overrides`` sets inputs; one that is swept becomes an axis of length 1. Raises UserError."""
+    def folder_of(self, node: NodeEntry, argument: str) -> Path:
+        """What a path in a node's argument is relative to: the folder of the file that names it."""
+        own = argument in node.arguments
+        expression = node.arguments[argument] if own else self.defaults.get(argument)
+        at = node.places.get(argument) if own else self.places.get(("defaults", argument))
+        if isinstance(expression, Ref):
+            setter = self.setters.get(expression.name)
+            at = self.axes[setter].at if setter else self.places.get(("inputs", expression.name))
+        return self.folders.get(at.file, self.folder) if at else self.folder
+
+
+def load_document(
+    path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    sweep: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Document:
+    """Read a graph file. Raises UserError.
+
+    overrides: values of inputs; one that is swept becomes an axis of length 1. sweep: axes to add or replace, as they
+    are written in a file. where: by axis, the points to keep: a label, a list of them, or a text like ``a|b`` or
+    ``0..7``.
+    """
     path = Path(path)
     tree = read_file(path)
-    return document(tree, str(path), path.parent, path.read_text(encoding="utf-8"), overrides or {})
+    source = path.read_text(encoding="utf-8")
+    return document(tree, str(path), path.parent, source, overrides or {}, sweep or {}, where or {})
 
 
 def document_from_text(text: str, file: str = "<text>", folder: Path | None = None) -> Document:
@@ -95,80 +108,70 @@ def document_from_text(text: str, file: str = "<text>", folder: Path | None = No
     return document(read_tree(text, file), file, folder or Path(), text, {})
 
 
-def document(tree: Tree, file: str, folder: Path, source: str, overrides: Mapping[str, Any]) -> Document:
-    """Validate a parsed file."""
+def document(
+    tree: Tree,
+    file: str,
+    folder: Path,
+    source: str,
+    overrides: Mapping[str, Any],
+    sweep: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Document:
+    """Validate a parsed file, with what it extends and what is set from outside."""
+    files = extended(tree, file, folder)
+    tree = files.tree
     header = validate_header(tree)
-    sweep = apply_overrides(header, overrides)
-    axes = {name: read_axis(name, spec, folder, tree.at(("sweep", name), key=True)) for name, spec in sweep.items()}
-    setters = axis_of_inputs(axes, header)
-    nodes = {name: read_node(name, header.nodes[name], tree) for name in header.nodes}
+    check_types(header, tree)
+    specs = apply_overrides(header, overrides, sweep or {})
+    outside = {*overrides, *(sweep or {})}
+    axes = {name: sweep_axis(name, spec, header, files, folder, name in outside) for name, spec in specs.items()}
+    setters = axis_of_inputs(axes)
     result = Document(
         file=file,
         folder=folder,
         description=header.description,
-        inputs={name: input_default(spec) for name, spec in header.inputs.items() if name not in setters},
-        axes=axes,
+        inputs=values(header, axes, setters, overrides, tree),
+        axes=restricted(axes, where or {}),
         defaults={name: located_parse(value, tree, ("defaults", name)) for name, value in header.defaults.items()},
-        nodes=nodes,
+        nodes={name: read_node(name, header.nodes[name], tree) for name in header.nodes},
         outputs=[read_output(text, tree, n) for n, text in enumerate(header.outputs)],
         numerics=header.numerics,
-        source=source,
+        source=with_bases(source, files.bases),
         setters=setters,
+        folders=files.folders,
+        places=places(tree, header, outside),
     )
     check_names(result, tree)
     check_references(result, tree)
+    check_used(result, [name for name in sweep or {} if name not in {*header.inputs, *header.sweep}])
     return result
 
 
-def validate_header(tree: Tree) -> Header:
-    """The top level, or the first thing wrong with it, at its place."""
-    if not isinstance(tree.data, dict):
-        raise UserError("a graph file is a mapping", tree.at(()), "start with 'flowgen: 1' and 'nodes:'")
-    if isinstance(tree.data.get("outputs"), dict):
-        at = tree.at(("outputs",), key=True)
-        raise UserError("outputs as a mapping are not available yet", at, "write a list of node names")
-    for word in ("extends",):
-        if word in tree.data:
-            raise UserError(f"'{word}' is not available yet", tree.at((word,), key=True))
+def sweep_axis(name: str, spec: Any, header: Header, files: Files, folder: Path, outside: bool) -> Axis:
+    """An axis of the sweep; its files are sought where the file stands that names them."""
+    at = None if outside else files.tree.at(("sweep", name), key=True)
+    found = files.folders.get(at.file, folder) if at else folder
     try:
-        return Header.model_validate(tree.data)
-    except ValidationError as error:
-        raise explain(error, tree) from None
+        return read_axis(name, spec, found, at, texts(header))
+    except UserError as error:
+        raise type(error)(f"--sweep: {error.message}", error.at, error.hint) if outside else error from None
 
 
-def explain(error: ValidationError, tree: Tree) -> UserError:
-    """pydantic's first finding in flowgen's words."""
-    finding = error.errors()[0]
-    path: Steps = tuple(finding["loc"])
-    name = str(path[-1])
-    if finding["type"] == "extra_forbidden":
-        return UserError(f"unknown key '{name}'", tree.at(path, key=True), did_you_mean(name, Header.model_fields))
-    if finding["type"] == "missing":
-        return UserError(f"'{name}' is missing", tree.at(path[:-1]), "a graph file needs flowgen, nodes and outputs")
-    if name == "flowgen":
-        return UserError("this version of flowgen reads language version 1", tree.at(path), "write 'flowgen: 1'")
-    expected = finding["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    expected = {"dictionary": "a mapping", "list": "a list", "string": "a text"}.get(expected, expected)
-    found = kind_of(finding["input"])
-    return UserError(f"'{'.'.join(map(str, path))}' should be {expected}, not {found}", tree.at(path))
+def with_bases(source: str, bases: dict[str, str]) -> str:
+    """A file's text, followed by what it extends as comments, so that the record is whole."""
+    for file, text in bases.items():
+        lines = "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
+        source = f"{source.rstrip()}\n\n# ---- extends {file}:\n{lines}"
+    return source
 
 
-def apply_overrides(header: Header, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The sweep with set inputs fixed; plain inputs are changed in place."""
-    sweep = dict(header.sweep)
-    for name, value in overrides.items():
-        if name in sweep:
-            sweep[name] = [value]
-        elif name in header.inputs:
-            spec = header.inputs[name]
-            header.inputs[name] = {**spec, "default": value} if isinstance(spec, dict) else value
-        else:
-            hint = did_you_mean(name, [*header.inputs, *sweep])
-            raise UserError(f"the graph has no input '{name}' to set", hint=hint)
-    return sweep
+def places(tree: Tree, header: Header, outside: set[str]) -> dict[tuple[str, str], Position]:
+    """Where inputs and defaults stand; what is set from outside stands in no file."""
+    named = [*(("inputs", n) for n in header.inputs if n not in outside), *(("defaults", n) for n in header.defaults)]
+    return {path: at for path in named if (at := tree.at(path))}
 
 
-def axis_of_inputs(axes: dict[str, Axis], header: Header) -> dict[str, str]:
+def axis_of_inputs(axes: dict[str, Axis]) -> dict[str, str]:
     """Which axis sets which input; one input has one axis."""
     setters: dict[str, str] = {}
     for axis in axes.values():
@@ -177,11 +180,6 @@ def axis_of_inputs(axes: dict[str, Axis], header: Header) -> dict[str, str]:
                 raise UserError(f"the axes '{setters[name]}' and '{axis.name}' both set '{name}'", axis.at)
             setters[name] = axis.name
     return setters
-
-
-def input_default(spec: Any) -> Any:
-    """An input's default: the value itself, or ``default`` of ``{type, default}``."""
-    return spec.get("default") if isinstance(spec, dict) and "type" in spec else spec
 
 
 def located_parse(value: Any, tree: Tree, path: Steps) -> Any:
@@ -230,53 +228,3 @@ def read_output(text: str, tree: Tree, n: int) -> Output:
     if not isinstance(ref, Ref):
         raise UserError(f"'{text}' is not the name of a node", at)
     return Output(ref.name if ref.port is None else f"{ref.name}.{ref.port}", ref, at)
-
-
-def check_names(document: Document, tree: Tree) -> None:
-    """Nodes, inputs and axes share one name space, so that ``$name`` has one meaning."""
-    taken: dict[str, str] = {}
-    for section, found in (("inputs", document.inputs), ("nodes", document.nodes)):
-        for name in found:
-            at = tree.at((section, name), key=True)
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise UserError(f"'{name}' is not a name", at, "letters, digits and _, not starting with a digit")
-            if name in taken or (section == "nodes" and name in document.setters):
-                raise UserError(f"'{name}' names an input and a node", at, "rename one of them")
-            taken[name] = section
-    for axis in document.axes.values():
-        if axis.name in document.nodes:
-            raise UserError(f"'{axis.name}' names an axis and a node", axis.at, "rename one of them")
-
-
-def check_references(document: Document, tree: Tree) -> None:
-    """Every reference names an input or a node; placeholders in texts name inputs."""
-    inputs = {*document.inputs, *document.setters}
-    known = {*inputs, *document.nodes}
-
-    def check(expression: Any, at: Position | None) -> None:
-        for ref in references(expression):
-            if ref.name not in known:
-                raise UserError(f"'{ref}' refers to nothing", at, did_you_mean(ref.name, known))
-            if ref.name in inputs and ref.port:
-                raise UserError(f"'{ref.name}' is an input and has no port '{ref.port}'", at)
-        check_templates(expression, at)
-
-    def check_templates(expression: Any, at: Position | None) -> None:
-        if isinstance(expression, Template):
-            for part in expression.parts:
-                if isinstance(part, Ref) and part.name not in inputs:
-                    hint = "a text is made from inputs; a node's output goes to a port"
-                    raise UserError(f"'${{{part.name}}}' is a node, not an input", at, hint)
-        elif isinstance(expression, (list, dict)):
-            for part in expression.values() if isinstance(expression, dict) else expression:
-                check_templates(part, at)
-
-    for node in document.nodes.values():
-        for name, expression in node.arguments.items():
-            check(expression, node.places.get(name, node.at))
-    for name, expression in document.defaults.items():
-        check(expression, tree.at(("defaults", name)))
-    for output in document.outputs:
-        if output.ref.name not in document.nodes:
-            hint = did_you_mean(output.ref.name, document.nodes)
-            raise UserError(f"the output '{output.name}' is not a node", output.at, hint)

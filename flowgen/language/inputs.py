@@ -1,0 +1,119 @@
+"""What a caller sets: inputs and their types, values and axes given from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flowgen.errors import UserError, did_you_mean
+from flowgen.language.axes import Axis
+from flowgen.language.expressions import NAME
+from flowgen.language.header import Header
+from flowgen.language.tree import Tree
+
+TYPES = {"number": "a number", "integer": "a whole number", "text": "a text", "boolean": "true or false"}
+"""types of inputs, and how messages call their values"""
+ROWS = ("rows", "csv", "jsonl", "parquet")
+"""axes whose points may set several inputs"""
+
+
+def typed(spec: Any) -> bool:
+    """Whether an input is written as ``{type: ..., default: ...}``."""
+    return isinstance(spec, dict) and ("type" in spec or "default" in spec)
+
+
+def check_types(header: Header, tree: Tree) -> None:
+    """The declarations under ``inputs``, defaults included."""
+    for name, spec in header.inputs.items():
+        if not typed(spec):
+            continue
+        at = tree.at(("inputs", name))
+        hint = f"the types are {', '.join(TYPES)}"
+        if "type" not in spec:
+            raise UserError(f"the input '{name}' has no type", at, hint)
+        if not isinstance(spec["type"], str) or spec["type"] not in TYPES:
+            place = tree.at(("inputs", name, "type"))
+            raise UserError(f"the input '{name}' can't be of type '{spec['type']}'", place, hint)
+        for word in spec:
+            if word not in ("type", "default", "description"):
+                place = tree.at(("inputs", name, word), key=True)
+                raise UserError(f"an input takes no '{word}'", place, "write {type: ..., default: ...}")
+        if "default" in spec and not fits(spec["default"], spec["type"]):
+            said = f"the input '{name}' is {TYPES[spec['type']]}, its default is {shown(spec['default'])}"
+            raise UserError(said, tree.at(("inputs", name, "default")))
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Whether a value is of an input's type."""
+    if kind in ("number", "integer"):
+        return isinstance(value, (int, float) if kind == "number" else int) and not isinstance(value, bool)
+    return isinstance(value, str if kind == "text" else bool)
+
+
+def shown(value: Any) -> str:
+    """A value as messages write it."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def texts(header: Header) -> frozenset[str]:
+    """The inputs that are declared as texts."""
+    return frozenset(name for name, spec in header.inputs.items() if typed(spec) and spec["type"] == "text")
+
+
+def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping[str, Any]) -> dict[str, Any]:
+    """The sweep with axes from outside and set inputs fixed; plain inputs are changed in place."""
+    sweep = dict(header.sweep)
+    for name, spec in swept.items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise UserError(f"--sweep: '{name}' is not a name", hint="letters, digits and _, not starting with a digit")
+        if name in overrides:
+            raise UserError(f"'{name}' is both set and swept", hint="choose --set or --sweep")
+        sweep[name] = list(spec) if isinstance(spec, (tuple, range)) else spec
+    for name, value in overrides.items():
+        if name in sweep:
+            spec = sweep[name]
+            if isinstance(spec, dict) and any(kind in spec for kind in ROWS):
+                hint = f"--where {name}=LABEL chooses one of its points"
+                raise UserError(f"the axis '{name}' sets several inputs and can't be set to {shown(value)}", hint=hint)
+            sweep[name] = [value]
+        elif name in header.inputs:
+            spec = header.inputs[name]
+            header.inputs[name] = {**spec, "default": value} if typed(spec) else value
+        else:
+            hint = did_you_mean(name, [*header.inputs, *sweep])
+            raise UserError(f"the graph has no input '{name}' to set", hint=hint)
+    return sweep
+
+
+def values(header: Header, axes: dict[str, Axis], setters: dict[str, str], set_: Mapping[str, Any], tree: Tree) -> Any:
+    """The inputs that no axis sets, checked; axes' values are checked against their inputs' types too."""
+    for name in set_:
+        if (axis := setters.get(name, name)) != name:
+            hint = f"--where {axis}=LABEL chooses one of its points"
+            raise UserError(f"the axis '{axis}' sets '{name}', so it can't be set alone", hint=hint)
+    found = {}
+    for name, spec in header.inputs.items():
+        at = tree.at(("inputs", name))
+        if name in setters:
+            if typed(spec):
+                check_axis(name, spec["type"], axes[setters[name]])
+            continue
+        if typed(spec) and "default" not in spec:
+            hint = f"--set {name}=VALUE, or give it a default"
+            raise UserError(f"the input '{name}' ({spec['type']}) has no value", at, hint)
+        found[name] = spec["default"] if typed(spec) else spec
+        if typed(spec) and not fits(found[name], spec["type"]):
+            hint = f"quote it twice: --set '{name}=\"{found[name]}\"'" if spec["type"] == "text" else ""
+            raise UserError(f"the input '{name}' is {TYPES[spec['type']]}, not {shown(found[name])}", at, hint)
+    return found
+
+
+def check_axis(name: str, kind: str, axis: Axis) -> None:
+    """An axis gives an input values of its type."""
+    for value in axis.values(name):
+        if not fits(value, kind):
+            said = f"the input '{name}' is {TYPES[kind]}, the axis '{axis.name}' sets it to {shown(value)}"
+            raise UserError(said, axis.at)

@@ -1,0 +1,73 @@
+"""Whether every name in a document means one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowgen.errors import Position, UserError, did_you_mean
+from flowgen.language.expressions import NAME, Ref, Template, references
+from flowgen.language.tree import Tree
+
+if TYPE_CHECKING:
+    from flowgen.language.document import Document
+
+
+def check_names(document: Document, tree: Tree) -> None:
+    """Nodes, inputs and axes share one name space, so that ``$name`` has one meaning."""
+    taken: dict[str, str] = {}
+    for section, found in (("inputs", document.inputs), ("nodes", document.nodes)):
+        for name in found:
+            at = tree.at((section, name), key=True)
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise UserError(f"'{name}' is not a name", at, "letters, digits and _, not starting with a digit")
+            if name in taken or (section == "nodes" and name in document.setters):
+                raise UserError(f"'{name}' names an input and a node", at, "rename one of them")
+            taken[name] = section
+    for axis in document.axes.values():
+        if axis.name in document.nodes:
+            raise UserError(f"'{axis.name}' names an axis and a node", axis.at, "rename one of them")
+
+
+def check_references(document: Document, tree: Tree) -> None:
+    """Every reference names an input or a node; placeholders in texts name inputs."""
+    inputs = {*document.inputs, *document.setters}
+    known = {*inputs, *document.nodes}
+
+    def check(expression: Any, at: Position | None) -> None:
+        for ref in references(expression):
+            if ref.name not in known:
+                raise UserError(f"'{ref}' refers to nothing", at, did_you_mean(ref.name, known))
+            if ref.name in inputs and ref.port:
+                raise UserError(f"'{ref.name}' is an input and has no port '{ref.port}'", at)
+        check_templates(expression, at)
+
+    def check_templates(expression: Any, at: Position | None) -> None:
+        if isinstance(expression, Template):
+            for part in expression.parts:
+                if isinstance(part, Ref) and part.name not in inputs:
+                    hint = "a text is made from inputs; a node's output goes to a port"
+                    raise UserError(f"'${{{part.name}}}' is a node, not an input", at, hint)
+        elif isinstance(expression, (list, dict)):
+            for part in expression.values() if isinstance(expression, dict) else expression:
+                check_templates(part, at)
+
+    for node in document.nodes.values():
+        for name, expression in node.arguments.items():
+            check(expression, node.places.get(name, node.at))
+    for name, expression in document.defaults.items():
+        check(expression, tree.at(("defaults", name)))
+    for output in document.outputs:
+        if output.ref.name not in document.nodes:
+            hint = did_you_mean(output.ref.name, document.nodes)
+            raise UserError(f"the output '{output.name}' is not a node", output.at, hint)
+
+
+def check_used(document: Document, added: Sequence[str]) -> None:
+    """An axis that is added from outside varies something: a misspelt name would vary nothing."""
+    expressions = [*document.defaults.values(), *(list(node.arguments.values()) for node in document.nodes.values())]
+    used = {ref.name for ref in references(expressions)}
+    for name in added:
+        if not used & set(document.axes[name].inputs):
+            known = {*document.inputs, *document.setters, *document.axes} - set(added)
+            raise UserError(f"--sweep: nothing in the graph uses '{name}'", hint=did_you_mean(name, known))

@@ -1,0 +1,82 @@
+"""Axes from text files and file names; data files are read within bounds, so that a hostile one ends in a message."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flowgen.errors import UserError
+from flowgen.language.axes import MAX_POINTS, Axis, Context, from_values, plain_axis, whole
+
+MAX_LINE = 1_000_000
+"""characters"""
+
+
+def text_lines(path: Path, newline: str | None = None) -> Iterator[str]:
+    """The lines of a UTF-8 file, with or without a byte order mark. Raises UserError for what isn't one."""
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"can't read {path}: not a file")
+        with path.open(encoding="utf-8-sig", newline=newline) as handle:
+            number = 0
+            while line := handle.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise UserError(f"{path}, line {number}: longer than {MAX_LINE} characters")
+                if "\0" in line:
+                    raise UserError(f"can't read {path}: not a text file (line {number} holds a zero byte)")
+                yield line
+    except (OSError, ValueError) as error:
+        raise UserError(f"can't read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+
+
+def located_file(spec: dict[str, Any], kind: str, context: Context) -> Path:
+    """The file that an axis is read from."""
+    text = spec[kind]
+    if not isinstance(text, str) or not text:
+        raise UserError(f"the axis '{context.name}': '{kind}' takes the name of a file")
+    return context.folder / text
+
+
+def from_lines(spec: dict[str, Any], context: Context) -> Axis:
+    """``lines: file``: the lines that are not blank."""
+    path, limit = located_file(spec, "lines", context), whole(spec, "limit", context)
+    lines = (stripped for line in text_lines(path) if (stripped := line.strip()))
+    found = list(itertools.islice(lines, limit or MAX_POINTS + 1))
+    check_count(len(found), str(path))
+    if not found:
+        raise UserError(f"{path} has no lines that aren't blank")
+    return from_values(found, context)
+
+
+def from_files(spec: dict[str, Any], context: Context) -> Axis:
+    """``files: glob``: paths as texts, relative to the folder, sorted; what begins with a dot isn't matched by *."""
+    pattern, limit = spec["files"], whole(spec, "limit", context)
+    if not isinstance(pattern, str) or not pattern:
+        raise UserError(f"the axis '{context.name}': 'files' takes a pattern like \"photos/*.png\"")
+    try:
+        matched = glob.iglob(pattern, root_dir=context.folder, recursive=True)
+        found = {Path(text).as_posix() for text in matched if (context.folder / text).is_file()}
+    except ValueError as error:
+        raise UserError(f"the axis '{context.name}': '{pattern!r}' is no pattern ({error})") from None
+    if not found:
+        raise UserError(
+            f"the axis '{context.name}': no file matches '{pattern}'",
+            hint=f"looked in {context.folder.resolve()}; ** stands for folders of any depth",
+        )
+    check_count(len(found), f"'{pattern}'")
+    for text in found:
+        if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
+            raise UserError(
+                f"the axis '{context.name}': the name {text!r} is not valid Unicode", hint="rename the file"
+            )
+    return plain_axis(sorted(found)[:limit], context)
+
+
+def check_count(count: int, what: str) -> None:
+    """An axis has a bound."""
+    if count > MAX_POINTS:
+        raise UserError(f"{what} gives more than {MAX_POINTS} points", hint="limit: N takes the first N")
