@@ -33,7 +33,8 @@ class Call:
     @property
     def has_items(self) -> bool:
         """Whether its arguments have rows; a file's content, for example, has none: its one row stands for all."""
-        return any(isinstance(value, PerItem) or records(value) for value in [*self.ports.values(), *self.params.values()])
+        arguments = [*self.ports.values(), *self.params.values()]
+        return any(isinstance(value, PerItem) or records(value) for value in arguments)
 
     def take(self, rows: Sequence[int]) -> Call:
         """The same call for some of the items."""
