@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ def check(graph: Path, given: dict[str, Any]) -> None:
     found = experiment.check()
     console = wide_console()
     console.print(check_table(found))
-    points = 1
-    for axis in experiment.document.axes.values():
-        points *= len(axis)
-    axes = " × ".join(f"{len(a)} {a.name}" for a in experiment.document.axes.values())
+    swept = [axis for axis in experiment.document.axes.values() if not axis.maker]
+    points = math.prod(map(len, swept))
+    axes = " × ".join(f"{len(a)} {a.name}" for a in swept)
     console.print(f"{graph} is sound: {points} points" + (f" ({axes})" if axes else ""), highlight=False)

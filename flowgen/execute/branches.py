@@ -20,12 +20,17 @@ class Parked:
     carried: dict[tuple[str, str], Tensor]
 
 
-def branches(items: Sequence[int], share: Sequence[int]) -> tuple[list[int], dict[int, list[tuple[int, int]]]]:
+def branches(
+    items: Sequence[int], share: Sequence[int], starts: Sequence[int] = ()
+) -> tuple[list[int], dict[int, list[tuple[int, int]]]]:
     """The items that begin on their own, and by item the (step, item) pairs that leave its lane.
 
     ``share[n]`` is the number of leading steps that item n shares with the one before it, -1 for none; items are
-    ascending. An item leaves the lane of the nearest earlier item that is still on its own at that step.
+    ascending. An item leaves the lane of the nearest earlier item that is still on its own at that step. ``starts[n]``
+    is the step of the stored state that item n can start from: one that starts where it would leave a lane, or whose
+    lane starts later, is on its own.
     """
+    begin = dict(enumerate(starts))
     roots: list[int] = []
     leaving: dict[int, list[tuple[int, int]]] = {}
     lanes: list[tuple[int, int]] = []
@@ -35,7 +40,8 @@ def branches(items: Sequence[int], share: Sequence[int]) -> tuple[list[int], dic
         last = item
         while lanes and lanes[-1][1] >= step:
             lanes.pop()
-        if step < 0 or not lanes:
+        stored = begin.get(item, 0) > 0 and begin[item] >= step
+        if step < 0 or not lanes or stored or begin.get(lanes[-1][0], 0) > step:
             roots.append(item)
             lanes = [(item, -1)]
         else:

@@ -37,6 +37,8 @@ def select(parcel: Parcel, rows: list[int]) -> Parcel:
         unused={node: chosen(ports) for node, ports in parcel.unused.items()},
         pooled=chosen(parcel.pooled) if parcel.pooled else [],
         share=share_of(parcel.share, rows) if parcel.share else [],
+        saves=chosen(parcel.saves) if parcel.saves else [],
+        resume=chosen(parcel.resume) if parcel.resume else [],
         batch=parcel.batch,
     )
 

@@ -45,12 +45,15 @@ class LoopRun:
         """items that left a lane just now, and the item whose state theirs still equals"""
         self.bodies: list[Body] | None = None
         """the body of each phase, prepared for the active items"""
+        own = step.name == stage.code.stage
+        self.share = stage.parcel.share if own else []
+        self.resume = stage.parcel.resume if own else []
+        self.saves = stage.parcel.saves if own else []
         self.scheduled = any(stage.has_schedule(stage.code.steps[name]) for name in step.body)
 
     def run(self, items: list[int]) -> dict[str, Record]:
         """The loop's results for these items, in their order."""
-        share = self.stage.parcel.share if self.step.name == self.stage.code.stage else []
-        waiting, self.leaving = branches(items, share)
+        waiting, self.leaving = branches(items, self.share, [start.step if start else 0 for start in self.resume])
         results: list[tuple[list[int], dict[str, Record]]] = []
         state: Record | None = None
         while waiting or self.parked or self.active:
@@ -62,6 +65,7 @@ class LoopRun:
             assert state is not None
             state = self.advance(self.branch(state))
             self.at = [i + 1 for i in self.at]
+            self.save(state)
             state = self.release(state, results)
         outputs = {k: type(v).concat([found[k] for _, found in results]) for k, v in results[0][1].items()}
         order = [item for done, _ in results for item in done]
@@ -85,9 +89,33 @@ class LoopRun:
         return found
 
     def begin(self, items: list[int], state: Record | None) -> Record:
-        """Start some items."""
-        begun: Record = self.loop(items).begin()
-        return self.enter(items, [0] * len(items), begun, {}, state)
+        """Start some items, from a stored state where there is one."""
+        fresh = [item for item in items if not self.resume or self.resume[item] is None]
+        if fresh:
+            state = self.enter(fresh, [0] * len(fresh), self.loop(fresh).begin(), {}, state)
+            self.save(state)
+        starts = {item: start for item in items if self.resume and (start := self.resume[item])}
+        if starts:
+            rows, carried = self.stage.states.read(list(starts.values()))
+            steps = [start.step for start in starts.values()]
+            state = self.enter(list(starts), steps, rows, carried, state)
+        assert state is not None
+        return state
+
+    def save(self, state: Record) -> None:
+        """Store the marked states that items have come to; what two items share is stored once."""
+        rows: dict[str, int] = {}
+        for row, (item, at) in enumerate(zip(self.active, self.at, strict=True) if self.saves else ()):
+            for save in self.saves[item]:
+                if save.step == at and save.key not in self.stage.states.written:
+                    rows.setdefault(save.key, row)
+        if not rows:
+            return
+        chosen = list(rows.values())
+        some = state.take(chosen)
+        outputs = named(self.loop([self.active[row] for row in chosen]).finish(some), self.step.type.signature.outputs)
+        carried = {place: kept[chosen] for place, kept in self.carried.items()}
+        self.stage.states.write(list(rows), some, outputs[next(iter(outputs))], carried)
 
     def enter(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from flowgen.execute.caller import Call, Caller, chunks
 from flowgen.execute.held import Held, hold
 from flowgen.execute.reduction import reduce_items
+from flowgen.execute.states import Publish, States
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule
 from flowgen.plan.program import Parcel, Program, Step
@@ -27,8 +28,11 @@ class Reader(Protocol):
 class StageRun:
     """The computation of some items of a parcel; all have parents of one shape."""
 
-    def __init__(self, code: Program, parcel: Parcel, caller: Caller, device: str, values: dict[Wire, Held]) -> None:
+    def __init__(
+        self, code: Program, parcel: Parcel, caller: Caller, device: str, values: dict[Wire, Held], states: States
+    ) -> None:
         self.code = code
+        self.states = states
         self.parcel = parcel
         self.caller = caller
         self.device = device
@@ -128,13 +132,17 @@ class StageRun:
 
 
 def compute(
-    code: Program, parcel: Parcel, caller: Caller, reader: Reader, device: str
+    code: Program, parcel: Parcel, caller: Caller, reader: Reader, device: str, publish: Publish
 ) -> list[tuple[list[int], dict[str, Record]]]:
-    """A parcel's results: groups of items (positions in the parcel) with their outputs by name."""
+    """A parcel's results: groups of items (positions in the parcel) with their outputs by name.
+
+    ``publish`` stores states of a loop on the way.
+    """
     step = code.steps[code.stage]
+    states = States(reader, publish, code.carries, device)
     found = []
     for items, values in read_inputs(code, parcel, reader, device):
-        run = StageRun(code, parcel, caller, device, values)
+        run = StageRun(code, parcel, caller, device, values, states)
         if step.type.kind == "reduce":
             found += reduce_items(run, step, items, reader)
         else:

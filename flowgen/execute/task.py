@@ -21,6 +21,7 @@ from flowgen.execute.stage import compute
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
 from flowgen.store import Store
+from flowgen.values import Record
 from flowgen.values.model import opening
 
 _THREADS = threading.Lock()
@@ -80,13 +81,20 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
     gone = {key for receipt in parents for key in receipt.failed}
     parcel, failed, renamed = less_failed(code, less_known(parcel, store), gone)
     caller = Caller(code.numerics)
-    blocks = []
+    blocks: list[str] = []
+
+    def publish(keys: list[str], outputs: dict[str, Record]) -> None:
+        if not keys:
+            return
+        about = provenance(code, time.perf_counter() - started, place)
+        blocks.append(store.write(keys, outputs, about))
+
     if len(parcel):
         with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, store.file_digest)):
-            results, causes = isolated(lambda part: compute(code, part, caller, store, place.device), parcel)
+            results, causes = isolated(lambda part: compute(code, part, caller, store, place.device, publish), parcel)
         failed |= causes
-        about = provenance(code, time.perf_counter() - started, place)
-        blocks = [store.write(keys, outputs, about) for keys, outputs in finite(code, results, failed)]
+        for keys, outputs in finite(code, results, failed):
+            publish(*unpublished(keys, outputs, store) if parcel.saves else (keys, outputs))
     return Receipt(
         stage=parcel.stage,
         number=parcel.number,
@@ -102,9 +110,18 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
 
 
 def less_known(parcel: Parcel, store: Store) -> Parcel:
-    """A parcel less the items that are in the store by now."""
-    known = store.find(parcel.keys)
-    return parcel if not known else select(parcel, [n for n, key in enumerate(parcel.keys) if key not in known])
+    """A parcel less the items that are in the store by now, with all states that a trajectory shows of them."""
+    wanted = [[save.key for save in saves if save.wanted] for saves in parcel.saves] or [[]] * len(parcel)
+    known = store.find([*parcel.keys, *(key for states in wanted for key in states)])
+    left = [n for n, key in enumerate(parcel.keys) if any(k not in known for k in (key, *wanted[n]))]
+    return parcel if len(left) == len(parcel) else select(parcel, left)
+
+
+def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tuple[list[str], dict[str, Record]]:
+    """Results less those that the store has: a loop may have been run for its trajectory alone."""
+    known = store.find(keys)
+    new = [n for n, key in enumerate(keys) if key not in known]
+    return [keys[n] for n in new], {name: value.take(new) for name, value in outputs.items()}
 
 
 @contextmanager

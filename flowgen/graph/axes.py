@@ -32,7 +32,7 @@ def assign_axes(
 
 def own_axes(node: GraphNode, axes: dict[str, set[str]]) -> set[str]:
     """Axes of parameters and parents, less those that are pooled."""
-    found = {name for column in node.params.values() for name in column.axes}
+    found = {name for column in node.params.values() for name in column.axes} | set(node.makes)
     for port, wires in node.wires.items():
         for wire in wires:
             pooled = node.entry.over if node.type.signature.ports[port].stream else ()

@@ -9,7 +9,8 @@ from flowgen.graph.axes import assign_axes
 from flowgen.graph.columns import Column, column, constant
 from flowgen.graph.loops import arrange, find_bodies, topological
 from flowgen.graph.model import Graph, GraphNode, Wire
-from flowgen.language.document import Document, NodeEntry
+from flowgen.graph.trajectory import OUTPUT, add_trajectories, source
+from flowgen.language.document import Document, NodeEntry, Output
 from flowgen.language.expressions import Ref, Schedule, references
 from flowgen.node import Source, node_type
 from flowgen.node.registry import find_source
@@ -21,6 +22,7 @@ def build(document: Document) -> Graph:
     nodes = {name: GraphNode(name, typed(entry), entry) for name, entry in document.nodes.items()}
     for node in nodes.values():
         Wiring(node, nodes, document).wire()
+    add_trajectories(document, nodes)
     bodies = find_bodies(nodes, topological(nodes))
     for loop, members in bodies.items():
         for member in members:
@@ -30,7 +32,8 @@ def build(document: Document) -> Graph:
     assign_axes(nodes, order, bodies, document)
     check_schedules(nodes)
     graph = Graph(document, nodes, order, bodies)
-    check_outputs(graph)
+    for output in document.outputs:
+        graph.outputs[output.name] = output_wire(graph, output)
     return graph
 
 
@@ -94,6 +97,12 @@ class Wiring:
         signature = self.nodes[expression.name].type.signature
         offered = {**signature.outputs, **signature.steps}
         output = expression.port or next(iter(signature.outputs))
+        try:
+            shown = source(self.nodes, expression)
+        except UserError as error:
+            raise error.located(self.node.place(port.name)) from None
+        if shown:
+            offered[OUTPUT] = next(iter(signature.outputs.values()))
         if output not in offered:
             kind = self.nodes[expression.name].type.name
             raise self.node.error(
@@ -106,7 +115,7 @@ class Wiring:
                 port.name,
                 f"did you mean {' or '.join(fitting)}?" if fitting else "",
             )
-        return Wire(expression.name, output)
+        return shown or Wire(expression.name, output)
 
     def add_param(self, param: Param, given: dict[str, Any]) -> None:
         """A parameter's validated values."""
@@ -171,24 +180,29 @@ def check_schedules(nodes: dict[str, GraphNode]) -> None:
                 raise node.error(f"'{name}' of '{node.type.name}' can't change from step to step", name)
 
 
-def check_outputs(graph: Graph) -> None:
-    """Outputs are nodes' results outside loops."""
-    for output in graph.document.outputs:
-        node = graph.nodes[output.ref.name]
-        signature = node.type.signature
-        name = output.ref.port or next(iter(signature.outputs))
-        if name in signature.steps or node.body_of is not None:
-            loop = node.name if name in signature.steps else node.body_of
-            raise UserError(
-                f"'{output.name}' changes from step to step and can't be an output",
-                output.at,
-                f"take the loop's result, ${loop}.{next(iter(graph.nodes[str(loop)].type.signature.outputs))}",
-            )
-        if name not in signature.outputs:
-            hint = did_you_mean(name, signature.outputs)
-            raise UserError(f"'{node.name}' ({node.type.name}) has no output '{name}'", output.at, hint)
-        if node.is_reference:
-            raise UserError(f"'{output.name}' is a model: it has no value to output", output.at)
+def output_wire(graph: Graph, output: Output) -> Wire:
+    """What an output stands for: a node's result outside loops. Raises UserError."""
+    node = graph.nodes[output.ref.name]
+    signature = node.type.signature
+    try:
+        if shown := source(graph.nodes, output.ref):
+            return shown
+    except UserError as error:
+        raise error.located(output.at) from None
+    name = output.ref.port or next(iter(signature.outputs))
+    if name in signature.steps or node.body_of is not None:
+        loop = node.name if name in signature.steps else node.body_of
+        raise UserError(
+            f"'{output.name}' changes from step to step and can't be an output",
+            output.at,
+            f"take the loop's result, ${loop}.{next(iter(graph.nodes[str(loop)].type.signature.outputs))}",
+        )
+    if name not in signature.outputs:
+        hint = did_you_mean(name, signature.outputs)
+        raise UserError(f"'{node.name}' ({node.type.name}) has no output '{name}'", output.at, hint)
+    if node.is_reference:
+        raise UserError(f"'{output.name}' is a model: it has no value to output", output.at)
+    return Wire(node.name, name)
 
 
 __all__ = ["Column", "build"]

@@ -15,6 +15,7 @@ from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import AbstractParts, Largest
 from flowgen.graph.references import add_references
+from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
 from flowgen.language.expressions import at_step
 from flowgen.node import Loop
@@ -70,6 +71,7 @@ def check(graph: Graph) -> Check:
                 Point(found, node, point, parts).run()
         for name in graph.bodies:
             found.lengths[name] = loop_lengths(graph, graph.nodes[name])
+            check_marks(graph.nodes[name], found.lengths[name])
     return found
 
 

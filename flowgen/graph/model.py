@@ -37,6 +37,8 @@ class GraphNode:
     """the axes along which it varies, in the order of the sweep"""
     body_of: str | None = None
     """the loop node in whose body it stands"""
+    makes: tuple[str, ...] = ()
+    """axes that it adds to those of what it depends on"""
 
     def place(self, argument: str) -> Position | None:
         """Where an argument stands, else the node."""
@@ -62,6 +64,8 @@ class Graph:
     """parents first; a loop after all that it and its body need, its body behind it"""
     bodies: dict[str, tuple[str, ...]]
     """by loop node, the nodes of its body in order"""
+    outputs: dict[str, Wire] = field(default_factory=dict)
+    """the results that are wanted, by name"""
     references: dict[str, Column] = field(default_factory=dict)
     """values of the nodes that are known when planning, over their axes"""
 
@@ -81,15 +85,10 @@ class Graph:
         """Lengths of some axes."""
         return tuple(len(self.document.axes[name]) for name in axes)
 
-    def output_of(self, name: str) -> Wire:
-        """What an output of the document stands for."""
-        ref = next(o.ref for o in self.document.outputs if o.name == name)
-        return Wire(ref.name, ref.port or next(iter(self.nodes[ref.name].type.signature.outputs)))
-
     def networkx(self) -> nx.DiGraph[str]:
         """For drawing and analysis: nodes with type, loop and output, edges with port and feedback."""
         drawn: nx.DiGraph[str] = nx.DiGraph()
-        outputs = {o.ref.name for o in self.document.outputs}
+        outputs = {wire.node for wire in self.outputs.values()}
         for node in self.nodes.values():
             drawn.add_node(node.name, type=node.type.name, loop=node.body_of, output=node.name in outputs)
         for node in self.nodes.values():

@@ -68,6 +68,8 @@ class Axis:
     points: Sequence[dict[str, Any]]
     """the inputs that each point sets"""
     at: Position | None = None
+    maker: str = ""
+    """the node that makes the axis; empty for one of the sweep"""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -14,12 +14,13 @@ from flowgen.language.expressions import Ref, parse
 from flowgen.language.extend import Files, extended
 from flowgen.language.header import Header, validate_header
 from flowgen.language.inputs import apply_overrides, check_types, texts, values
+from flowgen.language.marks import Marks, read_marks
 from flowgen.language.meaning import check_names, check_references, check_used
 from flowgen.language.tree import Steps, Tree, read_file, read_tree
 
 RESERVED = frozenset({"type", "over", "per", "missing", "store", "checkpoint", "trajectory", "description"})
 """Words beside a node's own ports and parameters; no node type may use them."""
-LATER = ("missing", "checkpoint", "trajectory")
+LATER = ("missing",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class NodeEntry:
     """the node's name"""
     places: dict[str, Position]
     """where each argument stands, reserved words included"""
+    checkpoint: Marks | None = None
+    """states of a loop that are stored, for runs that go on from there"""
+    trajectory: Marks | None = None
+    """states of a loop that are an output, along the axis ``step``"""
+
+    @property
+    def marks(self) -> bool:
+        """Whether any states of a loop are stored."""
+        return self.checkpoint is not None or self.trajectory is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +220,8 @@ def read_node(name: str, spec: dict[str, Any], tree: Tree) -> NodeEntry:
     arguments = {k: located_parse(v, tree, (*path, k)) for k, v in spec.items() if k not in RESERVED}
     places = {k: p for k in spec if (p := tree.at((*path, k)))}
     over, per = (names(spec.get(word, []), word, tree.at((*path, word))) for word in ("over", "per"))
-    return NodeEntry(name, kind, arguments, over, per, spec.get("store"), at, places)
+    marks = {w: read_marks(w, spec[w], tree.at((*path, w))) for w in ("checkpoint", "trajectory") if w in spec}
+    return NodeEntry(name, kind, arguments, over, per, spec.get("store"), at, places, **marks)
 
 
 def names(value: Any, word: str, at: Position | None) -> tuple[str, ...]:

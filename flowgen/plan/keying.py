@@ -14,7 +14,9 @@ from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
+from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
+from flowgen.plan.checkpoints import trajectory_keys
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.programs import Programs
 from flowgen.plan.trajectories import Trajectories, as_text, texts
@@ -51,6 +53,8 @@ class Keying:
         for node in self.graph.top():
             if node.type.kind == "reduce":
                 self.columns[node.name] = self.reduction(node)
+            elif loop := shown_loop(node):
+                self.columns[node.name] = trajectory_keys(self.graph.nodes[loop], self.trajectories[loop], self.graph)
             else:
                 found = self.loop(node) if node.type.kind == "loop" else self.function(node)
                 self.columns[node.name] = self.widened(node, found)

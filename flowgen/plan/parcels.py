@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from flowgen.graph.check import Check, Outcome
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode
+from flowgen.plan.checkpoints import Checkpoints, States
 from flowgen.plan.keying import as_text, pooled_rows
 from flowgen.plan.program import Parcel, Program
-from flowgen.plan.trajectories import APART, Trajectories, shared
+from flowgen.plan.trajectories import APART, Point, Trajectories, shared
 
 Mask = NDArray[np.bool_]
 PARCEL_FLOPS = 2e11
@@ -50,6 +51,7 @@ def parcels(
     needs: dict[str, Mask],
     limits: Limits,
     trajectories: Trajectories | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Parcel]:
     """The parcels of a stage: one task each."""
     points = distinct_points(keys[node.name].values, compute)
@@ -63,27 +65,28 @@ def parcels(
         outcome = checked.outcomes[node.name][number]
         batch = batch_size(outcome, limits)
         size = parcel_size(len(rows), batch, outcome.flops * steps_of(checked, node, rows[:1]), limits.workers)
-        rows, share = by_trajectory(checked, node, trajectories, rows)
+        rows, share, ways = by_trajectory(checked, node, trajectories, rows)
         for start, end in cuts(len(rows), size, share):
-            found.append(cutter.parcel(len(found), rows[start:end], batch, share[start:end]))
+            states = checkpoints.of(rows[start:end].tolist(), ways[start:end]) if checkpoints else States([], [])
+            found.append(cutter.parcel(len(found), rows[start:end], batch, share[start:end], states))
     return found
 
 
 def by_trajectory(
     checked: Check, node: GraphNode, trajectories: Trajectories | None, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], list[int]]:
-    """A loop's points in an order in which those that begin alike stand together, and the steps that each shares with
-    the one before it. Other nodes' points stay as they are.
+) -> tuple[NDArray[np.int64], list[int], list[Point]]:
+    """A loop's points in an order in which those that begin alike stand together, the steps that each shares with the
+    one before it, and their trajectories. Other nodes' points stay as they are.
     """
     if trajectories is None:
-        return rows, []
+        return rows, [], []
     chosen = set(rows.tolist())
     every = enumerate(trajectories.points(node.axes, checked.graph.lengths))
     points = {n: point for n, point in every if n in chosen}
     ordered = [points[row] for row in rows.tolist()]
     order = trajectories.order(ordered)
     share = [APART, *(shared(ordered[one], ordered[other]) for one, other in zip(order, order[1:], strict=False))]
-    return rows[order], share
+    return rows[order], share, [ordered[n] for n in order]
 
 
 def cuts(count: int, size: int, share: list[int]) -> Iterator[tuple[int, int]]:
@@ -147,9 +150,11 @@ class Cutter:
         self.unused = unused
         self.needs = needs
 
-    def parcel(self, number: int, rows: NDArray[np.int64], batch: int, share: list[int]) -> Parcel:
+    def parcel(self, number: int, rows: NDArray[np.int64], batch: int, share: list[int], states: States) -> Parcel:
         """A parcel of the points at flat indices ``rows``."""
         statics, per_item = self.params(rows)
+        share = [APART, *share[1:]] if share else []
+        begins = [0 if start is None else start.step for start in states.resume] or [0] * len(share)
         return Parcel(
             stage=self.node.name,
             number=number,
@@ -164,9 +169,11 @@ class Cutter:
             },
             unused={n: list(self.wide(self.unused[n], rows)) for n in self.code.steps if n in self.unused},
             pooled=self.pooled(rows),
-            steps=steps_of(self.checked, self.node, rows) - sum(max(0, steps) for steps in share),
+            steps=steps_of(self.checked, self.node, rows) - sum(map(max, share, begins)),
             batch=batch,
-            share=[APART, *share[1:]] if share else [],
+            share=share,
+            saves=states.saves,
+            resume=states.resume,
         )
 
     def wide(self, column: Column, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from flowgen.graph.check import Check
 from flowgen.graph.columns import Column, shrink
 from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.trajectory import shown_loop
+from flowgen.plan.checkpoints import Checkpoints
 from flowgen.plan.keying import Keying, as_text
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import parcels
@@ -87,7 +89,7 @@ class Plan:
 
     def depends(self) -> dict[tuple[str, int], set[tuple[str, int]]]:
         """For each parcel, the parcels that make what it reads."""
-        maker = {key: (parcel.stage, parcel.number) for parcel in self.parcels for key in parcel.keys}
+        maker = {key: (parcel.stage, parcel.number) for parcel in self.parcels for key in parcel.makes()}
         found: dict[tuple[str, int], set[tuple[str, int]]] = {}
         for parcel in self.parcels:
             read = {key for keys in parcel.inputs.values() for key in keys if key}
@@ -116,32 +118,34 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
     stored = {node.name for node in kept}
     made = Plan(graph, checked, numerics, keys, {}, {})
     wanted = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in stored}
-    for output in graph.document.outputs:
-        wanted[output.ref.name][...] = True
+    for wire in graph.outputs.values():
+        wanted[wire.node][...] = True
     todo: dict[str, tuple[Mask, dict[str, Mask]]] = {}
+    shown: dict[str, Mask] = {}
     for node in reversed(kept):
-        made.programs[node.name] = program(graph, node, stored, numerics)
+        made.programs[node.name] = program(graph, node, stored, numerics, keying.trajectories.get(node.name))
         missing = ~known_mask(keys[node.name].values, store.find)
         compute = missing & wanted[node.name]
+        if node.name in shown:
+            compute |= shown[node.name]
         needs = propagate(graph, made.programs[node.name], node, compute, keying)
         for name in made.programs[node.name].reads:
             wanted[name] |= needs[name]
         todo[node.name] = (compute, needs)
+        if loop := shown_loop(node):
+            shown[loop] = needs[loop]
     for node in graph.top():
         made.nodes[node.name] = summary(graph, node, keys[node.name], node.name in stored)
     for node in kept:
         compute, needs = todo[node.name]
-        made.programs[node.name].parts.update(keying.parts)
-        cut = parcels(
-            checked,
-            made.programs[node.name],
-            node,
-            keys,
-            keying.unused,
-            compute,
-            needs,
-            options,
-            keying.trajectories.get(node.name),
+        code = made.programs[node.name]
+        code.parts.update(keying.parts)
+        way = keying.trajectories.get(node.name)
+        states = Checkpoints(node, way, store.find, shown.get(node.name)) if way and node.entry.marks else None
+        cut = (
+            []
+            if shown_loop(node)
+            else parcels(checked, code, node, keys, keying.unused, compute, needs, options, way, states)
         )
         made.parcels += cut
         describe(made.nodes[node.name], checked, node, store, keys[node.name], wanted[node.name], cut)
@@ -213,6 +217,8 @@ def describe(
     about.batch = max((parcel.batch for parcel in cut), default=0)
     if about.compute:
         about.reason = "not computed yet"
+    elif loop := shown_loop(node):
+        about.reason = f"'{loop}' stores these states on its way"
     elif about.known == about.items:
         about.reason = "in the store"
     else:

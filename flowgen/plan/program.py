@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.variants import members
 from flowgen.node import NodeType
+from flowgen.plan.checkpoints import Resume, Save
 from flowgen.plan.numerics import Numerics
+from flowgen.plan.trajectories import Trajectories
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Program:
     numerics: Numerics
     parts: dict[tuple[str, str], str] = field(default_factory=dict)
     """digests of model parts by folder and name"""
+    carries: tuple[tuple[str, str], ...] = ()
+    """for a loop with checkpoints: what its body carries from step to step, (node, argument), in the stored order"""
     skips_missing: bool = False
     """a reduction that pools what there is where items failed"""
 
@@ -62,16 +67,26 @@ class Parcel:
     """a loop's steps of all items together, shared ones once; the number of items for other nodes"""
     share: list[int] = field(default_factory=list)
     """for a loop: the leading steps that an item shares with the one before it; -1 if they don't begin alike"""
+    saves: list[tuple[Save, ...]] = field(default_factory=list)
+    """for a loop with checkpoints: the states to store when an item comes by"""
+    resume: list[Resume | None] = field(default_factory=list)
+    """for a loop with checkpoints: the stored state that an item starts from"""
     batch: int = 1
     """items that a node's code is given at once"""
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    def makes(self) -> Iterator[str]:
+        """The keys of all that it stores."""
+        yield from self.keys
+        for saves in self.saves:
+            yield from (save.key for save in saves)
+
 
 def stages(graph: Graph) -> list[GraphNode]:
     """The nodes whose results are stored, in order."""
-    kept = {output.ref.name for output in graph.document.outputs}
+    kept = {wire.node for wire in graph.outputs.values()}
     for node in graph.nodes.values():
         kept |= {w.node for p, ws in node.wires.items() if node.type.signature.ports[p].stream for w in ws}
     found = []
@@ -82,7 +97,7 @@ def stages(graph: Graph) -> list[GraphNode]:
     return found
 
 
-def program(graph: Graph, stage: GraphNode, stored: set[str], numerics: Numerics) -> Program:
+def program(graph: Graph, stage: GraphNode, stored: set[str], numerics: Numerics, way: Trajectories | None) -> Program:
     """A stage's own node, its body, and the cheap nodes before them."""
     inside: set[str] = set()
     reads: set[str] = set()
@@ -103,4 +118,5 @@ def program(graph: Graph, stage: GraphNode, stored: set[str], numerics: Numerics
         for name in graph.order
         if name in inside and (node := graph.nodes[name])
     }
-    return Program(stage.name, steps, tuple(n for n in graph.order if n in reads), numerics)
+    carries = way.programs.carries() if way else ()
+    return Program(stage.name, steps, tuple(n for n in graph.order if n in reads), numerics, carries=carries)

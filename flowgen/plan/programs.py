@@ -59,6 +59,8 @@ class Programs:
         """turns a parameter into what a key holds of it"""
         self.slots: list[tuple[str, str, Wire]] = []
         """(node, port, wire) of what comes from outside, in an order that holds no names"""
+        self.visited: list[str] = []
+        """the nodes of the body in the same order"""
         self.find_slots(loop)
         self.known: dict[tuple[Any, ...], Chain] = {}
 
@@ -75,6 +77,7 @@ class Programs:
             if wire.node in seen or wire.node not in self.members:
                 return
             seen.add(wire.node)
+            self.visited.append(wire.node)
             node = self.graph.nodes[wire.node]
             for port, wires in sorted(node.wires.items()):
                 for inner in wires:
@@ -97,6 +100,11 @@ class Programs:
     def is_outside(self, wire: Wire) -> bool:
         """Whether a wire comes from outside the loop."""
         return wire.node not in self.members and wire.node != self.loop.name
+
+    def carries(self) -> tuple[tuple[str, str], ...]:
+        """(node, argument) of what the body's nodes carry from step to step, in an order that holds no names."""
+        nodes = [self.graph.nodes[name] for name in self.visited if self.graph.nodes[name].body_of == self.loop.name]
+        return tuple((node.name, argument) for node in nodes for argument in node.type.signature.carries)
 
     def chain(self, values: Values, params: str, length: int) -> Chain:
         """The program with these parameters of the body; ``params`` are the loop's own, canonical."""

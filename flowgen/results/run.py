@@ -77,14 +77,13 @@ def outputs(plan: Plan, tally: Tally) -> list[Column]:
     """Where each output's values are. A failed item has an empty key; an output without any result is left out."""
     found = []
     replaced = {key.encode(): b"" for key in tally.failed} | {k.encode(): v.encode() for k, v in tally.renamed.items()}
-    for output in plan.graph.document.outputs:
-        wire = plan.graph.output_of(output.name)
+    for name, wire in plan.graph.outputs.items():
         node = plan.graph.nodes[wire.node]
         keys = np.array(plan.keys[wire.node].values, dtype="S40")
         if replaced:
             keys = np.array([replaced.get(key, key) for key in keys.ravel()], dtype="S40").reshape(keys.shape)
         if (keys != b"").any():
-            found.append(Column(output.name, node.axes, keys, wire.output))
+            found.append(Column(name, node.axes, keys, wire.output))
     return found
 
 

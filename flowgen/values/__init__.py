@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowgen.values.carried import Carried
 from flowgen.values.diffusion import Conditioning, Latent, Noise, Noisy, Prediction, Time
 from flowgen.values.model import Model, Part, Reference
 from flowgen.values.observed import Features, Image, Moments, Score
@@ -10,6 +11,7 @@ from flowgen.values.record import Record
 from flowgen.values.value import Value
 
 __all__ = [
+    "Carried",
     "Conditioning",
     "Features",
     "Image",

@@ -1,0 +1,98 @@
+"""States of loops that are stored on the way: which to save, and which an item can start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgen.graph.columns import Column
+from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.trajectory import AXIS
+from flowgen.plan.trajectories import Point, Trajectories
+from flowgen.store import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A state to store when an item comes by."""
+
+    step: int
+    """steps that lie behind it"""
+    key: str
+    wanted: bool
+    """whether a trajectory shows it; other states only save work later"""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A stored state that an item starts from."""
+
+    step: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """What a parcel stores on the way, and where its items start; one entry per item."""
+
+    saves: list[tuple[Save, ...]]
+    resume: list[Resume | None]
+
+
+class Checkpoints:
+    """The marked states of one loop node."""
+
+    def __init__(
+        self,
+        node: GraphNode,
+        trajectories: Trajectories,
+        find: Callable[[Iterable[str]], Any],
+        shown: NDArray[np.bool_] | None,
+    ) -> None:
+        self.node = node
+        self.trajectories = trajectories
+        self.find = find
+        """the keys that the store knows, of some"""
+        self.shown = None if shown is None else shown.ravel()
+        """points whose trajectory is wanted and not all in the store"""
+
+    def of(self, rows: Sequence[int], points: Sequence[Point]) -> States:
+        """For the items at these flat indices of the loop's points."""
+        shown = [self.shown is not None and bool(self.shown[row]) for row in rows]
+        marked = [self.marked(point) for point in points]
+        known = self.find({key for states in marked for key in states.values()})
+        saves, resume = [], []
+        for point, states, show in zip(points, marked, shown, strict=True):
+            asked = self.trajectory(point[0].length) if show else set()
+            missing = [Save(step, key, step in asked) for step, key in states.items() if key not in known]
+            until = min((save.step for save in missing if save.wanted), default=point[0].length)
+            there = [step for step, key in states.items() if key in known and 0 < step < until]
+            saves.append(tuple(missing))
+            resume.append(Resume(max(there), states[max(there)]) if there else None)
+        return States(saves, resume)
+
+    def marked(self, point: Point) -> dict[int, str]:
+        """The keys of an item's marked states, by step; a loop's end is its result and needs no checkpoint."""
+        length, checkpoint = point[0].length, self.node.entry.checkpoint
+        steps = {step for step in checkpoint.steps(length) if 0 < step < length} if checkpoint else set()
+        steps |= self.trajectory(length)
+        return {step: self.trajectories.key(*point, steps=step) for step in sorted(steps)}
+
+    def trajectory(self, length: int) -> set[int]:
+        """The steps that a trajectory shows."""
+        return set(self.node.entry.trajectory.steps(length)) if self.node.entry.trajectory else set()
+
+
+def trajectory_keys(node: GraphNode, trajectories: Trajectories, graph: Graph) -> Column:
+    """The keys of the states that a loop's trajectory shows, along the loop's axes and ``step``."""
+    marks, axes = node.entry.trajectory, (*node.axes, AXIS)
+    assert marks is not None
+    rows = [
+        [trajectories.key(*point, steps=step) for step in marks.steps(point[0].length)]
+        for point in trajectories.points(node.axes, graph.lengths)
+    ]
+    return Column(axes, np.array(rows, dtype=f"S{keys.LENGTH}").reshape(graph.shape(axes)))

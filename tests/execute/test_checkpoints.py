@@ -1,0 +1,218 @@
+"""Stored states of loops: trajectories, resumed runs, and what a checkpoint saves later, against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import toys
+from small import SMALL, Lab
+
+from flowgen.errors import UserError
+
+COUNT = """\
+flowgen: 1
+sweep: {start: [1, 2], steps: [4, 8]}
+nodes:
+  one: {type: toy.number, value: $start}
+  sum: {type: toy.count, start: $one, change: $more, steps: $steps, MARKS}
+  more: {type: toy.counted, x: $sum.x, by: 0.5}
+  twice: {type: toy.scale, x: $sum.trajectory, by: 2}
+outputs: [OUTPUTS]
+"""
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    toys.calls.clear()
+    toys.fail_after.clear()
+    return Lab(tmp_path, zoo_folder)
+
+
+@pytest.fixture
+def labs(tmp_path, zoo_folder):
+    def make(name):
+        (tmp_path / name).mkdir()
+        return Lab(tmp_path / name, zoo_folder)
+
+    return make
+
+
+def count(marks, outputs="sum"):
+    text = COUNT.replace("MARKS", marks).replace("OUTPUTS", outputs)
+    return text if "trajectory" in marks else text.replace(next(li for li in text.splitlines() if "twice" in li), "")
+
+
+def items():
+    """Items that toy.counted was given since the last time."""
+    found = sum(toys.calls)
+    toys.calls.clear()
+    return found
+
+
+def test_a_trajectory_is_an_axis(lab):
+    run = lab.run(count("trajectory: {at: [0, 0.25, 1]}", "sum.trajectory, twice, sum"))
+    results = run.results.load()
+    assert items() == 2 * (4 + 8)
+    assert results.step.values.tolist() == [0, 0.25, 1]
+    for start in (1, 2):
+        for steps in (4, 8):
+            here = results.sel(start=start, steps=steps)
+            states = [start * 1.5 ** round(at * steps) for at in (0, 0.25, 1)]
+            assert here["sum.trajectory"].values.ravel().tolist() == states
+            assert here["twice"].values.ravel().tolist() == [2 * x for x in states]
+            assert float(here["sum"].squeeze()) == states[-1]
+    assert lab.plan(count("trajectory: {at: [0, 0.25, 1]}", "sum.trajectory, twice, sum")).compute == 0
+    assert items() == 0
+
+
+def test_a_trajectory_asked_for_later_runs_the_loop_again_and_keeps_its_results(lab):
+    lab.run(count("checkpoint: {at: [0.5]}"))
+    items()
+    run = lab.run(count("checkpoint: {at: [0.5]}, trajectory: {at: [0.75]}", "sum.trajectory"))
+    assert items() == 2 * (2 + 4)  # from the states in the middle
+    assert [len(m["keys"]) for m in (run_manifest(lab, b) for r in run.tally.receipts for b in r.blocks)] == [2, 2]
+    expected = [[start * 1.5**n] for start in (1, 2) for n in (3, 6)]
+    assert run.results["sum.trajectory"].values.reshape(4, 1).tolist() == expected
+
+
+def run_manifest(lab, block):
+    from flowgen.execute.task import open_store
+
+    return open_store(str(lab.store)).manifest(block)
+
+
+@pytest.mark.parametrize(
+    ("marks", "last"),
+    [("{every: 3}", 6), ("{at: [0.5]}", 4), ("{step: [2, 5]}", 5), ("{step: [7]}", 0)],
+)
+def test_a_run_that_stopped_in_a_long_loop_goes_on_from_the_last_checkpoint(lab, marks, last):
+    text = count(f"checkpoint: {marks}").replace("[1, 2]", "[3]").replace("[4, 8]", "[8]")
+    toys.fail_after.append(6)  # the seventh step fails
+    run = lab.run(text)
+    assert [failure.node for failure in run.failures] == ["sum"]
+    toys.fail_after.clear()
+    items()
+    plan = lab.plan(text)
+    assert plan.parcels[0].steps == 8 - last
+    assert float(lab.run(text).results["sum"].squeeze()) == 3 * 1.5**8
+    assert items() == 8 - last
+
+
+def test_one_more_item_starts_where_it_parts_from_the_others(lab):
+    text = count("checkpoint: {every: 1}").replace("by: 0.5", "by: {step: [5, 8], value: $late, else: 0.5}")
+    text = text.replace("steps: [4, 8]", "steps: [8], late: [LATE]")
+    lab.run(text.replace("LATE", "1"))
+    assert items() == 2 * 8
+    run = lab.run(text.replace("LATE", "1, 2, 3"))
+    assert items() == 2 * 2 * 3
+    found = run.results["sum"].sel(steps=8).squeeze()
+    for start in (1, 2):
+        for late in (1, 2, 3):
+            assert float(found.sel(start=start, late=late)) == start * 1.5**5 * (1 + late) ** 3
+
+
+def test_items_that_resume_share_what_lies_between_the_checkpoint_and_their_parting(lab):
+    text = count("checkpoint: {step: [3]}").replace("by: 0.5", "by: {step: [5, 8], value: $late, else: 0.5}")
+    text = text.replace("steps: [4, 8]", "steps: [8], late: [LATE]")
+    lab.run(text.replace("LATE", "1"))
+    items()
+    lab.run(text.replace("LATE", "1, 2, 3, 4"))
+    assert items() == 2 * (2 + 3 * 3)
+
+
+LOOPS = {
+    "ddim": "type: scheduler.ddim, eta: 1",
+    "ddpm": "type: scheduler.ddpm",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_resumed_samplers_are_equal_to_the_bit_in_strict_numerics(labs, loop, monkeypatch):
+    text = (
+        SMALL.replace("flowgen: 1", "flowgen: 1\nnumerics: strict")
+        .replace("type: scheduler.ddim", LOOPS[loop])
+        .replace("steps: 4", "steps: 6, checkpoint: {every: 4}")
+        .replace("seed: {range: 3}", "seed: [5]")
+        .replace("[image, clip, fid]", "[image, sampler]")
+    )
+    straight = labs("straight").run(text).results.load()
+    lab = labs("resumed")
+    stop_at(monkeypatch, 5)
+    assert lab.run(text).failures
+    monkeypatch.undo()
+    assert {start.step for parcel in lab.plan(text).parcels for start in parcel.resume} == {4}
+    run = lab.run(text)
+    assert run.results.load().equals(straight)
+
+
+def stop_at(monkeypatch, step):
+    """Arrange that every loop raises when an item comes to a step."""
+    from flowgen.execute.loop import LoopRun
+
+    original = LoopRun.advance
+
+    def advance(self, state):
+        if step in self.at:
+            raise RuntimeError("out of luck")
+        return original(self, state)
+
+    monkeypatch.setattr(LoopRun, "advance", advance)
+
+
+WALK = """\
+flowgen: 1
+sweep: {seed: {range: 5}, by: [0.1, 0.2]}
+nodes:
+  walk: {type: toy.walk, seed: $seed, change: $push, steps: 9, checkpoint: {every: 4}}
+  push: {type: toy.momentum, x: $walk.x, by: $by}
+outputs: [walk]
+"""
+
+
+@pytest.mark.parametrize("stop", [3, 4, 6, 8])
+def test_history_streams_and_carries_are_taken_up_again(labs, stop, monkeypatch):
+    straight = labs("straight").run(WALK).results.load()
+    lab = labs("resumed")
+    stop_at(monkeypatch, stop)
+    lab.run(WALK)
+    monkeypatch.undo()
+    assert lab.plan(WALK).nodes["walk"].compute == 10
+    renamed = WALK.replace("push", "pushed")
+    run = lab.run(renamed)  # what a state holds goes by no name
+    assert all(start.step == stop // 4 * 4 for p in run.plan.parcels for start in p.resume if start)
+    assert any(start for p in run.plan.parcels for start in p.resume) == (stop >= 4)
+    assert run.results.load().equals(straight)
+    assert np.isfinite(straight.walk.values).all()
+
+
+def test_checkpoints_are_in_no_key(lab):
+    lab.run(count("checkpoint: {every: 2}"))
+    assert lab.plan(count("checkpoint: {every: 3}")).compute == 0
+    assert lab.plan(count("eta: 0").replace(", eta: 0", "")).compute == 0
+
+
+@pytest.mark.parametrize(
+    ("marks", "said"),
+    [
+        ("trajectory: {at: [0, 2]}", r"g\.yaml:5:\d+: 'trajectory: {at: \[0, 2\]}' names no states of a loop"),
+        ("checkpoint: {every: 0}", r"'checkpoint: {every: 0}' names no states of a loop"),
+        ("checkpoint: {often: 3}", r"'checkpoint' takes no 'often'"),
+        ("trajectory: {every: 3}", r"'trajectory' takes no 'every'"),
+        ("checkpoint: 5", r"'checkpoint' takes one way to say which states"),
+        ("trajectory: {step: [2, 6]}", r"the trajectory shows 2 states, but a loop has 4 steps: too few"),
+        ("trajectory: {at: [0, 0.01]}", r"shows 2 states, but a loop has 4 steps: so few that two fractions are one"),
+    ],
+)
+def test_marks_that_mean_nothing_are_refused(lab, marks, said):
+    with pytest.raises(UserError, match=said):
+        lab.load(count(marks)).check()
+
+
+def test_a_trajectory_has_to_be_declared_and_belongs_to_a_loop(lab):
+    text = count("trajectory: {at: [0]}", "sum.trajectory")
+    with pytest.raises(UserError, match=r"g\.yaml:7:31: 'sum' keeps no trajectory"):
+        lab.load(text.replace(", trajectory: {at: [0]}", "")).check()
+    with pytest.raises(UserError, match=r"'toy\.number' is no loop, so it takes no 'checkpoint'"):
+        lab.load(text.replace("value: $start", "value: $start, checkpoint: {every: 1}")).check()
+    with pytest.raises(UserError, match=r"makes an axis 'step', and the graph has one"):
+        lab.load(text.replace("{start: [1, 2]", "{step: [1, 2], start: [1]")).check()
