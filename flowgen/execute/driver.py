@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from distributed import Client, as_completed
 
 from flowgen.execute.task import Place, Receipt, run_parcel
+from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
 
+Name = tuple[str, int]
+"""a parcel's stage and number"""
+IN_FLIGHT = 128
+"""parcels that are sent and not done, at least; four for each thread where that is more"""
 ATTEMPTS = 5
 """how often a run is planned anew for blocks that were lost"""
 
@@ -96,35 +101,79 @@ def execute(
 
 
 def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Tally) -> list[Lost]:
-    """Submit every parcel and follow them; the blocks that were found lost."""
-    run = uuid.uuid4().hex[:8]
-    parents = plan.depends()
-    futures: dict[tuple[str, int], Any] = {}
-    for parcel in plan.parcels:
-        me = (parcel.stage, parcel.number)
-        futures[me] = client.submit(
-            run_parcel,
-            plan.programs[parcel.stage],
-            parcel,
-            place,
-            *(futures[p] for p in sorted(parents[me])),
-            key=f"{run}-{parcel.stage}-{parcel.number}",
-            pure=False,
-            retries=0,
-        )
-    names = {future.key: me for me, future in futures.items()}
+    """Submit the parcels, some at a time, and follow them; the blocks that were found lost.
+
+    Raises RunFailed with the first cause of each node.
+    """
+    flight = Flight(plan, client, place)
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
-    for future in as_completed(list(futures.values())):
-        error = future.exception() if future.status != "finished" else None
-        if error is None:
-            receipt = future.result()
-            tally.receipts.append(receipt)
-            events.done(receipt)
-        elif isinstance(error, Lost):
-            lost.append(error)
+    for stage, result in flight.results():
+        if isinstance(result, Lost):
+            lost.append(result)
+        elif isinstance(result, BaseException):
+            failures.setdefault(stage, result)
         else:
-            failures.setdefault(names[future.key][0], error)
+            tally.receipts.append(result)
+            events.done(result)
     if failures:
         raise RunFailed(failures)
     return lost
+
+
+class Flight:
+    """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
+
+    def __init__(self, plan: Plan, client: Client, place: Place) -> None:
+        self.plan = plan
+        self.client = client
+        self.place = place
+        self.run = uuid.uuid4().hex[:8]
+        self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
+        self.following = as_completed()
+        self.sent: dict[Name, Any] = {}
+        """futures of the parcels that aren't done"""
+        self.names: dict[str, Name] = {}
+        """of these futures, by key"""
+        self.partial: dict[Name, Receipt] = {}
+        """done, with items that failed"""
+        self.broken: set[Name] = set()
+        """without a result: what reads them is not sent"""
+
+    def results(self) -> Iterator[tuple[str, Receipt | BaseException]]:
+        """Stage and receipt of each parcel that is done, or the exception that ended it."""
+        waiting = iter(self.plan.parcels)
+        self.refill(waiting)
+        while self.sent:
+            future = next(self.following)
+            me = self.names.pop(future.key)
+            del self.sent[me]
+            result = future.result() if future.status == "finished" else future.exception()
+            if not isinstance(result, BaseException):
+                if result.failed:
+                    self.partial[me] = result
+                yield me[0], result
+            elif me not in self.broken:
+                self.broken.add(me)
+                yield me[0], result
+            self.refill(waiting)
+
+    def refill(self, waiting: Iterator[Cut]) -> None:
+        """Send parcels while there are places, in the order of the plan: what they read is done or sent before."""
+        while len(self.sent) < self.most and (cut := next(waiting, None)) is not None:
+            me, parents = (cut.stage, cut.number), self.plan.depends(cut)
+            if self.broken.intersection(parents):
+                self.broken.add(me)
+                continue
+            self.sent[me] = future = self.client.submit(
+                run_parcel,
+                self.plan.programs[cut.stage],
+                self.plan.parcel(cut),
+                self.place,
+                *(known for p in parents if (known := self.sent.get(p, self.partial.get(p))) is not None),
+                key=f"{self.run}-{cut.stage}-{cut.number}",
+                pure=False,
+                retries=0,
+            )
+            self.names[future.key] = me
+            self.following.add(future)

@@ -26,6 +26,14 @@ class Column:
         """The values at every point of more axes, flat."""
         return spread(self.values, self.axes, axes, lengths).ravel()
 
+    def at(self, axes: Sequence[str], lengths: Mapping[str, int], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The values at some points of more axes, by their flat index."""
+        if not self.axes:
+            return np.broadcast_to(self.values, rows.shape)
+        shape = [lengths[name] for name in axes]
+        index = dict(zip(axes, np.unravel_index(rows, shape), strict=True))
+        return np.asarray(self.values[tuple(index[name] for name in self.axes)])
+
     def map(self, function: Callable[[Any], Any]) -> Column:
         """A column of ``function(value)``."""
         made = np.empty(self.values.size, dtype=object)
@@ -39,6 +47,11 @@ def constant(value: Any) -> Column:
     held = np.empty((), dtype=object)
     held[()] = value
     return Column((), held)
+
+
+def numbers(shape: Sequence[int]) -> NDArray[np.int64]:
+    """0, 1, 2, ... in a shape: where each value of a column stands in it when it is flat."""
+    return np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
 
 
 def spread(values: NDArray[Any], have: Sequence[str], want: Sequence[str], lengths: Mapping[str, int]) -> NDArray[Any]:

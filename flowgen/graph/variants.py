@@ -77,6 +77,8 @@ def classes(graph: Graph, node: GraphNode, columns: list[Column]) -> Column:
 
 def numbered(values: NDArray[Any]) -> Ids:
     """Small numbers for equal values."""
+    if values.dtype.kind == "i":
+        return np.unique(values, return_inverse=True)[1].reshape(values.shape)
     known: dict[Any, int] = {}
     flat = np.array([known.setdefault(value, len(known)) for value in values.flat], dtype=np.int64)
     return flat.reshape(values.shape)
@@ -84,10 +86,5 @@ def numbered(values: NDArray[Any]) -> Ids:
 
 def representatives(column: Column) -> list[int]:
     """The flat index of the first point of each class, by class number."""
-    flat = column.values.ravel()
-    count = int(flat.max()) + 1
-    first = np.full(count, -1)
-    for index, number in enumerate(flat):
-        if first[number] < 0:
-            first[number] = index
-    return [int(index) for index in first]
+    first: list[int] = np.unique(column.values, return_index=True)[1].tolist()
+    return first

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +43,24 @@ class States:
     saves: list[tuple[Save, ...]]
     resume: list[Resume | None]
 
+    @property
+    def begins(self) -> NDArray[np.int64]:
+        """The step at which each item starts."""
+        return np.array([start.step if start else 0 for start in self.resume], dtype=np.int64)
+
 
 class Checkpoints:
     """The marked states of one loop node."""
 
     def __init__(
         self,
+        graph: Graph,
         node: GraphNode,
         trajectories: Trajectories,
         find: Callable[[Iterable[str]], Any],
         shown: NDArray[np.bool_] | None,
     ) -> None:
+        self.graph = graph
         self.node = node
         self.trajectories = trajectories
         self.find = find
@@ -60,8 +68,9 @@ class Checkpoints:
         self.shown = None if shown is None else shown.ravel()
         """points whose trajectory is wanted and not all in the store"""
 
-    def of(self, rows: Sequence[int], points: Sequence[Point]) -> States:
+    def of(self, rows: NDArray[np.int64]) -> States:
         """For the items at these flat indices of the loop's points."""
+        points = self.trajectories.at(self.node.axes, self.graph.lengths, rows)
         shown = [self.shown is not None and bool(self.shown[row]) for row in rows]
         marked = [self.marked(point) for point in points]
         known = self.find({key for states in marked for key in states.values()})
@@ -93,6 +102,6 @@ def trajectory_keys(node: GraphNode, trajectories: Trajectories, graph: Graph) -
     assert marks is not None
     rows = [
         [trajectories.key(*point, steps=step) for step in marks.steps(point[0].length)]
-        for point in trajectories.points(node.axes, graph.lengths)
+        for point in trajectories.at(node.axes, graph.lengths, np.arange(math.prod(graph.shape(node.axes))))
     ]
     return Column(axes, np.array(rows, dtype=f"S{keys.LENGTH}").reshape(graph.shape(axes)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgen.graph.columns import Column, spread
+from flowgen.graph.columns import Column, numbers, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
@@ -19,12 +19,12 @@ from flowgen.node import Source
 from flowgen.plan.checkpoints import trajectory_keys
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.programs import Programs
-from flowgen.plan.trajectories import Trajectories, as_text, texts
-from flowgen.store import keys
+from flowgen.plan.trajectories import Trajectories, as_text
+from flowgen.store import key_columns, keys
+from flowgen.store.key_columns import DTYPE
 from flowgen.values.model import Model, Part
 
 FileDigest = Callable[[Path], str]
-DTYPE = f"S{keys.LENGTH}"
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -69,9 +69,7 @@ class Keying:
         self.trajectories[node.name] = trajectories
         columns = [trajectories.program, *trajectories.ports.values(), *trajectories.slots]
         axes = tuple(a for a in node.axes if any(a in column.axes for column in columns))
-        points = trajectories.points(axes, self.graph.lengths)
-        made = np.array([trajectories.key(*point) for point in points], dtype=DTYPE)
-        return Column(axes, made.reshape(self.graph.shape(axes)))
+        return Column(axes, trajectories.keys(axes, self.graph.lengths).reshape(self.graph.shape(axes)))
 
     def ports(self, node: GraphNode) -> dict[str, Column]:
         """The keys that arrive at a loop's ports, feedback aside."""
@@ -107,35 +105,45 @@ class Keying:
         """The keys from parameter texts and the columns wired to each port."""
         every = [params, *(column for columns in wired.values() for column in columns)]
         axes = tuple(a for a in node.axes if any(a in column.axes for column in every))
-        lengths = self.graph.lengths
-        names = [(port, len(columns)) for port, columns in wired.items()]
-        inputs = [texts(column.over(axes, lengths)) for columns in wired.values() for column in columns]
-        text = params.over(axes, lengths).tolist()
-        left = (
-            self.unused[node.name].over(axes, lengths).tolist() if node.name in self.unused else [NOTHING] * len(text)
-        )
+        shape, lengths = self.graph.shape(axes), self.graph.lengths
+        made = np.empty(shape, dtype=DTYPE)
         head = keys.node_head(node.type.name, node.type.version, self.numerics)
-        known: dict[tuple[Any, ...], str] = {}
-        made = []
-        for point in zip(text, left, *inputs, strict=True):
-            if (key := known.get(point)) is None:
-                key = known[point] = keys.item_key(head, point[0], sorted_ports(names, point))
-            made.append(key)
-        return Column(axes, np.array(made, dtype=DTYPE).reshape(self.graph.shape(axes)))
+        codes = Column(params.axes, numbers(params.values.shape)).over(axes, lengths)
+        for unread, points in self.by_unused(node, axes):
+            ports = [
+                (port, [spread(c.values, c.axes, axes, lengths).ravel()[points] for c in columns])
+                for port, columns in wired.items()
+                if port not in unread
+            ]
+            texts = key_columns.Texts(params.values.ravel().tolist(), codes[points])
+            made.reshape(-1)[points] = key_columns.item_keys(head, texts, ports, len(texts.codes))
+        return Column(axes, made)
+
+    def by_unused(self, node: GraphNode, axes: tuple[str, ...]) -> list[tuple[frozenset[str], Any]]:
+        """The points of some axes by the ports that they leave unread."""
+        if node.name not in self.unused:
+            return [(NOTHING, slice(None))]
+        column = self.unused[node.name]
+        every = sorted(set(column.values.flat), key=sorted)
+        number = column.map(every.index).over(axes, self.graph.lengths).astype(np.int64)
+        return [(left, np.flatnonzero(number == n)) for n, left in enumerate(every)]
 
     def params(self, node: GraphNode) -> Column:
         """Canonical texts of a node's parameters along their axes; what they leave unread is noted."""
         axes = tuple(a for a in node.axes if any(a in c.axes for c in node.params.values()))
-        wide = {name: c.over(axes, self.graph.lengths) for name, c in sorted(node.params.items())}
-        count = int(np.prod(self.graph.shape(axes)))
-        texts, left = np.empty(count, dtype=object), np.empty(count, dtype=object)
-        for n in range(count):
-            values = {name: column[n] for name, column in wide.items()}
-            texts[n] = keys.canonical({name: self.content(value) for name, value in values.items()})
-            left[n] = frozenset(node.type.unused(values)) if node.type.unused else frozenset()
-        if any(left):
-            self.unused[node.name] = Column(axes, left.reshape(self.graph.shape(axes)))
-        return Column(axes, texts.reshape(self.graph.shape(axes)))
+        shape, lengths = self.graph.shape(axes), self.graph.lengths
+        if node.type.unused is not None:
+            wide = {name: c.over(axes, lengths) for name, c in node.params.items()}
+            left = np.empty(int(np.prod(shape)), dtype=object)
+            for n in range(left.size):
+                left[n] = frozenset(node.type.unused({name: column[n] for name, column in wide.items()}))
+            if any(left):
+                self.unused[node.name] = Column(axes, left.reshape(shape))
+        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in node.params.items()}
+        rows = zip(*(c.over(axes, lengths).tolist() for c in texts.values()), strict=True)
+        made = np.empty(int(np.prod(shape)), dtype=object)
+        made[:] = [keys.canonical_mapping(texts, row) for row in rows] or keys.canonical({})
+        return Column(axes, made.reshape(shape))
 
     def content(self, value: Any) -> Any:
         """A parameter's value, files and folders by what is in them."""
@@ -152,13 +160,15 @@ class Keying:
         """The keys that arrive at a port."""
         if wire.node in self.graph.references:
             column = self.graph.references[wire.node]
-            return column.map(lambda model: self.model(node, port, model))
+            digests = column.map(lambda model: self.model(node, port, model))
+            return Column(digests.axes, digests.values.astype(DTYPE))
         source = self.graph.nodes[wire.node]
         signature = source.type.signature
         column = self.columns[wire.node]
         if wire.output == next(iter(signature.outputs)):
             return column
-        return column.map(lambda key: keys.output_of(as_text(key), wire.output))
+        made = key_columns.digests("output", [column.values.ravel(), wire.output], column.values.size)
+        return Column(column.axes, made.reshape(column.values.shape))
 
     def model(self, node: GraphNode, port: str, model: Model) -> str:
         """The digest of the parts of a model that a port uses."""
@@ -193,18 +203,8 @@ class Keying:
         """A stream's keys pooled over the node's ``over``."""
         kept = tuple(a for a in column.axes if a not in node.entry.over)
         rows = pooled_rows(column, node.entry.over)
-        made = np.array([keys.pooled(map(as_text, row)) for row in rows], dtype=DTYPE)
+        made = np.array([key_columns.pooled(row) for row in rows], dtype=DTYPE)
         return Column(kept, made.reshape([lengths[a] for a in kept]))
-
-
-def sorted_ports(names: list[tuple[str, int]], point: tuple[Any, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    """A point's keys by port, without the ports that it leaves unread. ``point`` is (text, unread ports, *keys)."""
-    found, start = [], 2
-    for port, count in names:
-        if port not in point[1]:
-            found.append((port, point[start : start + count]))
-        start += count
-    return found
 
 
 def pooled_rows(column: Column, over: tuple[str, ...]) -> NDArray[Any]:

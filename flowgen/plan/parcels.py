@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.graph.check import Check, Outcome
-from flowgen.graph.columns import Column, spread
+from flowgen.graph.columns import Column, numbers
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.plan.checkpoints import Checkpoints, States
-from flowgen.plan.keying import as_text, pooled_rows
+from flowgen.plan.keying import pooled_rows
 from flowgen.plan.program import Parcel, Program
-from flowgen.plan.trajectories import APART, Point, Trajectories, shared
+from flowgen.plan.trajectories import APART, Trajectories, texts
 
 Mask = NDArray[np.bool_]
 PARCEL_FLOPS = 2e11
@@ -41,71 +42,71 @@ class Limits(Protocol):
         """Processes that share the work."""
 
 
-def parcels(
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Some items of a stage that one task computes, and in what batches. ``Cutter.parcel`` makes what travels."""
+
+    stage: str
+    number: int
+    rows: NDArray[np.int64]
+    """flat indices of the items' points along the stage's axes"""
+    batch: int
+    """items that a node's code is given at once"""
+    steps: int
+    """a loop's steps of all items together, shared ones once; the number of items for other nodes"""
+    share: NDArray[np.int64] | None = None
+    """for a loop: the leading steps that an item shares with the one before it; APART if they don't begin alike"""
+    states: States | None = None
+    """for a loop with checkpoints: what is stored on the way, and where items start"""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def cuts(
     checked: Check,
-    code: Program,
     node: GraphNode,
-    keys: dict[str, Column],
-    unused: dict[str, Column],
-    compute: Mask,
-    needs: dict[str, Mask],
+    points: NDArray[np.int64],
     limits: Limits,
     trajectories: Trajectories | None = None,
     checkpoints: Checkpoints | None = None,
-) -> list[Parcel]:
-    """The parcels of a stage: one task each."""
-    points = distinct_points(keys[node.name].values, compute)
-    if not len(points):
-        return []
+) -> list[Cut]:
+    """The points of a stage's items, cut into parcels: one task each, of one variant."""
     variant = checked.variants[node.name].values.ravel()[points]
-    cutter = Cutter(checked, code, node, keys, unused, needs)
-    found: list[Parcel] = []
+    found: list[Cut] = []
     for number in np.unique(variant):
         rows = points[variant == number]
         outcome = checked.outcomes[node.name][number]
         batch = batch_size(outcome, limits)
-        size = parcel_size(len(rows), batch, outcome.flops * steps_of(checked, node, rows[:1]), limits.workers)
-        rows, share, ways = by_trajectory(checked, node, trajectories, rows)
-        for start, end in cuts(len(rows), size, share):
-            states = checkpoints.of(rows[start:end].tolist(), ways[start:end]) if checkpoints else States([], [])
-            found.append(cutter.parcel(len(found), rows[start:end], batch, share[start:end], states))
+        steps = steps_of(checked, node, rows)
+        size = parcel_size(len(rows), batch, outcome.flops * int(steps[0]), limits.workers)
+        if trajectories is None:
+            for start in range(0, len(rows), size):
+                part = slice(start, start + size)
+                found.append(Cut(node.name, len(found), rows[part], batch, int(steps[part].sum())))
+            continue
+        rows, share = trajectories.arranged(node.axes, checked.graph.lengths, rows)
+        steps = steps_of(checked, node, rows)
+        for start, end in lanes(share, size):
+            part = slice(start, end)
+            states = checkpoints.of(rows[part]) if checkpoints else None
+            done = np.maximum(share[part], states.begins if states else 0)
+            work = int((steps[part] - np.maximum(done, 0)).sum())
+            found.append(Cut(node.name, len(found), rows[part], batch, work, share[part], states))
     return found
 
 
-def by_trajectory(
-    checked: Check, node: GraphNode, trajectories: Trajectories | None, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], list[int], list[Point]]:
-    """A loop's points in an order in which those that begin alike stand together, the steps that each shares with the
-    one before it, and their trajectories. Other nodes' points stay as they are.
+def lanes(share: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
+    """Where a loop's parcels begin and end: at most ``size`` items, but items that share steps stay together while
+    they can.
     """
-    if trajectories is None:
-        return rows, [], []
-    chosen = set(rows.tolist())
-    every = enumerate(trajectories.points(node.axes, checked.graph.lengths))
-    points = {n: point for n, point in every if n in chosen}
-    ordered = [points[row] for row in rows.tolist()]
-    order = trajectories.order(ordered)
-    share = [APART, *(shared(ordered[one], ordered[other]) for one, other in zip(order, order[1:], strict=False))]
-    return rows[order], share, [ordered[n] for n in order]
-
-
-def cuts(count: int, size: int, share: list[int]) -> Iterator[tuple[int, int]]:
-    """Where parcels begin and end: at most ``size`` items, but items that share steps stay together while they can."""
+    begins = np.append(np.flatnonzero(share == APART), len(share))
     start = 0
-    while start < count:
-        end = min(start + size, count)
-        while share and end < count and share[end] > APART and end - start < LARGEST_PARCEL:
-            end += 1
+    while start < len(share):
+        end = int(begins[np.searchsorted(begins, min(start + size, len(share)))])
+        end = min(end, max(start + size, start + LARGEST_PARCEL))
         yield start, end
         start = end
-
-
-def distinct_points(keys: NDArray[Any], compute: Mask) -> NDArray[np.int64]:
-    """The first point of each distinct item to compute, in the order of the sweep."""
-    chosen = np.flatnonzero(compute.ravel())
-    _, first = np.unique(keys.ravel()[chosen], return_index=True)
-    found: NDArray[np.int64] = chosen[np.sort(first)]
-    return found
 
 
 def batch_size(outcome: Outcome, limits: Limits) -> int:
@@ -123,11 +124,11 @@ def parcel_size(items: int, batch: int, flops: int, workers: int) -> int:
     return max(1, min(size, -(-items // max(1, workers))))
 
 
-def steps_of(checked: Check, node: GraphNode, points: NDArray[np.int64]) -> int:
-    """Steps of some points of a loop together; 1 each for other nodes."""
+def steps_of(checked: Check, node: GraphNode, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Steps of some points of a loop; 1 each for other nodes."""
     if node.name not in checked.lengths:
-        return len(points)
-    return int(checked.lengths[node.name].over(node.axes, checked.graph.lengths)[points].sum())
+        return np.ones(len(rows), dtype=np.int64)
+    return checked.lengths[node.name].at(node.axes, checked.graph.lengths, rows)
 
 
 class Cutter:
@@ -150,31 +151,44 @@ class Cutter:
         self.unused = unused
         self.needs = needs
 
-    def parcel(self, number: int, rows: NDArray[np.int64], batch: int, share: list[int], states: States) -> Parcel:
-        """A parcel of the points at flat indices ``rows``."""
+    def parcel(self, cut: Cut) -> Parcel:
+        """What travels to the task that computes a cut."""
+        rows = cut.rows
         statics, per_item = self.params(rows)
-        share = [APART, *share[1:]] if share else []
-        begins = [0 if start is None else start.step for start in states.resume] or [0] * len(share)
         return Parcel(
             stage=self.node.name,
-            number=number,
-            keys=[as_text(key) for key in self.keys[self.node.name].values.ravel()[rows]],
+            number=cut.number,
+            keys=texts(self.keys[self.node.name].values.reshape(-1)[rows]),
             statics=statics,
             per_item=per_item,
             inputs={name: self.parent_keys(name, rows) for name in self.code.reads if not self.is_pooled(name)},
             shared={
-                name: [as_text(key) for key in self.wide(self.keys[name], rows)]
+                name: texts(self.wide(self.keys[name], rows))
                 for name, step in self.code.steps.items()
                 if step.body_of is None and name != self.node.name
             },
             unused={n: list(self.wide(self.unused[n], rows)) for n in self.code.steps if n in self.unused},
             pooled=self.pooled(rows),
-            steps=steps_of(self.checked, self.node, rows) - sum(map(max, share, begins)),
-            batch=batch,
-            share=share,
-            saves=states.saves,
-            resume=states.resume,
+            steps=cut.steps,
+            batch=cut.batch,
+            share=[] if cut.share is None else [APART, *cut.share[1:].tolist()],
+            saves=cut.states.saves if cut.states else [],
+            resume=cut.states.resume if cut.states else [],
         )
+
+    def makers(self, name: str, rows: NDArray[np.int64], maker: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The parcels of a stored node that make what some rows read of it; ``maker`` holds them by point, -1 for none.
+
+        In ascending order, each once.
+        """
+        axes = self.graph.nodes[name].axes
+        if self.is_pooled(name):
+            lines = pooled_rows(Column(axes, maker), self.node.entry.over)
+            found = lines[self.pooled_lines(Column(axes, maker), rows)].ravel()
+        else:
+            found = self.wide(Column(axes, maker), rows)[self.wide(Column(axes, self.needs[name]), rows)]
+        made: NDArray[np.int64] = np.unique(found)
+        return made[made >= 0]
 
     def wide(self, column: Column, rows: NDArray[np.int64]) -> NDArray[Any]:
         """A column's values at some of the stage's points (at the first along axes that the stage pools)."""
@@ -223,16 +237,19 @@ class Cutter:
         axes = self.graph.nodes[name].axes
         needed = Column(axes, self.needs[name])
         found = self.wide(self.keys[name], rows)
-        return [as_text(key) if need else None for key, need in zip(found, self.wide(needed, rows), strict=True)]
+        return [key if need else None for key, need in zip(texts(found), self.wide(needed, rows), strict=True)]
 
     def pooled(self, rows: NDArray[np.int64]) -> list[list[str]]:
         """For a reduction, the keys that each row pools."""
         for port, wires in self.node.wires.items():
             if self.node.type.signature.ports[port].stream:
-                column, over = self.keys[wires[0].node], self.node.entry.over
-                table = pooled_rows(column, over)
-                kept = tuple(a for a in column.axes if a not in over)
-                lines = np.arange(len(table)).reshape([self.graph.lengths[a] for a in kept])
-                wide = spread(lines, kept, self.node.axes, self.graph.lengths).ravel()[rows]
-                return [[as_text(key) for key in table[line]] for line in wide]
+                column = self.keys[wires[0].node]
+                table = pooled_rows(column, self.node.entry.over)
+                return [texts(table[line]) for line in self.pooled_lines(column, rows)]
         return []
+
+    def pooled_lines(self, column: Column, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The line of ``pooled_rows`` that each row pools."""
+        kept = tuple(a for a in column.axes if a not in self.node.entry.over)
+        lines = Column(kept, numbers([self.graph.lengths[a] for a in kept]))
+        return lines.at(self.node.axes, self.graph.lengths, rows)

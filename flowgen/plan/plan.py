@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.graph.check import Check
-from flowgen.graph.columns import Column, shrink
+from flowgen.graph.columns import Column, shrink, spread
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.graph.trajectory import shown_loop
 from flowgen.plan.checkpoints import Checkpoints
-from flowgen.plan.keying import Keying, as_text
+from flowgen.plan.keying import Keying
 from flowgen.plan.numerics import Numerics
-from flowgen.plan.parcels import parcels
+from flowgen.plan.parcels import Cut, Cutter, cuts
 from flowgen.plan.program import Parcel, Program, program, stages
+from flowgen.store.key_columns import Distinct, distinct
 
 Mask = NDArray[np.bool_]
 
@@ -27,8 +28,11 @@ Mask = NDArray[np.bool_]
 class Known(Protocol):
     """What planning asks of a store."""
 
+    def has(self, keys: NDArray[np.bytes_]) -> Mask:
+        """Which of the keys are known."""
+
     def find(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The keys that are known."""
+        """The keys that are known, of some."""
 
     def file_digest(self, path: Path) -> str:
         """A file's content, hashed."""
@@ -79,23 +83,32 @@ class Plan:
     keys: dict[str, Column]
     nodes: dict[str, NodePlan]
     programs: dict[str, Program]
-    parcels: list[Parcel] = field(default_factory=list)
-    """in an order in which parents come before children"""
+    parcels: list[Cut] = field(default_factory=list)
+    """in an order in which parents come before children; ``parcel`` makes what travels"""
+    cutters: dict[str, Cutter] = field(default_factory=dict)
+    """by stage"""
+    makers: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """by stage, the parcel that computes each point's item; -1 where none does"""
 
     @property
     def compute(self) -> int:
         """Items to compute, over all stages."""
         return sum(node.compute for node in self.nodes.values())
 
-    def depends(self) -> dict[tuple[str, int], set[tuple[str, int]]]:
-        """For each parcel, the parcels that make what it reads."""
-        maker = {key: (parcel.stage, parcel.number) for parcel in self.parcels for key in parcel.makes()}
-        found: dict[tuple[str, int], set[tuple[str, int]]] = {}
-        for parcel in self.parcels:
-            read = {key for keys in parcel.inputs.values() for key in keys if key}
-            read.update(key for keys in parcel.pooled for key in keys)
-            found[parcel.stage, parcel.number] = {maker[key] for key in read if key in maker}
-        return found
+    def parcel(self, cut: Cut) -> Parcel:
+        """All that a task needs to compute a cut. Made when it is about to be sent: it is large."""
+        return self.cutters[cut.stage].parcel(cut)
+
+    def depends(self, cut: Cut) -> list[tuple[str, int]]:
+        """The parcels that make what a parcel reads, by stage and number."""
+        cutter = self.cutters[cut.stage]
+        numbers = {
+            number
+            for name in self.programs[cut.stage].reads
+            if (self.makers[name] >= 0).any()
+            for number in cutter.makers(name, cut.rows, self.makers[name]).tolist()
+        }
+        return [(self.parcels[n].stage, self.parcels[n].number) for n in sorted(numbers)]
 
 
 def plan(checked: Check, store: Known, numerics: Numerics, options: Options | None = None) -> Plan:
@@ -121,11 +134,12 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
     for wire in graph.outputs.values():
         wanted[wire.node][...] = True
     todo: dict[str, tuple[Mask, dict[str, Mask]]] = {}
+    items = {node.name: distinct(keys[node.name].values.ravel()) for node in graph.top()}
+    missing = {node.name: ~known(keys[node.name], items[node.name], store) for node in kept}
     shown: dict[str, Mask] = {}
     for node in reversed(kept):
         made.programs[node.name] = program(graph, node, stored, numerics, keying.trajectories.get(node.name))
-        missing = ~known_mask(keys[node.name].values, store.find)
-        compute = missing & wanted[node.name]
+        compute = missing[node.name][items[node.name].item].reshape(wanted[node.name].shape) & wanted[node.name]
         if node.name in shown:
             compute |= shown[node.name]
         needs = propagate(graph, made.programs[node.name], node, compute, keying)
@@ -135,29 +149,46 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
         if loop := shown_loop(node):
             shown[loop] = needs[loop]
     for node in graph.top():
-        made.nodes[node.name] = summary(graph, node, keys[node.name], node.name in stored)
+        made.nodes[node.name] = summary(graph, node, len(items[node.name]), node.name in stored)
     for node in kept:
         compute, needs = todo[node.name]
         code = made.programs[node.name]
         code.parts.update(keying.parts)
-        way = keying.trajectories.get(node.name)
-        states = Checkpoints(node, way, store.find, shown.get(node.name)) if way and node.entry.marks else None
-        cut = (
-            []
-            if shown_loop(node)
-            else parcels(checked, code, node, keys, keying.unused, compute, needs, options, way, states)
-        )
-        made.parcels += cut
-        describe(made.nodes[node.name], checked, node, store, keys[node.name], wanted[node.name], cut)
+        made.cutters[node.name] = Cutter(checked, code, node, keys, keying.unused, needs)
+        cut: list[Cut] = []
+        if loop := shown_loop(node):
+            made.makers[node.name] = spread(made.makers[loop], graph.nodes[loop].axes, node.axes, graph.lengths)
+        else:
+            way = keying.trajectories.get(node.name)
+            marks = way and node.entry.marks
+            states = Checkpoints(graph, node, way, store.find, shown.get(node.name)) if way and marks else None
+            cut = cuts(checked, node, first_points(items[node.name], compute), options, way, states)
+            made.makers[node.name] = makers(items[node.name], cut, len(made.parcels)).reshape(compute.shape)
+            made.parcels += cut
+        about = made.nodes[node.name]
+        about.known = about.items - int(missing[node.name].sum())
+        describe(about, checked, node, wanted[node.name], cut)
     return made
 
 
-def known_mask(keys: NDArray[Any], find: Callable[[Iterable[str]], dict[str, Any]]) -> Mask:
-    """Which points' items the store has."""
-    distinct, inverse = np.unique(keys, return_inverse=True)
-    texts = [as_text(key) for key in distinct]
-    found = find(texts)
-    return np.array([text in found for text in texts], dtype=bool)[inverse].reshape(keys.shape)
+def known(keys: Column, items: Distinct, store: Known) -> Mask:
+    """Which items the store has."""
+    return store.has(keys.values.reshape(-1)[items.first])
+
+
+def first_points(items: Distinct, compute: Mask) -> NDArray[np.int64]:
+    """The first point of each item to compute, in the order of the sweep."""
+    chosen = np.flatnonzero(compute.ravel())
+    _, first = np.unique(items.item[chosen], return_index=True)
+    return chosen[np.sort(first)]
+
+
+def makers(items: Distinct, cut: list[Cut], first: int) -> NDArray[np.int64]:
+    """The parcel that computes each point's item, counted from ``first``; -1 where none does."""
+    made = np.full(len(items), -1, dtype=np.int64)
+    for n, part in enumerate(cut, first):
+        made[items.item[part.rows]] = n
+    return made[items.item]
 
 
 def propagate(graph: Graph, code: Program, stage: GraphNode, compute: Mask, keying: Keying) -> dict[str, Mask]:
@@ -198,23 +229,18 @@ def backwards(code: Program) -> list[str]:
     return [*first, *(name for name in reversed(code.steps) if name not in first)]
 
 
-def summary(graph: Graph, node: GraphNode, column: Column, stored: bool) -> NodePlan:
+def summary(graph: Graph, node: GraphNode, items: int, stored: bool) -> NodePlan:
     """Axes and counts of a node."""
     points = int(np.prod(graph.shape(node.axes)))
-    items = len(np.unique(column.values))
     reason = "" if stored else "cheap: computed where it is needed"
     return NodePlan(node.name, node.type.name, node.axes, points, items, stored, reason=reason)
 
 
-def describe(
-    about: NodePlan, checked: Check, node: GraphNode, store: Known, column: Column, wanted: Mask, cut: list[Parcel]
-) -> None:
+def describe(about: NodePlan, checked: Check, node: GraphNode, wanted: Mask, cut: list[Cut]) -> None:
     """Counts and the reason of a stage."""
-    distinct = {as_text(key) for key in np.unique(column.values)}
-    about.known = len(store.find(distinct))
-    about.compute = sum(len(parcel) for parcel in cut)
+    about.compute = sum(len(part) for part in cut)
     about.parcels = len(cut)
-    about.batch = max((parcel.batch for parcel in cut), default=0)
+    about.batch = max((part.batch for part in cut), default=0)
     if about.compute:
         about.reason = "not computed yet"
     elif loop := shown_loop(node):
@@ -227,7 +253,7 @@ def describe(
         )
     outcome = checked.outcomes[node.name][0]
     about.bytes = about.compute * outcome.bytes
-    about.flops = outcome.flops * sum(parcel.steps for parcel in cut)
+    about.flops = outcome.flops * sum(part.steps for part in cut)
 
 
 __all__ = ["NodePlan", "Options", "Plan", "plan"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,12 +75,6 @@ class Parcel:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    def makes(self) -> Iterator[str]:
-        """The keys of all that it stores."""
-        yield from self.keys
-        for saves in self.saves:
-            yield from (save.key for save in saves)
 
 
 def stages(graph: Graph) -> list[GraphNode]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.graph.columns import Column
 from flowgen.plan.programs import Chain, Programs
-from flowgen.store import keys
+from flowgen.store import key_columns, keys
 
 Point = tuple[Chain, tuple[str, ...], tuple[str, ...]]
 """a program, the keys at the loop's ports, and the keys of its slots"""
@@ -27,13 +28,13 @@ class Trajectories:
         self.ports = ports
         self.slots = slots
 
-    def points(self, axes: Sequence[str], lengths: Mapping[str, int]) -> Iterator[Point]:
-        """Every point along some axes, in order."""
-        chains = self.program.over(axes, lengths).tolist()
-        ports = [texts(column.over(axes, lengths)) for column in self.ports.values()]
-        slots = [texts(column.over(axes, lengths)) for column in self.slots]
-        every = zip(*ports, strict=True) if ports else [()] * len(chains)
-        yield from zip(chains, every, zip(*slots, strict=True) if slots else [()] * len(chains), strict=True)
+    def at(self, axes: Sequence[str], lengths: Mapping[str, int], rows: NDArray[np.int64]) -> list[Point]:
+        """Some of the points along some axes, by flat index."""
+        chains = self.program.at(axes, lengths, rows).tolist()
+        ports = [texts(column.at(axes, lengths, rows)) for column in self.ports.values()]
+        slots = [texts(column.at(axes, lengths, rows)) for column in self.slots]
+        every, outside = (zip(*found, strict=True) if found else [()] * len(chains) for found in (ports, slots))
+        return list(zip(chains, every, outside, strict=True))
 
     def key(self, chain: Chain, ports: tuple[str, ...], slots: tuple[str, ...], steps: int | None = None) -> str:
         """The key of the state after some steps; of the loop's result by default."""
@@ -43,33 +44,73 @@ class Trajectories:
         found = keys.item_key(chain.digests[done], "", wired)
         return found if steps is None else keys.digest("state", found)
 
-    def order(self, points: Sequence[Point]) -> list[int]:
-        """The points in an order in which those that share most stand together."""
-        ranks = {id(chain): rank for rank, chain in enumerate(sorted(distinct(points), key=lambda c: c.digests))}
-        seen = {ports: n for n, ports in enumerate(dict.fromkeys(ports for _, ports, _ in points))}
+    def keys(self, axes: Sequence[str], lengths: Mapping[str, int]) -> NDArray[Any]:
+        """``key`` of every point along some axes, flat."""
+        chains, number = self.numbered(axes, lengths)
+        made = np.empty(len(number), dtype=key_columns.DTYPE)
+        for n, chain in enumerate(chains):
+            rows = np.flatnonzero(number == n)
+            wired = list(self.ports.items())
+            wired += [(f"slot {slot}", column) for slot, column in enumerate(self.slots) if chain.used(slot)]
+            ports = [(name, [column.at(axes, lengths, rows)]) for name, column in wired]
+            made[rows] = key_columns.item_keys(chain.digests[-1], "", ports, len(rows))
+        return made
 
-        def place(n: int) -> tuple[Any, ...]:
-            chain, ports, slots = points[n]
-            early = tuple(key for slot, key in enumerate(slots) if chain.first_use[slot] == 0)
-            return seen[ports], early, ranks[id(chain)], slots, n
+    def numbered(self, axes: Sequence[str], lengths: Mapping[str, int]) -> tuple[list[Chain], NDArray[np.int64]]:
+        """The programs that occur, in an order in which those that begin alike stand together, and which of them each
+        point along some axes has.
+        """
+        every = {id(chain): chain for chain in self.program.values.flat}
+        chains = sorted(every.values(), key=lambda chain: chain.digests)
+        rank = {id(chain): n for n, chain in enumerate(chains)}
+        number = self.program.map(lambda chain: rank[id(chain)])
+        return chains, number.over(axes, lengths).astype(np.int64)
 
-        return sorted(range(len(points)), key=place)
+    def arranged(
+        self, axes: Sequence[str], lengths: Mapping[str, int], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Some points in an order in which those that share most stand together, and the number of leading steps that
+        each shares with the one before it: both begin alike and do the same to the same; APART where they don't even
+        begin alike.
+        """
+        chains, number = self.numbered(axes, lengths)
+        number = number[rows]
+        first_use = np.array([chain.first_use for chain in chains], dtype=np.int64).reshape(len(chains), -1)
+        begun = combined([ranked(column).at(axes, lengths, rows) for column in self.ports.values()], len(rows))
+        slots = [ranked(column).at(axes, lengths, rows) for column in self.slots]
+        early = [np.where(first_use[number, n] == 0, slot, -1) for n, slot in enumerate(slots)]
+        order = np.lexsort([*reversed(slots), number, *reversed(early), begun])
+        one, other = order[:-1], order[1:]
+        share = common_steps(chains, number[one], number[other])
+        for n, slot in enumerate(slots):
+            used = np.minimum(first_use[number[one], n], first_use[number[other], n])
+            share = np.where((slot[one] != slot[other]) & (share > APART), np.minimum(share, used), share)
+        share[begun[one] != begun[other]] = APART
+        return rows[order], np.concatenate([[APART], share])
 
 
-def distinct(points: Sequence[Point]) -> list[Chain]:
-    """The programs that occur."""
-    return list({id(chain): chain for chain, _, _ in points}.values())
+def ranked(column: Column) -> Column:
+    """A column of keys as numbers, equal for equal keys, in the order in which they occur."""
+    return Column(column.axes, key_columns.distinct(column.values.ravel()).item.reshape(column.values.shape))
 
 
-def shared(one: Point, other: Point) -> int:
-    """The number of leading steps that two items share: both begin alike and do the same to the same; or APART."""
-    if one[1] != other[1] or one[0].digests[0] != other[0].digests[0]:
-        return APART
-    common = one[0].common(other[0])
-    for slot, (mine, theirs) in enumerate(zip(one[2], other[2], strict=True)):
-        if mine != theirs:
-            common = min(common, one[0].first_use[slot], other[0].first_use[slot])
-    return common
+def combined(columns: Sequence[NDArray[np.int64]], count: int) -> NDArray[np.int64]:
+    """Rows of several numbers as one number each, in the order of the numbers."""
+    made = np.zeros(count, dtype=np.int64)
+    for column in columns:
+        made = made * (int(column.max(initial=0)) + 1) + column
+        made = np.unique(made, return_inverse=True)[1]
+    return made
+
+
+def common_steps(chains: Sequence[Chain], one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many leading steps pairs of programs share; APART if they don't begin alike."""
+    pairs, which = np.unique(one * len(chains) + other, return_inverse=True)
+    found = []
+    for pair in pairs.tolist():
+        mine, theirs = chains[pair // len(chains)], chains[pair % len(chains)]
+        found.append(mine.common(theirs) if mine.digests[0] == theirs.digests[0] else APART)
+    return np.array(found, dtype=np.int64)[which]
 
 
 def texts(column: NDArray[Any]) -> list[str]:

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 VERSION = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, block TEXT NOT NULL, row INTEGER NOT NULL) WITHOUT ROWID;
@@ -16,6 +19,8 @@ CREATE TABLE IF NOT EXISTS blocks (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
 """
 CHUNK = 500
+SCAN = 8
+"""items of the index for each key asked for up to which reading them all is cheaper than looking each up"""
 
 
 class Index:
@@ -73,6 +78,23 @@ class Index:
                 query = f"SELECT key, block, row FROM items WHERE key IN ({marks})"
                 found.update((key, (block, row)) for key, block, row in self.connection.execute(query, part))
         return found
+
+    def has(self, keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Which keys are known. Where many are asked for, all that the index holds is read instead, in order."""
+        with self.lock:
+            (count,) = self.connection.execute("SELECT count(*) FROM items").fetchone()
+            if count > SCAN * len(keys):
+                texts = keys.astype(str).tolist()
+                found = self.find(texts)
+                return np.array([key in found for key in texts], dtype=bool)
+            if not count:
+                return np.zeros(len(keys), dtype=bool)
+            held = np.fromiter(
+                (key for (key,) in self.connection.execute("SELECT key FROM items ORDER BY key")), keys.dtype, count
+            )
+        place = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+        known: NDArray[np.bool_] = held[place] == keys
+        return known
 
     def add(self, name: str, keys: Sequence[str]) -> None:
         """A block and its items; a key that another block holds stays where it is."""

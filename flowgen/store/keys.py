@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from flowgen.language.expressions import Schedule
@@ -28,6 +29,18 @@ def digest(tag: str, *fields: str) -> str:
 def canonical(value: Any) -> str:
     """A parameter's value as canonical JSON: sorted, no spaces, whole numbers and numbers told apart."""
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def canonical_mapping(names: Iterable[str], texts: Iterable[str]) -> str:
+    """``canonical`` of a mapping whose values are canonical already."""
+    entries = sorted(zip(names, texts, strict=True))
+    return '{"mapping":{' + ",".join([f"{quoted(name)}:{text}" for name, text in entries]) + "}}"
+
+
+@lru_cache(maxsize=4096)
+def quoted(name: str) -> str:
+    """A name in JSON."""
+    return json.dumps(name, ensure_ascii=False)
 
 
 def plain(value: Any) -> Any:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
 from flowgen.store.block import Block, Damaged
@@ -67,6 +70,10 @@ class Store:
     def find(self, keys: Iterable[str]) -> dict[str, Location]:
         """Where the keys that are known lie."""
         return {key: Location(*place) for key, place in self.index.find(keys).items()}
+
+    def has(self, keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Which keys are known, for a whole column of them."""
+        return self.index.has(keys)
 
     def write(self, keys: Sequence[str], values: Mapping[str, Record], provenance: Mapping[str, Any]) -> str:
         """Publish items, the outputs of one node by name, as one block; its name. Raises UserError on a full disk."""

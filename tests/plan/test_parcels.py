@@ -1,0 +1,89 @@
+"""Parcels: whom they wait for, what stays together, and that few exist at once."""
+
+import numpy as np
+import pytest
+from small import SMALL, Lab
+
+from flowgen.execute import driver
+from flowgen.plan.parcels import LARGEST_PARCEL, lanes
+from flowgen.plan.trajectories import APART
+
+INTERVALS = SMALL.replace("guidance: [1, 4]", "low: [0, 0.5]\n  guidance: [1, 2, 4]").replace(
+    "scale: $guidance", "scale: {during: [$low, 1], value: $guidance, else: 1}"
+)
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    return Lab(tmp_path, zoo_folder)
+
+
+def test_parcels_wait_for_those_that_make_what_they_read(lab):
+    plan = lab.load(INTERVALS).plan(lab.store, batch=2, workers=5)
+    parcels = [plan.parcel(cut) for cut in plan.parcels]
+    maker = {key: (parcel.stage, parcel.number) for parcel in parcels for key in parcel.keys}
+    assert len(maker) == plan.compute
+    for cut, parcel in zip(plan.parcels, parcels, strict=True):
+        read = {key for keys in parcel.inputs.values() for key in keys if key}
+        read |= {key for keys in parcel.pooled for key in keys}
+        assert set(plan.depends(cut)) == {maker[key] for key in read if key in maker}
+        assert len(parcel) == len(cut)
+
+
+def test_points_that_begin_alike_stand_together_with_the_steps_that_they_share(lab):
+    plan = lab.plan(INTERVALS)
+    axes = {"prompt": 2, "low": 2, "guidance": 3, "seed": 3}
+    wanted = []
+    for cut in plan.parcels:
+        if cut.stage == "sampler":
+            where = np.unravel_index(cut.rows, list(axes.values()))
+            points = list(zip(*(index.tolist() for index in where), strict=True))
+            for n, (prompt, low, guidance, seed) in enumerate(points):
+                scale = [[1, 2, 4][guidance] if step / 4 >= [0, 0.5][low] else 1 for step in range(4)]
+                wanted.append((prompt, seed, scale))
+                if n == 0:
+                    continue
+                before = wanted[-2]
+                common = next((k for k in range(4) if before[2][k] != scale[k]), 4)
+                assert cut.share[n] == (common if before[:2] == (prompt, seed) else APART)
+    families = [(prompt, seed) for prompt, seed, _ in wanted]
+    assert len(wanted) == 2 * 3 * 5  # low changes nothing at guidance 1
+    assert sum(a != b for a, b in zip(families, families[1:], strict=False)) == 5
+
+
+def test_lanes_are_cut_between_families():
+    share = np.array([-1, 0, 2, -1, 1, -1, -1])
+    assert list(lanes(share, 1)) == [(0, 3), (3, 5), (5, 6), (6, 7)]
+    assert list(lanes(share, 4)) == [(0, 5), (5, 7)]
+    endless = np.array([-1] + [0] * (LARGEST_PARCEL + 9))
+    assert list(lanes(endless, 5)) == [(0, LARGEST_PARCEL), (LARGEST_PARCEL, LARGEST_PARCEL + 10)]
+
+
+def test_few_parcels_exist_at_once(lab, monkeypatch):
+    alive, most = 0, 0
+    made = driver.Plan.parcel
+
+    def parcel(plan, cut):
+        nonlocal alive, most
+        alive += 1
+        most = max(most, alive)
+        return made(plan, cut)
+
+    class Counting(driver.Flight):
+        def results(self):
+            nonlocal alive
+            for found in super().results():
+                alive -= 1
+                yield found
+
+    monkeypatch.setattr(driver.Plan, "parcel", parcel)
+    monkeypatch.setattr(driver, "Flight", Counting)
+    monkeypatch.setattr(driver, "IN_FLIGHT", 4)
+    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1)
+    text = "flowgen: 1\nsweep: {prompt: {lines: prompts.txt}}\nnodes:\n"
+    text += "  digits: {type: model, from: ZOO/digits}\n"
+    text += "  text: {type: encoder.text, text: $prompt, model: $digits}\noutputs: [text]\n"
+    (lab.folder / "prompts.txt").write_text("\n".join(map(str, range(40))))
+    run = lab.run(text, options={"batch": 1})
+    assert run.tally.computed("text") == len(run.tally.receipts) == 40
+    assert most <= 8
