@@ -37,7 +37,7 @@ def test_a_flipped_bit_is_computed_again_and_said(lab):
     whole = lab.run(SMALL).results.load()
     store = open_store(str(lab.store))
     (block,) = {p.block for p in store.find([k.decode() for k in lab.plan().keys["image"].values.ravel()]).values()}
-    chunk = next(path for path in (lab.store / "blocks" / block[:2] / block).rglob("c/**/0") if path.is_file())
+    chunk = next(path for path in (lab.store / "blocks" / block[:2] / block).rglob("c.*") if path.is_file())
     data = bytearray(chunk.read_bytes())
     data[100] ^= 1
     chunk.write_bytes(bytes(data))

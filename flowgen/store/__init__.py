@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from flowgen.store.store import Location, Lost, Store
+from flowgen.store.block import Unwritable
+from flowgen.store.store import Gone, Location, Lost, Store
 
-__all__ = ["Location", "Lost", "Store"]
+__all__ = ["Gone", "Location", "Lost", "Store", "Unwritable"]

@@ -8,20 +8,25 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from flowgen.errors import UserError
 from flowgen.store import zarr_format
+from flowgen.store.zarr_format import Buffer
 from flowgen.values.record import Record, rebuild
 
 MANIFEST = "block.json"
+VERSION = 2
+"""of the manifest; blocks of version 1 are read too"""
 
 
 @lru_cache(maxsize=1)
@@ -32,6 +37,23 @@ def syncers(process: int) -> ThreadPoolExecutor:
 
 class Damaged(Exception):
     """A block that isn't what was written."""
+
+
+class Unwritable(UserError):
+    """The disk of the store refused a write. What was published before is kept."""
+
+    @classmethod
+    def of(cls, root: Path, error: OSError) -> Unwritable:
+        """The system's error in words."""
+        said = {
+            errno.ENOSPC: "is full",
+            errno.EDQUOT: "is full: your quota is used up",
+            errno.EROFS: "can't be written: it is read-only",
+            errno.EIO: "reports an error (EIO)",
+        }
+        what = said.get(error.errno or 0, f"can't be written: {error.strerror or error}")
+        hint = "make room ('flowgen cache collect') or give another place with --store; what was published is kept"
+        return cls(f"the disk of the store {root} {what}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,79 +75,127 @@ def folder_of(root: Path, name: str) -> Path:
     return root / "blocks" / name[:2] / name
 
 
-def publish(root: Path, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]) -> str:
-    """Write a block aside, sync it, and give it its name by one rename. Raises UserError where the disk is full."""
-    files, manifest = contents(keys, outputs, provenance)
-    name = digest(manifest)
-    aside = root / "tmp" / uuid.uuid4().hex
-    target = folder_of(root, name)
-    try:
-        write_synced(aside, {**files, MANIFEST: manifest})
-        target.parent.mkdir(parents=True, exist_ok=True)
+def publish(
+    root: Path, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Write a block aside, sync it, and give it its name by one rename; name and bytes. Raises Unwritable."""
+    files = contents(keys, outputs)
+    with aside_of(root) as folder:
+        making = write_aside(folder, files)  # the disk works while digests are made
         try:
-            os.rename(aside, target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            shutil.rmtree(aside)  # the same block is there already
-        sync(target.parent)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "make room or give another place with --store; what was published is kept"
-            raise UserError(f"the disk of the store {root} is full", hint=hint) from None
+            manifest = manifest_of(keys, outputs, files, provenance)
+        except BaseException:
+            wait(making)
+            raise
+        size = sum(len(piece) for data in files.values() for piece in data)
+        return settle(root, folder, making, manifest), size
+
+
+def publish_files(root: Path, name: str, files: Mapping[str, bytes], manifest: bytes) -> None:
+    """Put a block that came from another store, already checked, into this one. Raises Unwritable."""
+    with aside_of(root) as folder:
+        settle(root, folder, write_aside(folder, {path: (data,) for path, data in files.items()}), manifest)
+
+
+@contextmanager
+def aside_of(root: Path) -> Iterator[Path]:
+    """A folder to write in, gone if anything fails. The system's errors are raised as Unwritable."""
+    folder = root / "tmp" / uuid.uuid4().hex
+    try:
+        yield folder
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise Unwritable.of(root, error) from None
         raise
+
+
+def settle(root: Path, folder: Path, making: list[Future[None]], manifest: bytes) -> str:
+    """Add the manifest, sync everything, rename; the block's name."""
+    name = digest(manifest)
+    target = folder_of(root, name)
+    threads = syncers(os.getpid())
+    making.append(threads.submit(write_file, folder / MANIFEST, (manifest,)))
+    wait(making)
+    for future in making:
+        future.result()
+    list(threads.map(sync, [folder, *(path for path in folder.rglob("*") if path.is_dir())]))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(folder, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(folder)  # the same block is there already
+    sync(target.parent)
     return name
 
 
-def contents(
-    keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
-) -> tuple[dict[str, bytes], bytes]:
-    """A block's files by relative path, and its manifest."""
-    files: dict[str, bytes] = {"zarr.json": zarr_format.GROUP}
-    about: dict[str, Any] = {}
+def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> dict[str, tuple[Buffer, ...]]:
+    """A block's files, but for its manifest, by relative path, each in pieces."""
+    files: dict[str, tuple[Buffer, ...]] = {"zarr.json": (zarr_format.GROUP,)}
     for output, value in outputs.items():
-        files[f"{output}/zarr.json"] = zarr_format.GROUP
-        fields = {}
+        files[f"{output}/zarr.json"] = (zarr_format.GROUP,)
         for field, tensor in value.tensors().items():
             if len(tensor) != len(keys):
                 raise ValueError(f"'{output}.{field}' has {len(tensor)} items, not {len(keys)}")
             for path, data in zarr_format.array_files(tensor).items():
                 files[f"{output}/{field}/{path}"] = data
-            fields[field] = {"shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+    return files
+
+
+def manifest_of(
+    keys: Sequence[str],
+    outputs: Mapping[str, Record],
+    files: Mapping[str, tuple[Buffer, ...]],
+    provenance: Mapping[str, Any],
+) -> bytes:
+    """What a block says of itself: its items, how to read them, the digest of every file, how they were made."""
+    about = {}
+    for output, value in outputs.items():
+        fields = {k: {"shape": list(t.shape), "dtype": str(t.dtype)} for k, t in value.tensors().items()}
         about[output] = {"record": type(value).__name__, "metadata": value.metadata(), "fields": fields}
     manifest = {
-        "version": 1,
+        "version": VERSION,
         "keys": list(keys),
         "outputs": about,
-        "files": {path: {"size": len(data), "blake2b": digest(data)} for path, data in sorted(files.items())},
+        "files": {path: describe(path, data) for path, data in sorted(files.items())},
         "provenance": dict(provenance),
     }
-    return files, json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
 
 
-def digest(data: bytes) -> str:
+def describe(path: str, data: tuple[Buffer, ...]) -> dict[str, Any]:
+    """A file's size and digest, and a chunk's crc32c: that is enough for a read, the digest is for ``verify``."""
+    about: dict[str, Any] = {"size": sum(len(piece) for piece in data), "blake2b": digest(*data)}
+    if not path.endswith(".json"):
+        about["crc32c"] = int.from_bytes(data[-1], "little")
+    return about
+
+
+def digest(*data: Buffer) -> str:
     """160 bits of blake2b."""
-    return hashlib.blake2b(data, digest_size=20).hexdigest()
+    made = hashlib.blake2b(digest_size=20)
+    for piece in data:
+        made.update(piece)
+    return made.hexdigest()
 
 
-def write_synced(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files and make sure that they and their folders are on the disk."""
-    folders = {folder} | {parent for path in files for parent in (folder / path).parents if folder in parent.parents}
-    for path in sorted(folders):
+def write_aside(folder: Path, files: Mapping[str, tuple[Buffer, ...]]) -> list[Future[None]]:
+    """Begin to write files and sync them, each in a thread."""
+    for path in sorted({(folder / path).parent for path in files}):
         path.mkdir(parents=True, exist_ok=True)
-    threads = syncers(os.getpid())
-    list(threads.map(write_file, [folder / path for path in files], files.values()))
-    list(threads.map(sync, folders))
+    return [syncers(os.getpid()).submit(write_file, folder / path, data) for path, data in files.items()]
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: tuple[Buffer, ...]) -> None:
     """Write one file through to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        for piece in data:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -153,25 +223,51 @@ def read_manifest(root: Path, name: str) -> dict[str, Any]:
 
 
 def read(root: Path, name: str) -> Block:
-    """A block, every file checked against the manifest. Raises Damaged."""
+    """A block, checked: metadata by digest, chunks by the crc32c that the manifest gives. Raises Damaged."""
     manifest = read_manifest(root, name)
-    folder, data = folder_of(root, name), {}
-    for path, about in manifest["files"].items():
-        try:
-            data[path] = (folder / path).read_bytes()
-        except OSError as error:
-            raise Damaged(f"{path} can't be read ({error.strerror})") from None
-        if len(data[path]) != about["size"] or digest(data[path]) != about["blake2b"]:
-            raise Damaged(f"{path} has other content than written")
+    folder = folder_of(root, name)
+    data = {path: read_file(folder, path, about) for path, about in manifest["files"].items()}
     outputs = {output: record(output, about, data) for output, about in manifest["outputs"].items()}
     return Block(tuple(manifest["keys"]), outputs, manifest["provenance"])
 
 
-def record(output: str, about: Mapping[str, Any], data: Mapping[str, bytes]) -> Record:
+def verify(root: Path, name: str) -> None:
+    """Read a block and compare the digest of every file. Raises Damaged."""
+    folder = folder_of(root, name)
+    for path, about in read_manifest(root, name)["files"].items():
+        read_file(folder, path, {k: v for k, v in about.items() if k != "crc32c"})
+
+
+def read_file(folder: Path, path: str, about: Mapping[str, Any]) -> bytearray:
+    """A file of a block, checked. Raises Damaged."""
+    try:
+        with open(folder / path, "rb", buffering=0) as file:
+            data = bytearray(about["size"] + 1)  # one more than there should be, to see its end
+            size = 0
+            while got := file.readinto(memoryview(data)[size:]):
+                size += got
+    except OSError as error:
+        raise Damaged(f"{path} can't be read ({error.strerror})") from None
+    del data[size:]
+    if size != about["size"] or not intact(data, about):
+        raise Damaged(f"{path} has other content than written")
+    return data
+
+
+def intact(data: bytearray, about: Mapping[str, Any]) -> bool:
+    """Whether a file's content is what the manifest says."""
+    if "crc32c" not in about:
+        return bool(digest(memoryview(data)) == about["blake2b"])
+    body = np.frombuffer(data, dtype=np.uint8, count=len(data) - 4)
+    return bool(zarr_format.checksum(body) == about["crc32c"] == int.from_bytes(data[-4:], "little"))
+
+
+def record(output: str, about: Mapping[str, Any], data: Mapping[str, bytearray]) -> Record:
     """An output's record from its files. Raises Damaged for a kind of record that isn't known here."""
     tensors: dict[str, Tensor] = {}
     for field, kind in about["fields"].items():
-        chunk = "/".join([output, field, "c", *["0"] * len(kind["shape"])])
+        inside = f"{output}/{field}/"
+        chunk = next(path for path in data if path.startswith(inside) and not path.endswith(".json"))
         tensors[field] = zarr_format.decode(data[chunk], tuple(kind["shape"]), kind["dtype"])
     try:
         return rebuild(about["record"], tensors, about["metadata"])

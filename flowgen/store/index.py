@@ -2,138 +2,241 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+from flowgen.store.database import Database
+
+VERSION = 2
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, block TEXT NOT NULL, row INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (key BLOB PRIMARY KEY, block INTEGER NOT NULL, row INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_by_block ON items (block);
-CREATE TABLE IF NOT EXISTS blocks (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, type TEXT NOT NULL,
+    items INTEGER NOT NULL, bytes INTEGER NOT NULL, published REAL NOT NULL, used REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, changed INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gone (key BLOB PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS gone_by_time ON gone (at);
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
 """
 CHUNK = 500
+"""keys of one query; they are looked up in order, which keeps to few pages of the file"""
 SCAN = 8
 """items of the index for each key asked for up to which reading them all is cheaper than looking each up"""
+NOTED = 60.0
+"""seconds within which another use of a block isn't noted again"""
+REMEMBERED = 1_000_000
+"""keys whose loss is remembered"""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the index says of a block."""
+
+    name: str
+    type: str
+    """node type of its items"""
+    items: int
+    """rows"""
+    bytes: int
+    """size of its files"""
+    published: float
+    """seconds since 1970"""
+    used: float
+    """when it was last read, or published"""
 
 
 class Index:
-    """The index of one store. Safe for threads and processes."""
+    """The index of one store. Safe for threads and processes. ``renewed`` is called when it had to be made anew."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, renewed: Callable[[], None] | None = None) -> None:
         self.path = path
-        self.lock = threading.RLock()
-        self.connection = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connect()
-        except sqlite3.DatabaseError:
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise sqlite3.DatabaseError(f"index version {version}")
-            connection.executescript(SCHEMA)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("SELECT count(*) FROM blocks").fetchone()
-        except sqlite3.DatabaseError:
-            connection.close()
-            raise
-        return connection
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; other processes wait."""
-        with self.lock:
-            self.connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self.connection
-            except BaseException:
-                self.connection.execute("ROLLBACK")
-                raise
-            self.connection.execute("COMMIT")
+        self.database = Database(path, SCHEMA, VERSION, renewed=renewed)
 
     def find(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Block and row of the keys that are known."""
-        listed = list(keys)
-        found: dict[str, tuple[str, int]] = {}
-        with self.lock:
-            for start in range(0, len(listed), CHUNK):
-                part = listed[start : start + CHUNK]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT key, block, row FROM items WHERE key IN ({marks})"
-                found.update((key, (block, row)) for key, block, row in self.connection.execute(query, part))
-        return found
+        wanted = sorted(map(bytes.fromhex, keys))
+
+        def work(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
+            found: dict[str, tuple[str, int]] = {}
+            names: dict[int, str] = {}
+            for start in range(0, len(wanted), CHUNK):
+                for key, block, row in connection.execute(*among(wanted[start : start + CHUNK], "key, block, row")):
+                    if (name := names.get(block)) is None:
+                        got = connection.execute("SELECT name FROM blocks WHERE id = ?", (block,)).fetchone()
+                        name = names[block] = got[0] if got else ""
+                    if name:
+                        found[key.hex()] = (name, row)
+            return found
+
+        return self.database.run(work)
 
     def has(self, keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
         """Which keys are known. Where many are asked for, all that the index holds is read instead, in order."""
-        with self.lock:
-            (count,) = self.connection.execute("SELECT count(*) FROM items").fetchone()
+
+        def held(connection: sqlite3.Connection) -> NDArray[np.bytes_] | None:
+            (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
             if count > SCAN * len(keys):
-                texts = keys.astype(str).tolist()
-                found = self.find(texts)
-                return np.array([key in found for key in texts], dtype=bool)
-            if not count:
-                return np.zeros(len(keys), dtype=bool)
-            held = np.fromiter(
-                (key for (key,) in self.connection.execute("SELECT key FROM items ORDER BY key")), keys.dtype, count
-            )
-        place = np.minimum(np.searchsorted(held, keys), len(held) - 1)
-        known: NDArray[np.bool_] = held[place] == keys
-        return known
+                return None
+            rows = connection.execute("SELECT key FROM items ORDER BY key").fetchall()
+            return np.array([key for (key,) in rows], dtype="S20")
 
-    def add(self, name: str, keys: Sequence[str]) -> None:
+        known = self.database.run(held)
+        if known is None:
+            texts = keys.astype(str).tolist()
+            found = self.find(texts)
+            return np.array([key in found for key in texts], dtype=bool)
+        if not len(known):
+            return np.zeros(len(keys), dtype=bool)
+        wanted = np.frombuffer(bytes.fromhex(b"".join(keys.tolist()).decode()), dtype="S20")
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        there: NDArray[np.bool_] = known[place] == wanted
+        return there
+
+    def add(self, about: About, keys: Sequence[str]) -> None:
         """A block and its items; a key that another block holds stays where it is."""
-        with self.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO blocks VALUES (?)", (name,))
-            rows = ((key, name, row) for row, key in enumerate(keys))
-            connection.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", rows)
+        held = [bytes.fromhex(key) for key in keys]
 
-    def drop(self, names: Iterable[str]) -> None:
-        """Forget blocks and their items."""
-        with self.transaction() as connection:
-            for name in names:
-                connection.execute("DELETE FROM items WHERE block = ?", (name,))
-                connection.execute("DELETE FROM blocks WHERE name = ?", (name,))
+        def work(connection: sqlite3.Connection) -> None:
+            number = insert(connection, about)
+            rows = ((key, number, row) for row, key in enumerate(held))
+            connection.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", rows)
+            forgive(connection, held)
+
+        self.database.transact(work)
+
+    def move(self, old: str, about: About, rows: Sequence[tuple[str, int]]) -> None:
+        """Items of an old block lie in a new one: their keys with their rows there."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            number = insert(connection, about)
+            forget(connection, old)
+            placed = ((bytes.fromhex(key), number, row) for key, row in rows)
+            connection.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", placed)
+
+        self.database.transact(work)
+
+    def drop(self, names: Iterable[str], reason: str = "") -> list[str]:
+        """Forget blocks and their items, whose keys are returned; with a reason, that is remembered for them."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            lost = [key for name in names for key in forget(connection, name)]
+            if reason:
+                remember(connection, lost, reason)
+            return [key.hex() for key in lost]
+
+        return self.database.transact(work)
 
     def clear(self) -> None:
-        """Forget all blocks and items."""
-        with self.transaction() as connection:
-            connection.execute("DELETE FROM items")
-            connection.execute("DELETE FROM blocks")
+        """Forget all blocks and items; what is gone and the files' digests stay."""
 
-    def blocks(self) -> set[str]:
-        """Names of the indexed blocks."""
-        with self.lock:
-            return {name for (name,) in self.connection.execute("SELECT name FROM blocks")}
+        def work(connection: sqlite3.Connection) -> None:
+            for table in ("items", "blocks", "shards"):
+                connection.execute(f"DELETE FROM {table}")
+
+        self.database.transact(work)
+
+    def blocks(self, prefix: str = "") -> list[About]:
+        """The indexed blocks whose names begin so."""
+        query = "SELECT name, type, items, bytes, published, used FROM blocks WHERE name >= ? AND name < ?"
+        return self.database.run(lambda c: [About(*row) for row in c.execute(query, (prefix, prefix + "g"))])
+
+    def rows(self, name: str) -> list[tuple[str, int]]:
+        """The items that are found in a block: key and row."""
+        query = "SELECT key, row FROM items WHERE block = (SELECT id FROM blocks WHERE name = ?) ORDER BY row"
+        return self.database.run(lambda c: [(key.hex(), row) for key, row in c.execute(query, (name,))])
+
+    def use(self, name: str) -> None:
+        """Note that a block was read, now and then: what isn't used is collected first."""
+        now = time.time()
+        used = self.database.run(lambda c: c.execute("SELECT used FROM blocks WHERE name = ?", (name,)).fetchone())
+        if used and now - used[0] > NOTED:
+            self.database.transact(lambda c: c.execute("UPDATE blocks SET used = ? WHERE name = ?", (now, name)))
+
+    def gone(self, keys: Iterable[str]) -> dict[str, tuple[float, str]]:
+        """When and why keys were removed: of those that are remembered."""
+        wanted = sorted(map(bytes.fromhex, keys))
+
+        def work(connection: sqlite3.Connection) -> dict[str, tuple[float, str]]:
+            found: dict[str, tuple[float, str]] = {}
+            for start in range(0, len(wanted), CHUNK):
+                query = among(wanted[start : start + CHUNK], "key, at, reason", "gone")
+                found.update((key.hex(), (at, reason)) for key, at, reason in connection.execute(*query))
+            return found
+
+        return self.database.run(work)
+
+    def remember_gone(self, keys: Iterable[str], reason: str) -> None:
+        """Note why keys were removed."""
+        lost = [bytes.fromhex(key) for key in keys]
+        self.database.transact(lambda c: remember(c, lost, reason))
+
+    def shards(self) -> dict[str, int]:
+        """By folder of blocks, its time of change when it was last compared with the index."""
+        return self.database.run(lambda c: dict(c.execute("SELECT name, changed FROM shards").fetchall()))
+
+    def saw(self, changed: dict[str, int]) -> None:
+        """Folders agree with the index as of a time of change."""
+        query = "INSERT OR REPLACE INTO shards VALUES (?, ?)"
+        self.database.transact(lambda c: c.executemany(query, list(changed.items())))
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
         """A file's remembered digest, if size and time are as they were."""
-        with self.lock:
-            query = "SELECT digest FROM files WHERE path = ? AND size = ? AND mtime = ?"
-            row = self.connection.execute(query, (path, size, mtime)).fetchone()
+        query = "SELECT digest FROM files WHERE path = ? AND size = ? AND mtime = ?"
+        row = self.database.run(lambda c: c.execute(query, (path, size, mtime)).fetchone())
         return row[0] if row else None
 
     def remember(self, path: str, size: int, mtime: int, digest: str) -> None:
         """Keep a file's digest."""
-        with self.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (path, size, mtime, digest))
+        query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)"
+        self.database.transact(lambda c: c.execute(query, (path, size, mtime, digest)))
 
     def close(self) -> None:
         """Let the file go."""
-        with self.lock:
-            self.connection.close()
+        self.database.close()
+
+
+def among(keys: Sequence[bytes], columns: str, table: str = "items") -> tuple[str, Sequence[bytes]]:
+    """A query for some keys, and what it is executed with."""
+    return f"SELECT {columns} FROM {table} WHERE key IN ({','.join('?' * len(keys))})", keys
+
+
+def insert(connection: sqlite3.Connection, about: About) -> int:
+    """A block's number, new or not."""
+    values = (about.name, about.type, about.items, about.bytes, about.published, about.used)
+    connection.execute(
+        "INSERT OR IGNORE INTO blocks (name, type, items, bytes, published, used) VALUES (?, ?, ?, ?, ?, ?)", values
+    )
+    number: int = connection.execute("SELECT id FROM blocks WHERE name = ?", (about.name,)).fetchone()[0]
+    return number
+
+
+def forget(connection: sqlite3.Connection, name: str) -> list[bytes]:
+    """Delete a block and its items; their keys."""
+    row = connection.execute("SELECT id FROM blocks WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return []
+    keys = [key for (key,) in connection.execute("SELECT key FROM items WHERE block = ?", row)]
+    connection.execute("DELETE FROM items WHERE block = ?", row)
+    connection.execute("DELETE FROM blocks WHERE id = ?", row)
+    return keys
+
+
+def remember(connection: sqlite3.Connection, keys: Sequence[bytes], reason: str) -> None:
+    """Note keys as gone; the oldest notes make room."""
+    now = time.time()
+    connection.executemany("INSERT OR REPLACE INTO gone VALUES (?, ?, ?)", [(key, now, reason) for key in keys])
+    excess = connection.execute("SELECT count(*) FROM gone").fetchone()[0] - REMEMBERED if keys else 0
+    if excess > 0:
+        connection.execute("DELETE FROM gone WHERE key IN (SELECT key FROM gone ORDER BY at LIMIT ?)", (excess,))
+
+
+def forgive(connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
+    """Keys that are there again are gone no longer."""
+    if connection.execute("SELECT 1 FROM gone LIMIT 1").fetchone():
+        connection.executemany("DELETE FROM gone WHERE key = ?", [(key,) for key in keys])

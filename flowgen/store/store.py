@@ -5,29 +5,34 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
-from flowgen.store.block import Block, Damaged
-from flowgen.store.index import Index
+from flowgen.store.block import Block, Damaged, Unwritable
+from flowgen.store.index import About, Index
+from flowgen.store.leases import Leases
 from flowgen.values.record import Record
 
 STALE = 24 * 3600
 """seconds after which what a dead process left aside is removed"""
+SETTLED = 2_000_000_000
+"""nanoseconds after which a folder's time of change surely differs from that of a later change"""
+MOVES = 3
+"""how often items are looked up again that were compacted while they were read"""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where an item lies."""
 
     block: str
@@ -46,6 +51,15 @@ class Lost(Exception):
         return f"{self.reason}; {len(self.keys)} items are computed again"
 
 
+class Gone(NamedTuple):
+    """What became of an item that was in the store."""
+
+    when: float
+    """seconds since 1970"""
+    reason: str
+    """``collected``, or ``damaged: ...``"""
+
+
 class Store:
     """A store at a path. Several processes and threads may use one at once."""
 
@@ -55,11 +69,12 @@ class Store:
         self.cache: OrderedDict[str, Block] = OrderedDict()
         self.lock = threading.RLock()
         try:
-            for name in ("blocks", "tmp"):
+            for name in ("blocks", "tmp", "leases"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
-            self.index = Index(self.path / "index.sqlite")
-        except OSError as error:
-            reason = error.strerror or str(error)
+            self.index = Index(self.path / "index.sqlite", renewed=self.sync)
+            self.leases = Leases(self.path / "leases")
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"can't use the store {path}: {reason}", hint="give another place with --store") from None
         self.remove_stale()
         self.sync()
@@ -76,27 +91,62 @@ class Store:
         return self.index.has(keys)
 
     def write(self, keys: Sequence[str], values: Mapping[str, Record], provenance: Mapping[str, Any]) -> str:
-        """Publish items, the outputs of one node by name, as one block; its name. Raises UserError on a full disk."""
-        name = blocks.publish(self.path, keys, values, provenance)
-        self.index.add(name, keys)
+        """Publish items, the outputs of one node by name, as one block; its name. Raises Unwritable."""
+        name, size = blocks.publish(self.path, keys, values, provenance)
+        now = time.time()
+        self.enter(About(name, str(provenance.get("type", "")), len(keys), size, now, now), keys)
         self.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
         return name
+
+    def enter(self, about: About, keys: Sequence[str]) -> None:
+        """Bring a published block into the index. Raises Unwritable."""
+        try:
+            self.index.add(about, keys)
+        except sqlite3.OperationalError as error:
+            raise unwritable(self.path, error) from None
+
+    def about(self, name: str, manifest: Mapping[str, Any]) -> About:
+        """What the index holds of a block that is on the disk. Raises FileNotFoundError."""
+        size = sum(file["size"] for file in manifest["files"].values())
+        published = os.stat(blocks.folder_of(self.path, name) / blocks.MANIFEST).st_mtime
+        kind = str(manifest["provenance"].get("type", ""))
+        return About(name, kind, len(manifest["keys"]), size, published, published)
 
     def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
         """Items in groups of equal signature: their positions in ``keys``, and one batch in that order.
 
         Raises Lost for items that aren't there or lie in a block that is damaged, which is then set aside.
         """
-        places = self.find(set(keys))
-        if missing := [key for key in dict.fromkeys(keys) if key not in places]:
-            raise Lost(missing, "items are gone from the store")
+        for _ in range(MOVES):
+            places = self.find(set(keys))
+            if missing := [key for key in dict.fromkeys(keys) if key not in places]:
+                raise Lost(missing, "items are gone from the store")
+            try:
+                return self.gather(keys, places, output)
+            except Lost as lost:
+                found = self.find(lost.keys)  # compacted meanwhile: they lie in another block now
+                if not lost.keys or any(found.get(key) in (None, places.get(key)) for key in lost.keys):
+                    raise
+        return self.gather(keys, places, output)
+
+    def gather(
+        self, keys: Sequence[str], places: Mapping[str, Location], output: str
+    ) -> list[tuple[list[int], Record]]:
+        """What ``read`` answers, from these places. Raises Lost."""
         by_block: dict[str, list[int]] = {}
         for position, key in enumerate(keys):
             by_block.setdefault(places[key].block, []).append(position)
         groups: dict[tuple[Any, ...], tuple[list[int], list[Record]]] = {}
         for name, positions in by_block.items():
-            value = self.block(name).outputs[output]
-            part = value.take([places[keys[position]].row for position in positions])
+            found = self.block(name)
+            rows = [places[keys[position]].row for position in positions]
+            if any(
+                not 0 <= row < len(found.keys) or found.keys[row] != keys[n]
+                for row, n in zip(rows, positions, strict=True)
+            ):
+                self.rebuild_index()
+                raise Lost([keys[n] for n in positions], "the index was damaged and is made anew")
+            part = found.outputs[output].take(rows)
             held = groups.setdefault(part.signature(), ([], []))
             held[0].extend(positions)
             held[1].append(part)
@@ -112,6 +162,7 @@ class Store:
             found = blocks.read(self.path, name)
         except Damaged as error:
             raise self.set_aside(name, str(error)) from None
+        self.index.use(name)
         self.keep(name, found)
         return found
 
@@ -130,40 +181,68 @@ class Store:
             raise self.set_aside(name, str(error)) from None
 
     def set_aside(self, name: str, reason: str) -> Lost:
-        """Move a damaged block away and forget its items."""
-        with self.index.lock:
-            query = "SELECT key FROM items WHERE block = ?"
-            keys = [key for (key,) in self.index.connection.execute(query, (name,))]
+        """Move a damaged block away and forget its items; what to raise."""
         folder = blocks.folder_of(self.path, name)
-        if folder.exists():
+        there = folder.exists()
+        if there:
             aside = self.path / "damaged" / f"{name}-{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
-            os.rename(folder, aside)
-        self.index.drop([name])
+            with suppress(FileNotFoundError):  # another process does the same
+                os.rename(folder, aside)
+        lost = self.index.drop([name], f"damaged: {reason}" if there else "")
         with self.lock:
             self.cache.pop(name, None)
-        return Lost(keys, f"block {name[:8]} is damaged: {reason}")
+        return Lost(lost, f"block {name[:8]} is {f'damaged: {reason}' if there else 'gone'}")
 
-    def verify(self) -> list[str]:
-        """Read every block from the disk; the names of the damaged ones, which are set aside."""
+    def verify(self, seen: Callable[[str, str], None] = lambda name, problem: None) -> list[str]:
+        """Read every block from the disk, every digest; the names of the damaged ones, which are set aside.
+
+        ``seen`` is told of each block and what is wrong with it, if anything.
+        """
         bad = []
         for name in sorted(self.on_disk()):
+            problem = ""
             try:
-                blocks.read(self.path, name)
+                blocks.verify(self.path, name)
             except Damaged as error:
-                self.set_aside(name, str(error))
-                bad.append(name)
+                if blocks.folder_of(self.path, name).exists():  # not collected meanwhile
+                    problem = str(error)
+                    self.set_aside(name, problem)
+                    bad.append(name)
+            seen(name, problem)
         return bad
 
+    def fate(self, keys: Iterable[str]) -> dict[str, Gone]:
+        """When and why items left the store; those that never were there, and long past ones, are left out."""
+        return {key: Gone(*found) for key, found in self.index.gone(keys).items()}
+
     def sync(self) -> None:
-        """Bring the index up to the blocks on disk: a crash may have come between the two."""
-        disk, known = self.on_disk(), self.index.blocks()
-        self.index.drop(known - disk)
+        """Bring the index up to the blocks on disk: a crash may have come between the two.
+
+        A folder whose time of change is as it was, and wasn't just then, is not looked into.
+        """
+        before, changed = self.index.shards(), {}
+        for shard in sorted((self.path / "blocks").iterdir()):
+            now, found = time.time_ns(), shard.stat().st_mtime_ns
+            if before.get(shard.name) != found:
+                self.sync_shard(shard)
+                changed[shard.name] = found if now - found > SETTLED else 0
+        if any(before.get(name) != found for name, found in changed.items()):
+            self.index.saw(changed)
+
+    def sync_shard(self, shard: Path) -> None:
+        """Bring the index up to the blocks of one folder."""
+        known, disk = {about.name for about in self.index.blocks(shard.name)}, set(os.listdir(shard))
+        if known - disk:
+            self.index.drop(known - disk)
         for name in sorted(disk - known):
             try:
-                self.index.add(name, blocks.read_manifest(self.path, name)["keys"])
+                manifest = blocks.read_manifest(self.path, name)
+                self.enter(self.about(name, manifest), manifest["keys"])
             except Damaged as error:
                 self.set_aside(name, str(error))
+            except FileNotFoundError:
+                continue  # collected meanwhile
 
     def rebuild_index(self) -> int:
         """Make the index anew from the manifests; how many blocks there are."""
@@ -180,7 +259,7 @@ class Store:
         for path in (self.path / "tmp").iterdir():
             try:
                 if time.time() - path.stat().st_mtime > STALE:
-                    shutil.rmtree(path)
+                    shutil.rmtree(path, ignore_errors=True)
             except FileNotFoundError:
                 continue
 
@@ -196,8 +275,15 @@ class Store:
         return known
 
     def close(self) -> None:
-        """Let the index go."""
+        """Let the index and the leases go."""
         self.index.close()
+        self.leases.close()
+
+
+def unwritable(path: Path, error: sqlite3.OperationalError) -> Unwritable:
+    """The index can't be written: the block is published and will be found, but the run should stop."""
+    hint = "make room ('flowgen cache collect') or give another place with --store; what was published is kept"
+    return Unwritable(f"the index of the store {path} can't be written: {error}", hint=hint)
 
 
 def in_order(positions: list[int], batch: Record) -> tuple[list[int], Record]:
