@@ -18,11 +18,13 @@ from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
+from flowgen.plan.expect import expect, measured
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
 from flowgen.store import Store
+from flowgen.store.timings import Timings
 
 if TYPE_CHECKING:
     import xarray
@@ -109,7 +111,9 @@ class Experiment:
     ) -> Plan:
         """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
         options = Options(batch=batch, workers=max(1, workers), memory=memory_for(max(1, workers)))
-        return plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
+        made = plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
+        expect(made, Timings(Path(store)), place_of(device, workers), workers)
+        return made
 
     def run(
         self,
@@ -137,6 +141,7 @@ class Experiment:
 
     def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
         first, tally = execute(make_plan, partial(client, workers), place, events)
+        Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
         folder = write_run(
             runs, first, tally, store, partial(execute, make_plan, partial(client, workers), place, events)
         )
@@ -155,6 +160,11 @@ def device_of(name: str) -> str:
     if not there.get(kind, False):
         raise UserError(f"this machine has no device '{name}'", hint="auto takes what there is")
     return name
+
+
+def place_of(device: str, workers: int) -> str:
+    """What decides how long a task takes beside its work."""
+    return f"{device_of(device)}, {workers} workers" if workers else device_of(device)
 
 
 def memory_for(workers: int) -> int:

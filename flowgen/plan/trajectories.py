@@ -28,11 +28,11 @@ class Trajectories:
         self.ports = ports
         self.slots = slots
 
-    def points(self, axes: Sequence[str], lengths: Mapping[str, int]) -> Iterator[Point]:
-        """Every point along some axes, in order."""
-        chains = self.program.over(axes, lengths).tolist()
-        ports = [texts(column.over(axes, lengths)) for column in self.ports.values()]
-        slots = [texts(column.over(axes, lengths)) for column in self.slots]
+    def points(self, axes: Sequence[str], lengths: Mapping[str, int], rows: NDArray[np.int64]) -> Iterator[Point]:
+        """Some points along some axes, by their flat index."""
+        chains = self.program.at(axes, lengths, rows).tolist()
+        ports = [texts(column.at(axes, lengths, rows)) for column in self.ports.values()]
+        slots = [texts(column.at(axes, lengths, rows)) for column in self.slots]
         every = zip(*ports, strict=True) if ports else [()] * len(chains)
         yield from zip(chains, every, zip(*slots, strict=True) if slots else [()] * len(chains), strict=True)
 
