@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +22,12 @@ from flowgen.language.document import Document, load_document
 from flowgen.plan.expect import expect, measured
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
+from flowgen.plan.recipes import recipe
+from flowgen.plan.why import Answer, why
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
 from flowgen.store import Store
+from flowgen.store.history import History
 from flowgen.store.timings import Timings
 
 if TYPE_CHECKING:
@@ -115,6 +119,23 @@ class Experiment:
         expect(made, Timings(Path(store)), place_of(device, workers), workers)
         return made
 
+    def why(
+        self,
+        question: str,
+        store: str | Path = STORE,
+        runs: str | Path = RUNS,
+        *,
+        batch: int | None = None,
+        device: str = "auto",
+        workers: int = 0,
+    ) -> Answer:
+        """Why a node's items are in the store or not: ``"image"`` or ``"image[seed=0,guidance=2]"``.
+
+        Computes nothing. Raises UserError for what isn't in the graph.
+        """
+        made = self.plan(store, batch=batch, device=device, workers=workers)
+        return why(made, open_store(str(store)), question, Path(runs))
+
     def run(
         self,
         store: str | Path = STORE,
@@ -145,6 +166,7 @@ class Experiment:
         folder = write_run(
             runs, first, tally, store, partial(execute, make_plan, partial(client, workers), place, events)
         )
+        History(store.path).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         return Run(folder, first, tally)
 
 

@@ -85,7 +85,8 @@ def test_what_keeps_items_apart(lab):
     assert "as --batch says" in found_with(lab, batch=5)["image"][0]
     strict = SMALL.replace("flowgen: 1", "flowgen: 1\nnumerics: strict")
     assert "padded to 16 rows" in explain_batches(lab.plan(strict))["image"][0]
-    assert "  batches of 64, the most that is tried" in planned(lab, "--explain-batches")
+    lab.load(SMALL)
+    assert "text  batches of 64, the most that is tried\n" in planned(lab, "--explain-batches")
 
 
 def found_with(lab, **options):
