@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +19,16 @@ from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
+from flowgen.plan.expect import expect, measured
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
+from flowgen.plan.recipes import recipe
+from flowgen.plan.why import Answer, why
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
 from flowgen.store import Store
+from flowgen.store.history import History
+from flowgen.store.timings import Timings
 
 if TYPE_CHECKING:
     import xarray
@@ -109,7 +115,26 @@ class Experiment:
     ) -> Plan:
         """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
         options = Options(batch=batch, workers=max(1, workers), memory=memory_for(max(1, workers)))
-        return plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
+        made = plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
+        expect(made, Timings(Path(store)), place_of(device, workers), workers)
+        return made
+
+    def why(
+        self,
+        question: str,
+        store: str | Path = STORE,
+        runs: str | Path = RUNS,
+        *,
+        batch: int | None = None,
+        device: str = "auto",
+        workers: int = 0,
+    ) -> Answer:
+        """Why a node's items are in the store or not: ``"image"`` or ``"image[seed=0,guidance=2]"``.
+
+        Computes nothing. Raises UserError for what isn't in the graph.
+        """
+        made = self.plan(store, batch=batch, device=device, workers=workers)
+        return why(made, open_store(str(store)), question, Path(runs))
 
     def run(
         self,
@@ -137,9 +162,11 @@ class Experiment:
 
     def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
         first, tally = execute(make_plan, partial(client, workers), place, events)
+        Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
         folder = write_run(
             runs, first, tally, store, partial(execute, make_plan, partial(client, workers), place, events)
         )
+        History(store.path).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         return Run(folder, first, tally)
 
 
@@ -155,6 +182,11 @@ def device_of(name: str) -> str:
     if not there.get(kind, False):
         raise UserError(f"this machine has no device '{name}'", hint="auto takes what there is")
     return name
+
+
+def place_of(device: str, workers: int) -> str:
+    """What decides how long a task takes beside its work."""
+    return f"{device_of(device)}, {workers} workers" if workers else device_of(device)
 
 
 def memory_for(workers: int) -> int:

@@ -1,4 +1,4 @@
-"""The command line: ``flowgen check | plan | run | show | nodes``.
+"""The command line: ``flowgen check | plan | why | run | show | nodes``.
 
 Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
 """
@@ -15,6 +15,7 @@ from flowgen.cli.nodes import nodes
 from flowgen.cli.plan import plan
 from flowgen.cli.run import run
 from flowgen.cli.show import show
+from flowgen.cli.why import why
 from flowgen.errors import UserError
 
 
@@ -27,7 +28,7 @@ def flowgen() -> None:
     """
 
 
-for command in (check, plan, run, show, nodes):
+for command in (check, plan, why, run, show, nodes):
     flowgen.add_command(command)
 
 

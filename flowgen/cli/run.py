@@ -38,8 +38,8 @@ def run(
     quiet: bool,
 ) -> None:
     """Compute what isn't known yet and write a run folder; its name is the last line."""
+    from flowgen.cli.plan_table import totals
     from flowgen.cli.tables import console as wide_console
-    from flowgen.cli.tables import totals
     from flowgen.execute.driver import RunFailed
     from flowgen.execute.progress import Silent, progress
     from flowgen.experiment import load

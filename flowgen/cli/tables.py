@@ -13,7 +13,6 @@ from rich.text import Text
 from flowgen.graph.check import Check
 from flowgen.graph.model import Graph
 from flowgen.node import NodeType
-from flowgen.plan.plan import Plan
 from flowgen.values import Record
 
 NARROW = 130
@@ -73,41 +72,6 @@ def console(**options: Any) -> Console:
     """Where tables go: as wide as the terminal, wide enough for any table elsewhere."""
     found = Console(**options)
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=180, **options)
-
-
-def plan_table(made: Plan, width: int = 180) -> Table:
-    """What would be computed of each node; on a narrow terminal without the columns that can be spared."""
-    table = Table(box=None, pad_edge=False)
-    names = ["node", "axes", "items", "in store", "to compute", "batch", "parcels", "FLOPs", "bytes", "why"]
-    spared = {"batch", "parcels", "bytes", "axes"} if width < NARROW else set()
-    kept = [n for n, name in enumerate(names) if name not in spared]
-    for n in kept:
-        table.add_column(names[n], justify="left" if names[n] in ("node", "axes", "why") else "right", overflow="fold")
-    graph = made.graph
-    for name, depth in indented(graph):
-        node = made.nodes.get(name)
-        label = Text("  " * depth + name)
-        if node is None:
-            why = "read when a node needs it" if name in graph.references else "in every step of its loop"
-            row: list[str | Text] = [label, axes_of(graph, name), *[""] * 7, Text(why, style="dim")]
-            table.add_row(*(row[n] for n in kept))
-            continue
-        counts = [str(node.items), *([str(node.known), str(node.compute)] if node.stored else ["", ""])]
-        work = [str(node.batch), str(node.parcels), amount(node.flops, ""), amount(node.bytes, "B")]
-        row = [label, axes_of(graph, name), *counts, *(work if node.compute else [""] * 4), Text(node.reason)]
-        table.add_row(*(row[n] for n in kept))
-    return table
-
-
-def totals(made: Plan) -> str:
-    """A plan in one line."""
-    stored = [node for node in made.nodes.values() if node.stored]
-    items = sum(node.items for node in stored)
-    if not made.compute:
-        return f"nothing to compute: all that is needed of {items} items is in the store"
-    flops = amount(sum(node.flops for node in stored), "")
-    size = amount(sum(node.bytes for node in stored), "B")
-    return f"{made.compute} of {items} items to compute in {len(made.parcels)} parcels: {flops} FLOPs, {size} to store"
 
 
 def amount(number: float, unit: str) -> str:

@@ -57,6 +57,8 @@ class Receipt:
     """reductions that skipped failed items: the key of what was pooled, by the key that was planned"""
     worker: int = 0
     """process"""
+    steps: int = 0
+    """a loop's steps of all items; the number of items for other nodes; 0 if fewer were computed than planned"""
 
 
 @lru_cache(maxsize=8)
@@ -106,6 +108,7 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
         failed=failed,
         renamed=renamed,
         worker=os.getpid(),
+        steps=0 if failed else parcel.steps,
     )
 
 

@@ -70,7 +70,7 @@ class Checkpoints:
 
     def of(self, rows: NDArray[np.int64]) -> States:
         """For the items at these flat indices of the loop's points."""
-        points = self.trajectories.at(self.node.axes, self.graph.lengths, rows)
+        points = list(self.trajectories.points(self.node.axes, self.graph.lengths, rows))
         shown = [self.shown is not None and bool(self.shown[row]) for row in rows]
         marked = [self.marked(point) for point in points]
         known = self.find({key for states in marked for key in states.values()})
@@ -102,6 +102,6 @@ def trajectory_keys(node: GraphNode, trajectories: Trajectories, graph: Graph) -
     assert marks is not None
     rows = [
         [trajectories.key(*point, steps=step) for step in marks.steps(point[0].length)]
-        for point in trajectories.at(node.axes, graph.lengths, np.arange(math.prod(graph.shape(node.axes))))
+        for point in trajectories.points(node.axes, graph.lengths, np.arange(math.prod(graph.shape(node.axes))))
     ]
     return Column(axes, np.array(rows, dtype=f"S{keys.LENGTH}").reshape(graph.shape(axes)))

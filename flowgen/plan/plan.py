@@ -20,6 +20,7 @@ from flowgen.plan.keying import Keying
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import Cut, Cutter, cuts
 from flowgen.plan.program import Parcel, Program, program, stages
+from flowgen.plan.rows import Rows, body_rows
 from flowgen.store.key_columns import Distinct, distinct
 
 Mask = NDArray[np.bool_]
@@ -51,7 +52,7 @@ class Options:
 
 @dataclass(slots=True)
 class NodePlan:
-    """What the plan says of a node outside loop bodies."""
+    """What the plan says of a node outside loop bodies; of those within, ``Plan.bodies`` has the rows."""
 
     name: str
     type: str
@@ -67,10 +68,16 @@ class NodePlan:
     reason: str = ""
     batch: int = 0
     parcels: int = 0
+    rows: Rows | None = None
+    """rows of model calls for the items to compute; None for a node without a model, or in an inner loop"""
     flops: int = 0
-    """work of the items to compute"""
+    """work of the items to compute, the nodes of a loop's body included"""
     bytes: int = 0
     """size of the items to compute"""
+    steps: int = 0
+    """a loop's steps of all items to compute, shared ones once; the number of items for other nodes"""
+    seconds: float | None = None
+    """expected from earlier runs; None if they don't tell"""
 
 
 @dataclass(slots=True)
@@ -80,6 +87,8 @@ class Plan:
     graph: Graph
     check: Check
     numerics: Numerics
+    options: Options
+    keying: Keying
     keys: dict[str, Column]
     nodes: dict[str, NodePlan]
     programs: dict[str, Program]
@@ -87,6 +96,8 @@ class Plan:
     """in an order in which parents come before children; ``parcel`` makes what travels"""
     cutters: dict[str, Cutter] = field(default_factory=dict)
     """by stage"""
+    bodies: dict[str, Rows] = field(default_factory=dict)
+    """rows of the nodes in loop bodies, where they are known"""
     makers: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """by stage, the parcel that computes each point's item; -1 where none does"""
 
@@ -94,6 +105,12 @@ class Plan:
     def compute(self) -> int:
         """Items to compute, over all stages."""
         return sum(node.compute for node in self.nodes.values())
+
+    @property
+    def seconds(self) -> float | None:
+        """Expected time of all stages; None if one isn't known."""
+        each = [node.seconds for node in self.nodes.values() if node.compute]
+        return None if None in each else sum(s for s in each if s is not None)
 
     def parcel(self, cut: Cut) -> Parcel:
         """All that a task needs to compute a cut. Made when it is about to be sent: it is large."""
@@ -129,7 +146,7 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
     keys = keying.run()
     kept = stages(graph)
     stored = {node.name for node in kept}
-    made = Plan(graph, checked, numerics, keys, {}, {})
+    made = Plan(graph, checked, numerics, options, keying, keys, {}, {})
     wanted = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in stored}
     for wire in graph.outputs.values():
         wanted[wire.node][...] = True
@@ -167,7 +184,9 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
             made.parcels += cut
         about = made.nodes[node.name]
         about.known = about.items - int(missing[node.name].sum())
-        describe(about, checked, node, wanted[node.name], cut)
+        if node.name in keying.trajectories:
+            made.bodies |= body_rows(graph, node, keying.trajectories[node.name], cut)
+        describe(about, checked, node, wanted[node.name], cut, made.bodies)
     return made
 
 
@@ -236,7 +255,9 @@ def summary(graph: Graph, node: GraphNode, items: int, stored: bool) -> NodePlan
     return NodePlan(node.name, node.type.name, node.axes, points, items, stored, reason=reason)
 
 
-def describe(about: NodePlan, checked: Check, node: GraphNode, wanted: Mask, cut: list[Cut]) -> None:
+def describe(
+    about: NodePlan, checked: Check, node: GraphNode, wanted: Mask, cut: list[Cut], bodies: dict[str, Rows]
+) -> None:
     """Counts and the reason of a stage."""
     about.compute = sum(len(part) for part in cut)
     about.parcels = len(cut)
@@ -253,7 +274,19 @@ def describe(about: NodePlan, checked: Check, node: GraphNode, wanted: Mask, cut
         )
     outcome = checked.outcomes[node.name][0]
     about.bytes = about.compute * outcome.bytes
-    about.flops = outcome.flops * sum(part.steps for part in cut)
+    about.steps = sum(part.steps for part in cut)
+    about.flops = flops(checked, node, about.steps, bodies)
+    if node.type.uses_model and node.type.kind == "function":
+        about.rows = Rows(about.compute, about.compute)
+
+
+def flops(checked: Check, node: GraphNode, steps: int, bodies: dict[str, Rows]) -> int:
+    """Work of a stage: each node of a body for the rows that it has, everything else for each step of each item."""
+    total = checked.outcomes[node.name][0].flops * steps
+    for name in checked.graph.bodies.get(node.name, ()):
+        if name in bodies:
+            total += checked.outcomes[name][0].flops * (bodies[name].planned - steps)
+    return total
 
 
 __all__ = ["NodePlan", "Options", "Plan", "plan"]

@@ -9,7 +9,7 @@ with, and by the slots used in the first k steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowgen.graph.model import Graph, GraphNode, Wire
@@ -21,6 +21,16 @@ Values = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A node of the body in one step."""
+
+    digest: str
+    """equal for equal code, parameters and inputs, slots numbered"""
+    slots: frozenset[int]
+    """what it and the nodes before it read from outside"""
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """One program."""
 
@@ -28,6 +38,8 @@ class Chain:
     """of the first k steps, k = 0 .. length"""
     first_use: tuple[int, ...]
     """by slot: the first step that reads it, the length if none does"""
+    steps: tuple[Mapping[str, Reading], ...] = field(default=(), compare=False, repr=False)
+    """by step: the nodes of the body that it needs, and what each stands for"""
 
     @property
     def length(self) -> int:
@@ -122,6 +134,7 @@ class Programs:
         head = keys.node_head(self.loop.type.name, self.loop.type.version, self.numerics)
         digests = [keys.digest("begin", head, params, str(length))]
         first_use = [length] * len(self.slots)
+        steps: list[Mapping[str, Reading]] = []
         last: tuple[Any, Step] | None = None
         for i in range(length):
             now = {node: {n: resolved(v, i, length) for n, v in found.items()} for node, found in values.items()}
@@ -130,7 +143,8 @@ class Programs:
             for slot in last[1].used:
                 first_use[slot] = min(first_use[slot], i)
             digests.append(keys.digest("chain", digests[-1], last[1].digest))
-        return Chain(tuple(digests), tuple(first_use))
+            steps.append(last[1].made)
+        return Chain(tuple(digests), tuple(first_use), tuple(steps))
 
 
 def resolved(value: Any, step: int, length: int) -> Any:
@@ -148,7 +162,8 @@ class Step:
         self.graph = programs.graph
         self.values = values
         self.used: set[int] = set()
-        self.made: dict[str, str] = {}
+        """slots, of the nodes that were walked through"""
+        self.made: dict[str, Reading] = {}
         wires = programs.feedback(programs.loop)
         self.digest = keys.digest("step", *(field for port, wire in wires for field in (port, self.wire(wire, "", ""))))
 
@@ -162,13 +177,14 @@ class Step:
             slot = self.programs.slots.index((node, port, wire))
             self.used.add(slot)
             return keys.digest("slot", str(slot))
-        found = self.node(source)
+        found = self.node(source).digest
         main = next(iter(signature.outputs))
         return found if wire.output == main else keys.output_of(found, wire.output)
 
-    def node(self, node: GraphNode) -> str:
+    def node(self, node: GraphNode) -> Reading:
         """A node of the body."""
         if node.name not in self.made:
+            before, self.used = self.used, set()
             values = self.values[node.name]
             unused = node.type.unused(dict(values)) if node.type.unused else set()
             feedback = {port for port, _ in self.programs.feedback(node)} if node.type.kind == "loop" else set()
@@ -181,7 +197,9 @@ class Step:
                 ports.append((f"feedback {port}", [self.wire(wire, node.name, port)]))
             head = keys.node_head(node.type.name, node.type.version, self.programs.numerics)
             text = keys.canonical({name: self.programs.content(value) for name, value in values.items()})
-            self.made[node.name] = keys.item_key(head, text, ports)
+            self.made[node.name] = Reading(keys.item_key(head, text, ports), frozenset(self.used))
+            self.used |= before
+        self.used |= self.made[node.name].slots
         return self.made[node.name]
 
     def depth(self, node: GraphNode) -> int:

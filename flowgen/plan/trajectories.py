@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,13 @@ class Trajectories:
         self.ports = ports
         self.slots = slots
 
-    def at(self, axes: Sequence[str], lengths: Mapping[str, int], rows: NDArray[np.int64]) -> list[Point]:
-        """Some of the points along some axes, by flat index."""
+    def points(self, axes: Sequence[str], lengths: Mapping[str, int], rows: NDArray[np.int64]) -> Iterator[Point]:
+        """Some points along some axes, by their flat index."""
         chains = self.program.at(axes, lengths, rows).tolist()
         ports = [texts(column.at(axes, lengths, rows)) for column in self.ports.values()]
         slots = [texts(column.at(axes, lengths, rows)) for column in self.slots]
-        every, outside = (zip(*found, strict=True) if found else [()] * len(chains) for found in (ports, slots))
-        return list(zip(chains, every, outside, strict=True))
+        every = zip(*ports, strict=True) if ports else [()] * len(chains)
+        yield from zip(chains, every, zip(*slots, strict=True) if slots else [()] * len(chains), strict=True)
 
     def key(self, chain: Chain, ports: tuple[str, ...], slots: tuple[str, ...], steps: int | None = None) -> str:
         """The key of the state after some steps; of the loop's result by default."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from flowgen.store import Store, key_columns, keys
+from flowgen.store.index import About
 
 
 def some(tag, count):
@@ -50,5 +51,5 @@ def test_keys_with_one_short_form_are_told_apart():
 def test_few_and_many_keys_are_found(tmp_path, asked):
     store, column = Store(tmp_path), some("key", 40)
     assert not store.has(column).any()
-    store.index.add("block", [key.decode() for key in column[1:30:2]])
+    store.index.add(About("block", "toy", 15, 0, 0.0, 0.0), [key.decode() for key in column[1:30:2]])
     assert store.has(column[:asked]).tolist() == [n % 2 == 1 and n < 30 for n in range(asked)]

@@ -1,0 +1,78 @@
+"""What ``flowgen plan`` prints."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from flowgen.cli.tables import NARROW, amount, axes_of, indented
+from flowgen.plan.plan import NodePlan, Plan
+from flowgen.plan.rows import Rows
+
+COLUMNS = (
+    "node", "axes", "items", "in store", "to compute", "batch", "parcels", "rows alone", "rows", "FLOPs", "bytes",
+    "time", "why",
+)  # fmt: skip
+SPARED = {"batch", "parcels", "bytes", "axes", "rows alone"}
+"""columns that a narrow terminal doesn't show"""
+
+
+def plan_table(made: Plan, width: int = 180) -> Table:
+    """What would be computed of each node; on a narrow terminal without the columns that can be spared."""
+    table = Table(box=None, pad_edge=False)
+    kept = [name for name in COLUMNS if name not in (SPARED if width < NARROW else ())]
+    for name in kept:
+        table.add_column(name, justify="left" if name in ("node", "axes", "why") else "right", overflow="fold")
+    for name, depth in indented(made.graph):
+        cells = {"node": Text("  " * depth + name), "axes": Text(axes_of(made.graph, name)), **row(made, name)}
+        table.add_row(*(cells.get(column, "") for column in kept))
+    return table
+
+
+def row(made: Plan, name: str) -> dict[str, Text]:
+    """A node's cells, all but its name and axes."""
+    node = made.nodes.get(name)
+    if node is None:
+        why = "read when a node needs it" if name in made.graph.references else "in every step of its loop"
+        return {"why": Text(why, style="dim"), **rows_of(made.bodies.get(name))}
+    cells = {"items": str(node.items), "why": node.reason}
+    if node.stored:
+        cells |= {"in store": str(node.known), "to compute": str(node.compute)}
+    if node.compute:
+        cells |= {"batch": str(node.batch), "parcels": str(node.parcels), "time": time_of(node)}
+        cells |= {"FLOPs": amount(node.flops, ""), "bytes": amount(node.bytes, "B")}
+    return {**{column: Text(text) for column, text in cells.items()}, **rows_of(node.rows)}
+
+
+def rows_of(rows: Rows | None) -> dict[str, Text]:
+    """Rows of model calls, if there are any."""
+    if rows is None or not rows.alone:
+        return {}
+    return {"rows alone": Text(str(rows.alone)), "rows": Text(str(rows.planned))}
+
+
+def time_of(node: NodePlan) -> str:
+    """The expected time of a node."""
+    return duration(node.seconds)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds is None:
+        return "unknown"
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def totals(made: Plan) -> str:
+    """A plan in one line."""
+    stored = [node for node in made.nodes.values() if node.stored]
+    items = sum(node.items for node in stored)
+    if not made.compute:
+        return f"nothing to compute: all that is needed of {items} items is in the store"
+    flops = amount(sum(node.flops for node in stored), "")
+    size = amount(sum(node.bytes for node in stored), "B")
+    work = f"{made.compute} of {items} items to compute in {len(made.parcels)} parcels: {flops} FLOPs, {size} to store"
+    return work + (f", {duration(made.seconds)} expected" if made.seconds is not None else "")

@@ -1,0 +1,63 @@
+"""``flowgen why``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowgen.cli.options import computing, graph_argument, setting
+
+
+@click.command()
+@graph_argument
+@click.argument("question", metavar="NODE[AXIS=LABEL,...]")
+@setting
+@computing
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    envvar="FLOWGEN_RUNS",
+    help="Where runs' folders are sought.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON; docs/plan.md describes it.")
+def why(
+    graph: Path,
+    question: str,
+    given: dict[str, Any],
+    store: Path,
+    workers: int,
+    batch: int | None,
+    device: str,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Say why a node's items are in the store or have to be computed; computes nothing."""
+    import json
+    from dataclasses import asdict
+
+    from flowgen.experiment import load
+
+    answer = load(graph, **given).why(question, store, runs, batch=batch, device=device, workers=workers)
+    if as_json:
+        click.echo(json.dumps(asdict(answer), indent=2, ensure_ascii=False, default=str))
+        return
+    click.echo(f"{answer.node}: {answer.known} of {answer.asked} items are in the store")
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for reason in answer.reasons:
+        groups.setdefault((reason.state, reason.text), []).append(reason)
+    for (state, text), reasons in groups.items():
+        first = reasons[0]
+        point = ", ".join(f"{axis}={label}" for axis, label in first.point.items())
+        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        click.echo(f"{answer.node}[{point}]{more}: {state}" if point else f"{answer.node}: {state}")
+        click.echo(f"  {text}")
+        if first.changes:
+            near = ", ".join(f"{axis}={label}" for axis, label in first.nearest["point"].items())
+            node = first.nearest["node"]
+            click.echo(f"  beside {node}{f'[{near}]' if near else ''} of {first.nearest['run']}")
+    if answer.left:
+        click.echo(f"{answer.left} more items are missing; ask for single ones: {answer.node}[axis=label]")

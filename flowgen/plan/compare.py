@@ -1,0 +1,256 @@
+"""An item beside the nearest one that an earlier run computed: what differs, down to where it began."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgen.graph.columns import Column, spread
+from flowgen.graph.model import GraphNode, Wire
+from flowgen.plan import recipes
+from flowgen.plan.plan import Plan
+from flowgen.store import keys
+
+Point = Mapping[str, int]
+"""an item's place on each axis"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs."""
+
+    kind: str
+    """parameter, weights, version, numerics, wiring, points or parent"""
+    node: str
+    what: str = ""
+    """the parameter, the port or the axis"""
+    old: str = ""
+    new: str = ""
+    because: tuple[Change, ...] = field(default=())
+    """for a parent: what has changed of it"""
+
+
+class Comparison:
+    """A plan beside an earlier run's recipe."""
+
+    def __init__(self, plan: Plan, recipe: dict[str, Any]) -> None:
+        self.plan = plan
+        self.graph = plan.graph
+        self.recipe = recipe
+        self.lengths = {name: len(labels) for name, labels in recipe["axes"].items()}
+        self.numerics = json.loads(plan.numerics.text())
+        self.said: dict[tuple[str, str], Column] = {}
+
+    def nearest(self, node: GraphNode, point: Point) -> tuple[int, str, Point] | None:
+        """How many things differ, the earlier node and its point that differ least; the same labels decide a tie."""
+        found = []
+        for name, other in self.recipe["nodes"].items():
+            if other["type"] != node.type.name:
+                continue
+            count = self.distance(node, name, point, {})
+            score = count * 1000
+            for axis in other["axes"]:
+                score = score + self.apart(axis, point, other["axes"])
+            best = int(score.argmin())
+            index = np.unravel_index(best, count.shape) if count.shape else ()
+            where: Point = {axis: int(n) for axis, n in zip(other["axes"], index, strict=True)}
+            found.append((int(score.flat[best]), name != node.name, int(count.flat[best]), name, where))
+        if not found:
+            return None
+        _, _, least, name, where = min(found, key=lambda entry: entry[:2])
+        return least, name, where
+
+    def apart(self, axis: str, point: Point, axes: list[str]) -> NDArray[Any]:
+        """How far a label on an axis is from the item's, over the earlier node's axes: 0, or 10 to 20."""
+        labels = self.recipe["axes"][axis]
+        mine = keys.canonical(self.graph.document.axes[axis].labels[point[axis]]) if axis in point else None
+        return spread(np.array([gap(label, mine) for label in labels]), [axis], axes, self.lengths)
+
+    def distance(
+        self, node: GraphNode, name: str, point: Point, seen: dict[tuple[str, str], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """How many things differ between an item and every point of an earlier node, parents included."""
+        if (node.name, name) in seen:
+            return seen[node.name, name]
+        other = self.recipe["nodes"][name]
+        axes = other["axes"]
+        shape = tuple(self.lengths[axis] for axis in axes)
+        seen[node.name, name] = np.zeros(shape, dtype=np.int64)  # a loop comes back to itself
+        if other["type"] != node.type.name:
+            return np.ones(shape, dtype=np.int64)
+        count = np.zeros(shape, dtype=np.int64)
+        count += (other["version"] != node.type.version) + (self.recipe["numerics"] != self.numerics)
+        for param in {**node.params, **other["params"]}:
+            mine = self.mine(node, param, point)
+            earlier = other["params"].get(param, {"axes": [], "values": [None]})
+            count += self.wide([value != mine for value in earlier["values"]], earlier["axes"], axes)
+        for port, mine_wires, wires in self.ports(node, other, point):
+            count += abs(len(mine_wires) - len(wires))
+            for wire, earlier in zip(mine_wires, wires, strict=False):
+                count += self.wire_distance(node, port, wire, earlier, point, axes, seen)
+        seen[node.name, name] = count
+        return count
+
+    def wire_distance(
+        self, node: GraphNode, port: str, wire: Wire, earlier: Any, point: Point, axes: list[str], seen: Any
+    ) -> NDArray[Any]:
+        """How much of what arrives at a port differs."""
+        is_model = wire.node in self.graph.references
+        if is_model != ("models" in earlier):
+            return np.ones((), dtype=np.int64)
+        if is_model:
+            mine = self.weights(node, port, wire, point)
+            held = earlier["models"]
+            return self.wide([value != mine for value in held["values"]], held["axes"], axes)
+        found = self.distance(self.graph.nodes[wire.node], earlier["node"], self.projected(wire.node, point), seen)
+        have = self.recipe["nodes"][earlier["node"]]["axes"]
+        kept = tuple(slice(None) if axis in axes else 0 for axis in have)
+        return spread(np.asarray(found[kept]), [a for a in have if a in axes], axes, self.lengths)
+
+    def wide(self, values: list[bool], have: list[str], axes: list[str]) -> NDArray[Any]:
+        """A column of an earlier run over more of its axes (at the first point of those that are pooled)."""
+        held = np.array(values, dtype=np.int64).reshape([self.lengths[axis] for axis in have])
+        return spread(held, have, axes, self.lengths)
+
+    def changes(
+        self, node: GraphNode, name: str, point: Point, where: Point, seen: frozenset[str] = frozenset()
+    ) -> list[Change]:
+        """What differs between an item and one point of an earlier node; the parts of a loop's body are its own."""
+        other = self.recipe["nodes"][name]
+        if node.name in seen:
+            return []
+        if other["type"] != node.type.name:
+            return [Change("wiring", node.name, "type", other["type"], node.type.name)]
+        seen |= {node.name}
+        found = []
+        if other["version"] != node.type.version:
+            found.append(Change("version", node.name, node.type.name, str(other["version"]), str(node.type.version)))
+        for field_, old in self.recipe["numerics"].items():
+            if (new := self.numerics.get(field_)) != old:
+                found.append(Change("numerics", node.name, field_, str(old), str(new)))
+        for param in {**node.params, **other["params"]}:
+            mine = self.mine(node, param, point)
+            earlier = self.at(other["params"].get(param, {"axes": [], "values": [None]}), where)
+            if mine != earlier:
+                found.append(Change("parameter", node.name, param, shown(earlier), shown(mine)))
+        for port, mine_wires, wires in self.ports(node, other, point):
+            if len(mine_wires) != len(wires):
+                found.append(Change("wiring", node.name, port, f"{len(wires)} nodes", f"{len(mine_wires)} nodes"))
+            if node.type.signature.ports[port].stream:
+                found += self.pooled(node, other)
+            for wire, earlier in zip(mine_wires, wires, strict=False):
+                found += self.wire_changes(node, port, wire, earlier, point, where, seen)
+        return list(dict.fromkeys(found))
+
+    def wire_changes(
+        self, node: GraphNode, port: str, wire: Wire, earlier: Any, point: Point, where: Point, seen: frozenset[str]
+    ) -> list[Change]:
+        """What differs of what arrives at a port."""
+        is_model = wire.node in self.graph.references
+        if is_model != ("models" in earlier):
+            return [Change("wiring", node.name, port)]
+        if is_model:
+            new, old = self.weights(node, port, wire, point), self.at(earlier["models"], where)
+            parts = [part for part in {**old, **new} if old.get(part) != new.get(part)]
+            return [Change("weights", node.name, f"{part} of {wire.node}", *short(old, new, part)) for part in parts]
+        parent = self.graph.nodes[wire.node]
+        axes = self.recipe["nodes"][earlier["node"]]["axes"]
+        there = {axis: where.get(axis, 0) for axis in axes}
+        found = self.changes(parent, earlier["node"], self.projected(wire.node, point), there, seen)
+        within = parent.body_of is not None and (parent.body_of == node.name or parent.body_of == node.body_of)
+        if within or not found:
+            return found
+        return [Change("parent", parent.name, because=tuple(found))]
+
+    def pooled(self, node: GraphNode, other: Any) -> list[Change]:
+        """The axes along which a reduction pools other points."""
+        found = []
+        for axis in node.entry.over:
+            new = [keys.canonical(label) for label in self.graph.document.axes[axis].labels]
+            old = self.recipe["axes"].get(axis, [])
+            if old != new:
+                found.append(Change("points", node.name, axis, f"{len(old)} points", f"{len(new)} points"))
+        if list(node.entry.over) != other["over"]:
+            found.append(Change("points", node.name, "over", ", ".join(other["over"]), ", ".join(node.entry.over)))
+        return found
+
+    def ports(self, node: GraphNode, other: Any, point: Point) -> list[tuple[str, Any, Any]]:
+        """The ports that an item reads, with its wires and the earlier ones."""
+        unused = self.plan.keying.unused.get(node.name)
+        unread = unused.values[tuple(point[a] for a in unused.axes)] if unused else frozenset()
+        names = [port for port in {**node.wires, **other["ports"]} if port not in unread]
+        return [
+            (port, node.wires.get(port, ()), other["ports"].get(port, ()))
+            for port in names
+            if port in node.type.signature.ports
+        ]
+
+    def mine(self, node: GraphNode, param: str, point: Point) -> str | None:
+        """A parameter of an item, as keys hold it."""
+        if param not in node.params:
+            return None
+        if (node.name, param) not in self.said:
+            self.said[node.name, param] = recipes.said(self.plan.keying, node.params[param])
+        column = self.said[node.name, param]
+        return str(column.values[tuple(point[axis] for axis in column.axes)])
+
+    def weights(self, node: GraphNode, port: str, wire: Wire, point: Point) -> dict[str, str]:
+        """The digests of the parts of a model that an item uses."""
+        column = recipes.weights(self.plan, node, port, wire)
+        found: dict[str, str] = column.values[tuple(point[axis] for axis in column.axes)]
+        return found
+
+    def projected(self, name: str, point: Point) -> Point:
+        """A point on a parent's axes: the first along those that are pooled."""
+        return {axis: point.get(axis, 0) for axis in self.graph.nodes[name].axes}
+
+    def at(self, column: Any, where: Point) -> Any:
+        """An earlier column's value at a point."""
+        index = [where.get(axis, 0) for axis in column["axes"]]
+        shape = [self.lengths[axis] for axis in column["axes"]]
+        return column["values"][int(np.ravel_multi_index(index, shape)) if shape else 0]
+
+
+def gap(one: str, other: str | None) -> int:
+    """How far two canonical labels are from each other: 0 if they are equal, 20 for texts, less for near numbers."""
+    if one == other:
+        return 0
+    first, second = (number(text) for text in (one, other))
+    if first is None or second is None or not (size := abs(first) + abs(second)):
+        return 20
+    return 10 + round(10 * abs(first - second) / size)
+
+
+def number(text: str | None) -> float | None:
+    """The number that a canonical text stands for, if it is one."""
+    value = None if text is None else json.loads(text)
+    if isinstance(value, dict) and set(value) == {"number"}:
+        return float.fromhex(value["number"])
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def short(old: Mapping[str, str], new: Mapping[str, str], part: str) -> tuple[str, str]:
+    """Two digests, as much of them as tells them apart at a glance."""
+    return old.get(part, "")[:12], new.get(part, "")[:12]
+
+
+def shown(text: str | None) -> str:
+    """A canonical value as a user writes it."""
+    return "nothing" if text is None else written(json.loads(text))
+
+
+def written(value: Any) -> str:
+    """Plain JSON of a key as text."""
+    if (found := number(json.dumps(value))) is not None:
+        return f"{found:g}" if isinstance(value, dict) else str(value)
+    if isinstance(value, dict) and "schedule" in value:
+        pieces = [f"{by} [{written(lo)}, {written(hi)}]: {written(v)}" for by, lo, hi, v in value["schedule"]]
+        return f"{{{'; '.join(pieces)}; else: {written(value['else'])}}}"
+    if isinstance(value, str):
+        return value or '""' if len(value) <= 60 else value[:59] + "…"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,75 @@
+"""A plan's recipe: all that its keys are made of, as columns by node, small enough to be kept for every run.
+
+It holds no keys. Two items with equal recipes have equal keys, so a later plan can find the nearest earlier item and
+name what differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flowgen.graph.columns import Column
+from flowgen.graph.model import GraphNode, Wire
+from flowgen.graph.references import used_parts
+from flowgen.plan.keying import Keying
+from flowgen.plan.plan import Plan
+from flowgen.store import keys
+
+VERSION = 1
+"""raised when a recipe changes its form; others are not read"""
+FAILURES = 1000
+"""failed items that are remembered"""
+
+
+def recipe(plan: Plan, run: str, when: str, failed: Mapping[str, str]) -> dict[str, Any]:
+    """What a run computed. ``failed`` are the items that have no result, by key: the cause."""
+    graph = plan.graph
+    return {
+        "version": [VERSION, keys.FORMAT],
+        "run": run,
+        "when": when,
+        "numerics": json.loads(plan.numerics.text()),
+        "axes": {name: [keys.canonical(label) for label in axis.labels] for name, axis in graph.document.axes.items()},
+        "nodes": {name: node_recipe(plan, node) for name, node in graph.nodes.items() if not node.is_reference},
+        "failed": dict(list(failed.items())[:FAILURES]),
+    }
+
+
+def node_recipe(plan: Plan, node: GraphNode) -> dict[str, Any]:
+    """What one node's keys are made of."""
+    return {
+        "type": node.type.name,
+        "version": node.type.version,
+        "axes": list(node.axes),
+        "over": list(node.entry.over),
+        "body": list(plan.graph.bodies.get(node.name, ())),
+        "params": {name: column(said(plan.keying, values)) for name, values in node.params.items()},
+        "ports": {port: [wire(plan, node, port, w) for w in wires] for port, wires in node.wires.items()},
+    }
+
+
+def said(keying: Keying, values: Column) -> Column:
+    """A parameter's values as keys hold them."""
+    return values.map(lambda value: keys.canonical(keying.content(value)))
+
+
+def weights(plan: Plan, node: GraphNode, port: str, source: Wire) -> Column:
+    """The digests of the parts that a port uses of its model, by part."""
+    keying = plan.keying
+    return plan.graph.references[source.node].map(
+        lambda model: {part.name: keying.part(part) for part in used_parts(plan.graph, node, port, model)}
+    )
+
+
+def wire(plan: Plan, node: GraphNode, port: str, source: Wire) -> dict[str, Any]:
+    """What a port is wired to: a node, or models by the digests of their parts."""
+    if source.node in plan.graph.references:
+        return {"models": column(weights(plan, node, port, source))}
+    return {"node": source.node, "output": source.output}
+
+
+def column(values: Column) -> dict[str, Any]:
+    """A column as JSON."""
+    return {"axes": list(values.axes), "values": values.values.ravel().tolist()}

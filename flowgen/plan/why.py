@@ -1,0 +1,235 @@
+"""Why an item is in the store or isn't: the reason of each item's state, found against earlier runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowgen.errors import UserError, did_you_mean
+from flowgen.graph.model import GraphNode
+from flowgen.language.draw import restricted
+from flowgen.plan.compare import Change, Comparison, Point, shown
+from flowgen.plan.plan import Plan
+from flowgen.plan.recipes import VERSION
+from flowgen.plan.trajectories import as_text
+from flowgen.store import Lost, Store, keys
+from flowgen.store.history import History
+from flowgen.store.key_columns import distinct
+
+EXPLAINED = 24
+"""missing items of one question that are explained one by one"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """The state of an item and what led to it."""
+
+    point: dict[str, Any]
+    """labels by axis"""
+    state: str
+    """in the store, to compute, not needed"""
+    cause: str
+    """stored, never computed, changed, lost, failed"""
+    text: str
+    changes: tuple[Change, ...] = ()
+    """against the nearest item of an earlier run"""
+    nearest: dict[str, Any] = field(default_factory=dict)
+    """the earlier run, its node and the labels of the item"""
+    stored: dict[str, Any] = field(default_factory=dict)
+    """block, created, seconds an item, device, runs"""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is known of a node's items."""
+
+    node: str
+    asked: int
+    """items"""
+    known: int
+    """of them in the store"""
+    reasons: list[Reason]
+    left: int = 0
+    """missing items that weren't looked at"""
+
+
+def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:
+    """Answer ``NODE`` or ``NODE[axis=label,...]``. Raises UserError for what isn't in the graph."""
+    name, where = parsed(question)
+    node = asked_node(plan, name)
+    flat = chosen(plan, node, where)
+    column = plan.keys[node.name].values.ravel()
+    flat = flat[distinct(column[flat]).first]
+    has = store.has(column[flat])
+    answer = Answer(node.name, len(flat), int(has.sum()), [])
+    comparisons: list[Comparison] = []
+    missing, there = flat[~has], flat[has]
+    if len(missing):
+        told = (recipe for recipe in History(store.path).recipes() if recipe.get("version") == [VERSION, keys.FORMAT])
+        comparisons = [Comparison(plan, recipe) for recipe in told]
+    fates = fate(store, [as_text(key) for key in column[missing[:EXPLAINED]]])
+    for row in missing[:EXPLAINED].tolist():
+        answer.reasons.append(absent(plan, node, row, comparisons, fates.get(as_text(column[row]), "")))
+    answer.left = max(0, len(missing) - EXPLAINED)
+    for row in there[: max(1, EXPLAINED - len(missing))].tolist():
+        answer.reasons.append(present(plan, node, row, store, runs))
+    return answer
+
+
+def parsed(question: str) -> tuple[str, dict[str, list[str]]]:
+    """The node and, by axis, what the question names: ``sampler[seed=0,guidance=2]``."""
+    name, bracket, rest = question.partition("[")
+    if bracket and not rest.endswith("]"):
+        raise UserError(f"'{question}' lacks its ']'", hint="NODE or NODE[axis=label,...], in quotes")
+    where: dict[str, list[str]] = {}
+    last = ""
+    for part in rest[:-1].split(",") if rest[:-1] else []:
+        axis, equals, label = part.partition("=")
+        if equals:
+            last = axis.strip()
+            where.setdefault(last, []).append(label.strip())
+        elif last:  # a comma within a label
+            where[last][-1] += f",{part}"
+        else:
+            raise UserError(f"'{part}' in '{question}' names no axis", hint="NODE[axis=label,...]")
+    return name.strip(), where
+
+
+def asked_node(plan: Plan, name: str) -> GraphNode:
+    """A node whose items can be asked for. Raises UserError."""
+    graph = plan.graph
+    if name not in graph.nodes:
+        raise UserError(f"the graph has no node '{name}'", hint=did_you_mean(name, graph.nodes))
+    node = graph.nodes[name]
+    while node.body_of is not None:
+        node = graph.nodes[node.body_of]
+    if node.is_reference:
+        raise UserError(f"'{name}' is a model: it is read when a node needs it", hint="ask for a node that uses it")
+    if not plan.nodes[node.name].stored:
+        hint = f"ask for one of {', '.join(n for n, about in plan.nodes.items() if about.stored)}"
+        raise UserError(f"'{name}' is cheap: it is computed where it is needed and not stored", hint=hint)
+    return node
+
+
+def chosen(plan: Plan, node: GraphNode, where: Mapping[str, list[str]]) -> Any:
+    """The flat indices of the points that are asked for, along the node's axes. Raises UserError."""
+    every = plan.graph.document.axes
+    for axis in where:
+        if axis not in node.axes:
+            hint = f"it varies along {', '.join(node.axes)}" if node.axes else "it is one item"
+            raise UserError(f"'{node.name}' doesn't vary along '{axis}'", hint=hint)
+    try:
+        kept = restricted({axis: every[axis] for axis in node.axes}, where)
+    except UserError as error:
+        raise UserError(error.message.removeprefix("--where: "), hint=error.hint) from None
+    mask = np.ones(plan.graph.shape(node.axes), dtype=bool)
+    for n, axis in enumerate(node.axes):
+        if axis in where:
+            labels = {(type(label), label) for label in kept[axis].labels}
+            keep = np.array([(type(label), label) in labels for label in every[axis].labels])
+            mask &= keep.reshape([-1 if n == m else 1 for m in range(mask.ndim)])
+    return np.flatnonzero(mask.ravel())
+
+
+def place(plan: Plan, node: GraphNode, row: int) -> Point:
+    """A flat index as one on each axis."""
+    shape = plan.graph.shape(node.axes)
+    index = np.unravel_index(row, shape) if shape else ()
+    return {axis: int(n) for axis, n in zip(node.axes, index, strict=True)}
+
+
+def labels(plan: Plan, point: Point) -> dict[str, Any]:
+    """The labels of a point."""
+    return {axis: plan.graph.document.axes[axis].labels[n] for axis, n in point.items()}
+
+
+def present(plan: Plan, node: GraphNode, row: int, store: Store, runs: Path) -> Reason:
+    """An item that is in the store: where, since when, by which run."""
+    key = as_text(plan.keys[node.name].values.ravel()[row])
+    point = labels(plan, place(plan, node, row))
+    try:
+        block = store.find([key])[key].block
+        manifest = store.manifest(block)
+    except (KeyError, Lost) as gone:
+        return Reason(point, "to compute", "lost", f"its block was lost just now: {gone}")
+    about = manifest["provenance"]
+    count = len(manifest["keys"])
+    each = about["seconds"] / count if "seconds" in about else None
+    made = makers(runs, block)
+    text = f"in the store, block {block[:12]} of {count} items"
+    text += f", computed {about['created']}" if "created" in about else ""
+    text += f" by {made[0]}" if made else ""
+    text += f", {each:.3g} s an item on {about.get('device', 'an unknown device')}" if each is not None else ""
+    stored = {"block": block, "created": about.get("created"), "seconds": each, "device": about.get("device")}
+    return Reason(point, "in the store", "stored", text, stored={**stored, "runs": made})
+
+
+def makers(runs: Path, block: str) -> list[str]:
+    """The runs that computed a block, by the names of their folders."""
+    found = []
+    for path in sorted(runs.glob("*/provenance.json")):
+        text = path.read_text(encoding="utf-8")
+        if block in text:
+            found.append(path.parent.name)
+    return found
+
+
+def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparison], fate: str) -> Reason:
+    """An item that isn't in the store, beside the nearest that a run computed."""
+    key = as_text(plan.keys[node.name].values.ravel()[row])
+    point = place(plan, node, row)
+    told = labels(plan, point)
+    state = "to compute" if plan.makers[node.name].ravel()[row] >= 0 else "not needed"
+    if fate:
+        return Reason(told, state, "lost", fate)
+    best: tuple[int, str, Point, Comparison] | None = None
+    for comparison in comparisons:
+        found = comparison.nearest(node, point)
+        if found and (best is None or found[0] < best[0]):
+            best = (*found, comparison)
+        if best and best[0] <= 1:  # the newest run that differs in one thing at most
+            break
+    if best is None:
+        return Reason(told, state, "never computed", f"never computed: no run has computed a '{node.type.name}' yet")
+    _, name, where, comparison = best
+    recipe = comparison.recipe
+    named = {axis: shown(recipe["axes"][axis][n]) for axis, n in where.items()}
+    nearest = {"run": recipe["run"], "when": recipe["when"], "node": name, "point": named}
+    if cause := recipe["failed"].get(key):
+        return Reason(told, state, "failed", f"it failed in {recipe['run']}: {cause}", nearest=nearest)
+    changes = tuple(comparison.changes(node, name, point, where))
+    if not changes:
+        text = f"{recipe['run']} computed it ({recipe['when']}), and it is gone from the store"
+        return Reason(told, state, "lost", text, nearest=nearest)
+    return Reason(told, state, "changed", "; ".join(map(sentence, changes)), changes, nearest)
+
+
+def sentence(change: Change) -> str:
+    """A change in words."""
+    moved = f"was {change.old}, is {change.new}"
+    if change.kind == "parent":
+        return f"parent changed: {change.node} ({'; '.join(map(sentence, change.because))})"
+    if change.kind == "weights":
+        return f"weights changed: {change.what}, {moved}"
+    if change.kind == "version":
+        return f"node version changed: {change.what} {moved}"
+    if change.kind == "numerics":
+        return f"numerics changed: {change.what} {moved}"
+    if change.kind == "points":
+        return f"other points are pooled: {change.what} {moved}"
+    if change.kind == "wiring":
+        return f"wiring changed: {change.what} of {change.node}" + (f" {moved}" if change.old or change.new else "")
+    return f"parameter changed: {change.what} of {change.node} {moved}"
+
+
+def fate(store: Store, asked: list[str]) -> dict[str, str]:
+    """What became of keys that the store once had: collected, or set aside as damaged; and when."""
+    return {
+        key: f"{gone.reason}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(gone.when))}"
+        for key, gone in store.fate(asked).items()
+    }

@@ -1,0 +1,104 @@
+"""The plan as a table and as JSON: counts by hand, what keeps items apart, times learned from earlier runs."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from small import SMALL, Lab
+
+from flowgen.cli import flowgen as command
+from flowgen.plan.batches import explain_batches
+from flowgen.plan.document import plan_document
+from flowgen.store.timings import Timings, Work
+
+SIZES = (
+    SMALL.replace("sweep:", "sweep:\n  size: [32, 64]\n  spacing: [leading, trailing]")
+    .replace("per: [prompt]", "width: $size, height: $size")
+    .replace("steps: 4", "steps: 4, spacing: $spacing")
+    .replace("[image, clip, fid]", "[clip]")
+)
+SIZES = "".join(line for line in SIZES.splitlines(True) if not line.strip().startswith(("features", "real", "fid")))
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    return Lab(tmp_path, zoo_folder)
+
+
+def planned(lab, *options):
+    """The command's output."""
+    call = ["plan", str(lab.folder / "g.yaml"), "--store", str(lab.store), *options]
+    result = CliRunner().invoke(command, call, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_the_json_holds_the_counts(lab):
+    lab.load(SMALL)
+    found = json.loads(planned(lab, "--json"))
+    nodes = found["nodes"]
+    assert found["version"] == 1
+    assert found["axes"] == {"prompt": 2, "guidance": 2, "seed": 3}
+    assert (found["compute"], found["seconds"]) == (53, None)
+    assert nodes["cond"]["loop"] == "sampler"
+    assert nodes["cond"]["rows"] == {"alone": 12 * 4, "planned": 6 + 12 * 3}  # both scales share the first step
+    assert nodes["uncond"]["rows"] == {"alone": 6 * 4, "planned": 6 * 4}
+    image = {name: nodes["image"][name] for name in ("points", "items", "known", "compute", "bytes", "rows")}
+    assert image == {
+        "points": 12, "items": 12, "known": 0, "compute": 12, "bytes": 12 * 3 * 32 * 32 * 4,
+        "rows": {"alone": 12, "planned": 12},
+    }  # fmt: skip
+    assert nodes["guided"]["rows"] is None
+    assert nodes["noise"]["stored"] is False
+
+
+def test_times_are_unknown_at_first_and_learned_by_a_run(lab):
+    lab.load(SMALL)
+    assert "unknown" in planned(lab)
+    lab.run(SMALL)
+    more = lab.plan(SMALL, ("{range: 3}", "{range: 4}"))
+    assert more.nodes["sampler"].compute == 4
+    assert all(node.seconds > 0 for node in more.nodes.values() if node.compute)
+    assert more.seconds == pytest.approx(sum(node.seconds or 0 for node in more.nodes.values()))
+    (lab.store / "timings.json").write_text("{not json")
+    assert lab.plan(SMALL, ("{range: 3}", "{range: 4}")).seconds is None
+
+
+def test_timings_go_by_kind_of_work(tmp_path):
+    timings = Timings(tmp_path)
+    timings.learn([(Work("denoiser", 100, "cpu"), 8.0, 4)])
+    assert Timings(tmp_path).seconds(Work("denoiser", 100, "cpu")) == 2
+    assert timings.seconds(Work("denoiser", 50, "cpu")) == 1  # by its FLOPs
+    assert timings.seconds(Work("denoiser", 100, "cuda")) is None
+    assert timings.seconds(Work("decoder", 100, "cpu")) is None
+    timings.learn([(Work("denoiser", 100, "cpu"), 2.0, 2)])
+    assert timings.seconds(Work("denoiser", 100, "cpu")) == (8 / 2 + 2) / (4 / 2 + 2)
+
+
+def test_what_keeps_items_apart(lab):
+    found = explain_batches(lab.plan(SIZES))
+    (kinds,) = [said for said in found["sampler"] if "kinds" in said]
+    assert kinds.startswith("4 kinds of items that can't share a batch")
+    assert "'spacing' of 'sampler' is the same for a whole batch, and is leading, trailing" in kinds
+    assert "'noise' has several kinds of items itself, of shapes 4 × 8 × 8, 4 × 16 × 16" in kinds
+    assert not any("kinds" in said for said in found["text"])
+    assert "as --batch says" in found_with(lab, batch=5)["image"][0]
+    strict = SMALL.replace("flowgen: 1", "flowgen: 1\nnumerics: strict")
+    assert "padded to 16 rows" in explain_batches(lab.plan(strict))["image"][0]
+    lab.load(SMALL)
+    assert "text  batches of 64, the most that is tried\n" in planned(lab, "--explain-batches")
+
+
+def found_with(lab, **options):
+    """Explanations under other options."""
+    return explain_batches(lab.load(SMALL).plan(lab.store, **options))
+
+
+def test_memory_limits_a_batch(lab, monkeypatch):
+    monkeypatch.setattr("flowgen.experiment.memory_for", lambda workers: 1 << 20)
+    plan = lab.plan(SMALL)
+    size = plan.nodes["sampler"].batch
+    peak = plan.check.outcomes["sampler"][0].peak_bytes
+    assert size == max(1, (1 << 20) // (16 * peak)) < 64
+    assert f"batches of {size}: an item's largest tensor" in explain_batches(plan)["sampler"][0]
+    assert plan_document(plan)["nodes"]["sampler"]["batch"] == size
