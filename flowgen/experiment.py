@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from flowgen.config import resolve
 from flowgen.errors import UserError
 from flowgen.execute.cluster import client, threads_of
 from flowgen.execute.driver import Events, Tally, execute
@@ -33,8 +34,6 @@ from flowgen.store.timings import Timings
 if TYPE_CHECKING:
     import xarray
 
-STORE = Path(".flowgen") / "store"
-RUNS = Path("runs")
 STRICT_PAD = 16
 """rows of every model call in strict numerics, unless --batch says otherwise"""
 
@@ -44,15 +43,17 @@ def load(
     set: Mapping[str, Any] | None = None,
     sweep: Mapping[str, Any] | None = None,
     where: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
 ) -> Experiment:
     """Read a graph file.
 
     set: other values of inputs; one that is swept becomes an axis of length 1. sweep: axes to add or replace, as they
     are written in a file: ``{"seed": {"range": 4}}``. where: by axis, the points to keep: ``{"seed": [0, 3]}``.
+    dtype: precision of models whose node doesn't say one, float32, float16 or bfloat16.
 
     Raises UserError with file:line:column.
     """
-    return Experiment(load_document(path, set, sweep, where))
+    return Experiment(load_document(path, set, sweep, where), dtype)
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,16 @@ class Run:
 
 
 class Experiment:
-    """A graph that can be checked, planned and run."""
+    """A graph that can be checked, planned and run.
 
-    def __init__(self, document: Document) -> None:
+    What a call leaves out is taken from the environment, the project's and the user's ``flowgen.toml``.
+    """
+
+    def __init__(self, document: Document, dtype: str | None = None) -> None:
         self.document = document
+        self.settings = resolve(document.folder, {"dtype": dtype})
+        if self.settings.dtype:
+            document.defaults.setdefault("dtype", self.settings.dtype)
         self._graph: Graph | None = None
         self._check: Check | None = None
 
@@ -107,13 +114,14 @@ class Experiment:
 
     def plan(
         self,
-        store: str | Path = STORE,
+        store: str | Path | None = None,
         *,
         batch: int | None = None,
-        device: str = "auto",
-        workers: int = 0,
+        device: str | None = None,
+        workers: int | None = None,
     ) -> Plan:
         """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
+        store, batch, device, workers = self.defaulted(store, batch, device, workers)
         options = Options(batch=batch, workers=max(1, workers), memory=memory_for(max(1, workers)))
         made = plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
         expect(made, Timings(Path(store)), place_of(device, workers), workers)
@@ -122,28 +130,29 @@ class Experiment:
     def why(
         self,
         question: str,
-        store: str | Path = STORE,
-        runs: str | Path = RUNS,
+        store: str | Path | None = None,
+        runs: str | Path | None = None,
         *,
         batch: int | None = None,
-        device: str = "auto",
-        workers: int = 0,
+        device: str | None = None,
+        workers: int | None = None,
     ) -> Answer:
         """Why a node's items are in the store or not: ``"image"`` or ``"image[seed=0,guidance=2]"``.
 
         Computes nothing. Raises UserError for what isn't in the graph.
         """
+        store, batch, device, workers = self.defaulted(store, batch, device, workers)
         made = self.plan(store, batch=batch, device=device, workers=workers)
-        return why(made, open_store(str(store)), question, Path(runs))
+        return why(made, open_store(str(store)), question, Path(runs or self.settings.runs))
 
     def run(
         self,
-        store: str | Path = STORE,
-        runs: str | Path = RUNS,
+        store: str | Path | None = None,
+        runs: str | Path | None = None,
         *,
-        workers: int = 0,
+        workers: int | None = None,
         batch: int | None = None,
-        device: str = "auto",
+        device: str | None = None,
         events: Events | None = None,
     ) -> Run:
         """Compute what isn't known and write a run folder.
@@ -153,12 +162,25 @@ class Experiment:
 
         Raises UserError for wrong input, RunFailed where nodes failed; what was computed stays in the store.
         """
+        store, batch, device, workers = self.defaulted(store, batch, device, workers)
         kept: Store = open_store(str(store))
         device = device_of(device)
         threads = threads_of(workers) if workers else 0
         place = Place(str(Path(store).resolve()) if workers else str(store), device, threads)
         make_plan = partial(self.plan, store, batch=batch, device=device, workers=workers)
-        return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs))
+        return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs or self.settings.runs))
+
+    def defaulted(
+        self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
+    ) -> tuple[str | Path, int | None, str, int]:
+        """What a call says, completed by the settings."""
+        settings = self.settings
+        return (
+            settings.store if store is None else store,
+            settings.batch if batch is None else batch,
+            settings.device if device is None else device,
+            settings.workers if workers is None else workers,
+        )
 
     def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
         first, tally = execute(make_plan, partial(client, workers), place, events)

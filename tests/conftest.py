@@ -1,5 +1,6 @@
 """Small models that every test may use: the shipped layouts, weights drawn at random."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,11 @@ def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         export(untrained(), folder)
         write_statistics(folder, (torch.rand(64, 3, 32, 32) * 2 - 1 for _ in range(4)))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests see neither the settings of who runs them nor variables of theirs."""
+    for name in [name for name in os.environ if name.startswith("FLOWGEN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))

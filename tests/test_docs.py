@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from flowgen.cli import flowgen as command
+from flowgen.experiment import Run, load
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,3 +63,26 @@ def test_every_example_is_sound():
         result = CliRunner().invoke(command, ["check", str(graph)], catch_exceptions=False)
         assert result.exit_code == 0
         assert "is sound" in result.output
+
+
+def run_example(name: str, folder: Path, **where: object) -> Run:
+    """A part of an example, run in a folder."""
+    return load(ROOT / "graphs" / name, where=where).run(folder / "store", folder / "runs")
+
+
+def test_guidance_intervals_share_the_steps_that_agree(tmp_path):
+    run = run_example("02_guidance_interval.yaml", tmp_path, digit=["three"], seed=[0])
+    # Denoiser rows of 20 steps, by hand. Guided are: all 0-19, early 0-7, middle 4-13, late 12-19, none never. A state
+    # needs one conditional row however many intervals are in it, and an unconditional one if any of them guides.
+    # step 0: one state, 2. 1-3: {all, early} 2, the rest 1. 4: the rest parts, 2 + 2. 5-7: 2, middle 2, {late, none} 1.
+    # 8: early leaves all, 2 + 2 + 1. 9-11: 2 + 1 + 2 + 1. 12: late leaves none, 2 + 1 + 2 + 2. 13: 2 + 1 + 2 + 2 + 1.
+    # 14-19: 2 + 1 + 1 + 2 + 1. Each interval alone would take 5 * 20 + 20 + 8 + 10 + 8 = 146.
+    assert run.tally.calls()["denoiser"][1] == 2 + 3 * 3 + 4 + 3 * 5 + 5 + 3 * 6 + 7 + 8 + 6 * 7 == 110
+    assert run.results.clip_mean.interval.values.tolist() == ["all", "early", "middle", "late", "none"]
+
+
+def test_the_table_of_steps_and_eta(tmp_path):
+    run = run_example("03_ddim_eta_steps.yaml", tmp_path, colour=["red"], digit=["three"], steps=[5, 10], eta=[0, 1])
+    assert run.tally.calls()["denoiser"][1] == 4 * (5 + 10) * 2  # seeds, steps, eta: one prediction a step, no guidance
+    assert run.results.fid.dims == ("steps", "eta")
+    assert run.results.fid.notnull().all()

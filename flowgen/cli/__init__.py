@@ -1,4 +1,4 @@
-"""The command line: ``flowgen check | plan | why | run | show | nodes``.
+"""The command line: ``flowgen check | plan | why | run | show | nodes | config``.
 
 Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
 """
@@ -11,6 +11,7 @@ import click
 
 from flowgen import __version__
 from flowgen.cli.check import check
+from flowgen.cli.config import config
 from flowgen.cli.nodes import nodes
 from flowgen.cli.plan import plan
 from flowgen.cli.run import run
@@ -28,7 +29,7 @@ def flowgen() -> None:
     """
 
 
-for command in (check, plan, why, run, show, nodes):
+for command in (check, plan, why, run, show, nodes, config):
     flowgen.add_command(command)
 
 

@@ -8,19 +8,21 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import graph_argument, setting
+from flowgen.cli.options import configured, dtype_option, graph_argument, setting
+from flowgen.config import Settings
 
 
 @click.command()
 @graph_argument
 @setting
-def check(graph: Path, given: dict[str, Any]) -> None:
+@configured(dtype_option)
+def check(graph: Path, given: dict[str, Any], settings: Settings) -> None:
     """Check a graph: types, loops, axes, shapes, spaces; reads no weights."""
     from flowgen.cli.tables import check_table
     from flowgen.cli.tables import console as wide_console
     from flowgen.experiment import load
 
-    experiment = load(graph, **given)
+    experiment = load(graph, **given, dtype=settings.dtype)
     found = experiment.check()
     console = wide_console()
     console.print(check_table(found))

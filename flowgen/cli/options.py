@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from flowgen.config import Settings, resolve
+from flowgen.config.kinds import DTYPES, KINDS
 from flowgen.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,30 +39,39 @@ def setting(function: F) -> F:
     return cast(F, command)
 
 
-def computing(function: F) -> F:
-    """Where and how to compute."""
-    for option in reversed(
-        (
-            click.option(
-                "--store",
-                type=click.Path(path_type=Path),
-                default=Path(".flowgen/store"),
-                show_default=True,
-                envvar="FLOWGEN_STORE",
-                help="Where results are cached.",
-            ),
-            click.option("--workers", type=click.IntRange(0), default=0, help="Worker processes; 0 uses this one."),
-            click.option(
-                "--batch",
-                type=click.IntRange(1),
-                default=None,
-                help="Items at once; in strict numerics, the padded size.",
-            ),
-            click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."),
-        )
-    ):
-        function = option(function)
-    return function
+def configured(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options that flowgen.toml and the environment may give too; a command takes ``settings``, all resolved."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(*args: Any, **others: Any) -> Any:
+            given = {name: others.pop(name) for name in list(others) if name in KINDS}
+            graph: Path | None = others.get("graph")
+            return function(*args, settings=resolve(graph.parent if graph else None, given), **others)
+
+        for option in reversed(options):
+            command = option(command)
+        return cast(F, command)
+
+    return decorate
+
+
+runs_option = click.option("--runs", type=click.Path(path_type=Path), help="Where runs' folders are made  [runs]")
+dtype_option = click.option("--dtype", type=click.Choice(DTYPES), help="Precision of models that don't say one.")
+computing = configured(
+    click.option("--store", type=click.Path(path_type=Path), help="Where results are cached  [.flowgen/store]"),
+    runs_option,
+    click.option("--workers", type=click.IntRange(0), help="Worker processes; 0 uses this one  [0]"),
+    click.option("--batch", type=click.IntRange(1), help="Items at once; in strict numerics, the padded size."),
+    click.option("--device", help="cpu, cuda, cuda:1, mps or auto  [auto]"),
+    dtype_option,
+)
+"""Where and how to compute."""
+
+
+def planning(settings: Settings) -> dict[str, Any]:
+    """What ``Experiment.plan`` and ``Experiment.run`` both take."""
+    return {name: settings.found[name].value for name in ("store", "batch", "device", "workers")}
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, setting
+from flowgen.cli.options import computing, graph_argument, planning, setting
+from flowgen.config import Settings
 
 
 @click.command()
@@ -16,16 +17,7 @@ from flowgen.cli.options import computing, graph_argument, setting
 @computing
 @click.option("--explain-batches", is_flag=True, help="Say what keeps items out of one batch.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON; docs/plan.md describes it.")
-def plan(
-    graph: Path,
-    given: dict[str, Any],
-    store: Path,
-    workers: int,
-    batch: int | None,
-    device: str,
-    explain_batches: bool,
-    as_json: bool,
-) -> None:
+def plan(graph: Path, given: dict[str, Any], settings: Settings, explain_batches: bool, as_json: bool) -> None:
     """Show what a run would compute, and why; computes nothing."""
     from flowgen.cli.plan_table import plan_table, totals
     from flowgen.cli.tables import console as wide_console
@@ -33,7 +25,7 @@ def plan(
     from flowgen.plan.batches import explain_batches as explained
     from flowgen.plan.document import plan_document
 
-    made = load(graph, **given).plan(store, batch=batch, device=device, workers=workers)
+    made = load(graph, **given, dtype=settings.dtype).plan(**planning(settings))
     if as_json:
         import json
 

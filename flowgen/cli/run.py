@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, setting
+from flowgen.cli.options import computing, graph_argument, planning, setting
+from flowgen.config import Settings
 
 SHOWN = 10
 """failures that are printed"""
@@ -18,25 +19,8 @@ SHOWN = 10
 @graph_argument
 @setting
 @computing
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    envvar="FLOWGEN_RUNS",
-    help="Where the run's folder is made.",
-)
 @click.option("--quiet", is_flag=True, help="No progress, only the folder's name.")
-def run(
-    graph: Path,
-    given: dict[str, Any],
-    store: Path,
-    workers: int,
-    batch: int | None,
-    device: str,
-    runs: Path,
-    quiet: bool,
-) -> None:
+def run(graph: Path, given: dict[str, Any], settings: Settings, quiet: bool) -> None:
     """Compute what isn't known yet and write a run folder; its name is the last line."""
     from flowgen.cli.plan_table import totals
     from flowgen.cli.tables import console as wide_console
@@ -46,12 +30,12 @@ def run(
     from flowgen.results.table import scalar_table
 
     console = wide_console(quiet=quiet)
-    experiment = load(graph, **given)
+    experiment = load(graph, **given, dtype=settings.dtype)
     experiment.check()
-    console.print(totals(experiment.plan(store, batch=batch, device=device, workers=workers)), highlight=False)
+    console.print(totals(experiment.plan(**planning(settings))), highlight=False)
     try:
         with Silent() if quiet else progress(console) as events:
-            done = experiment.run(store, runs, workers=workers, batch=batch, device=device, events=events)
+            done = experiment.run(runs=settings.runs, **planning(settings), events=events)
     except RunFailed as stopped:
         for node, cause in stopped.failures.items():
             click.echo(f"'{node}' failed: {type(cause).__name__}: {cause}", err=True)

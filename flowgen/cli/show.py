@@ -7,19 +7,21 @@ from pathlib import Path
 
 import click
 
+from flowgen.cli.options import configured, runs_option
+from flowgen.config import Settings
 from flowgen.errors import UserError
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, envvar="FLOWGEN_RUNS")
-def show(folder: Path | None, runs: Path) -> None:
+@configured(runs_option)
+def show(folder: Path | None, settings: Settings) -> None:
     """Show a finished run: its results' table, what it computed, where its files are. The latest if none is named."""
     from flowgen.cli.tables import console as wide_console
     from flowgen.results.run import open_results
     from flowgen.results.table import scalar_table
 
-    folder = folder or latest(runs)
+    folder = folder or latest(settings.runs)
     if not (folder / "provenance.json").is_file():
         raise UserError(f"'{folder}' is no finished run", hint="a run's folder holds results.zarr and provenance.json")
     about = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))

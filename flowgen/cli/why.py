@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, setting
+from flowgen.cli.options import computing, graph_argument, planning, setting
+from flowgen.config import Settings
 
 
 @click.command()
@@ -15,33 +16,16 @@ from flowgen.cli.options import computing, graph_argument, setting
 @click.argument("question", metavar="NODE[AXIS=LABEL,...]")
 @setting
 @computing
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    envvar="FLOWGEN_RUNS",
-    help="Where runs' folders are sought.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON; docs/plan.md describes it.")
-def why(
-    graph: Path,
-    question: str,
-    given: dict[str, Any],
-    store: Path,
-    workers: int,
-    batch: int | None,
-    device: str,
-    runs: Path,
-    as_json: bool,
-) -> None:
+def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, as_json: bool) -> None:
     """Say why a node's items are in the store or have to be computed; computes nothing."""
     import json
     from dataclasses import asdict
 
     from flowgen.experiment import load
 
-    answer = load(graph, **given).why(question, store, runs, batch=batch, device=device, workers=workers)
+    experiment = load(graph, **given, dtype=settings.dtype)
+    answer = experiment.why(question, runs=settings.runs, **planning(settings))
     if as_json:
         click.echo(json.dumps(asdict(answer), indent=2, ensure_ascii=False, default=str))
         return

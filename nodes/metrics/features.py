@@ -22,7 +22,8 @@ def identity(model: Model) -> str:
 def features(image: Image, model: Annotated[Model, Uses("features")]) -> Features:
     """Feature vectors [B, D] of pictures, by the model's feature extractor, with pictures clipped to their range."""
     network = model["features"]
-    return Features(network(image.unit() * 2 - 1), identity(model))
+    precision = next(network.parameters()).dtype
+    return Features(network((image.unit() * 2 - 1).to(precision)).float(), identity(model))
 
 
 @node("reference", stored=False)

@@ -1,0 +1,112 @@
+"""The settings there are: their kinds, variables, defaults, and what each one's text or TOML value means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from flowgen.errors import Position, UserError
+
+UNITS = {"": 1, "B": 1} | {
+    prefix + suffix: base ** (n + 1) for n, prefix in enumerate("KMGT") for suffix, base in (("B", 1000), ("iB", 1024))
+}
+"""50GB is 50 * 1000^3 bytes, 50GiB is 50 * 1024^3; the case of letters doesn't matter"""
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One setting."""
+
+    name: str
+    """in flowgen.toml; the flag is ``--name``"""
+    read: Callable[[Any, Path], Any]
+    """a text or TOML value and the folder that paths are relative to -> the value; ValueError says what it takes"""
+    default: Any
+    variable: str | None
+    """environment variable"""
+    meaning: str
+    trusted: bool = False
+    """a project file sets it only in a folder that the user's own file trusts"""
+
+
+def path(value: Any, folder: Path) -> Path:
+    """A path; ``~`` is the user's folder, others are relative to ``folder``."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("takes a path")
+    return folder / Path(value).expanduser()
+
+
+def paths(value: Any, folder: Path) -> tuple[Path, ...]:
+    """A list of paths, absolute."""
+    if not isinstance(value, list):
+        raise ValueError("takes a list of paths")
+    try:
+        return tuple(path(entry, folder).resolve() for entry in value)
+    except ValueError:
+        raise ValueError("takes a list of paths") from None
+
+
+def whole(least: int) -> Callable[[Any, Path], int]:
+    """A reader of whole numbers of at least ``least``."""
+
+    def read(value: Any, folder: Path) -> int:
+        digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip())
+        number = int(value) if digits else value
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise ValueError(f"takes a whole number of at least {least}")
+        return number
+
+    return read
+
+
+def device(value: Any, folder: Path) -> str:
+    """A device's name; whether the machine has it is seen when something runs."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(:[0-9]+)?", value):
+        raise ValueError("takes cpu, cuda, cuda:1, mps or auto")
+    return value
+
+
+def dtype(value: Any, folder: Path) -> str:
+    """A precision of networks."""
+    if value not in DTYPES:
+        raise ValueError(f"takes {', '.join(DTYPES[:-1])} or {DTYPES[-1]}")
+    return str(value)
+
+
+def size(value: Any, folder: Path = Path()) -> int:
+    """Bytes: a whole number, or a text with a unit, as 50GB, 1.5TB, 800MiB."""
+    text = str(value).strip()
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text)
+    units = {name.lower(): factor for name, factor in UNITS.items()}
+    if isinstance(value, bool | float) or not found or found[2].lower() not in units:
+        raise ValueError("takes bytes with a unit, as 50GB or 800MiB")
+    return int(Fraction(found[1]) * units[found[2].lower()])
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("store", path, Path(".flowgen") / "store", "FLOWGEN_STORE", "where results are cached"),
+        Kind("runs", path, Path("runs"), "FLOWGEN_RUNS", "where runs' folders are made"),
+        Kind("batch", whole(1), None, "FLOWGEN_BATCH", "items at once; in strict numerics, the padded size"),
+        Kind("device", device, "auto", "FLOWGEN_DEVICE", "cpu, cuda, cuda:1, mps or auto"),
+        Kind("dtype", dtype, None, "FLOWGEN_DTYPE", "precision of models that don't say; changes results"),
+        Kind("workers", whole(0), 0, "FLOWGEN_WORKERS", "worker processes; 0 uses this one"),
+        Kind("store_limit", size, None, "FLOWGEN_STORE_LIMIT", "bytes that the store may take", trusted=True),
+        Kind("import", paths, (), None, "Python files that graphs may run", trusted=True),
+    )
+}
+TRUST = Kind("trust", paths, (), None, "folders whose flowgen.toml may set everything; in your own file only")
+
+
+def understood(kind: Kind, value: Any, folder: Path, at: Position | None = None, source: str = "") -> Any:
+    """A value read. Raises UserError at its place in a file, or with its source before the message."""
+    try:
+        return kind.read(value, folder)
+    except ValueError as wrong:
+        raise UserError(f"{source}'{kind.name}' {wrong}, not {value!r}", at, kind.meaning) from None
