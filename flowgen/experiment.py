@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ class Run:
         """The outputs over the axes of the sweep; arrays are read when they are used."""
         import xarray
 
-        found: xarray.Dataset = xarray.open_zarr(self.folder / "results.zarr")
+        found: xarray.Dataset = xarray.open_zarr(self.folder / "results.zarr", chunks=None)
         return found
 
 
@@ -175,6 +176,9 @@ class Experiment:
     ) -> tuple[str | Path, int | None, str, int]:
         """What a call says, completed by the settings."""
         settings = self.settings
+        for name, value, least in (("batch", batch, 1), ("workers", workers, 0)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise UserError(f"'{name}' is a whole number of at least {least}, not {value!r}")
         return (
             settings.store if store is None else store,
             settings.batch if batch is None else batch,
@@ -183,13 +187,28 @@ class Experiment:
         )
 
     def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
+        ready(runs)
         first, tally = execute(make_plan, partial(client, workers), place, events)
         Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
-        folder = write_run(
-            runs, first, tally, store, partial(execute, make_plan, partial(client, workers), place, events)
-        )
+
+        def again() -> None:
+            _, more = execute(make_plan, partial(client, workers), place, events)
+            tally.receipts += more.receipts
+            tally.notes += more.notes
+
+        folder = write_run(runs, first, tally, store, again)
         History(store.path).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         return Run(folder, first, tally)
+
+
+def ready(runs: Path) -> None:
+    """Make sure that a run's folder can be made before anything is computed. Raises UserError."""
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        if not os.access(runs, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"can't make runs in {runs}: {error.strerror}", hint="give another place with --runs") from None
 
 
 def device_of(name: str) -> str:

@@ -63,6 +63,7 @@ def test_wrong_input_is_exit_code_2_with_the_line(tmp_path, zoo_folder):
     "arguments",
     [["run", "nowhere.yaml"], ["run", "g.yaml", "--set", "colour=red"], ["run", "g.yaml", "--batch", "0"],
      ["run", "g.yaml", "--device", "cuda:99"], ["plan", "g.yaml", "--device", "quantum"],
+     ["run", "g.yaml", "--runs", "g.yaml"], ["run", "g.yaml", "--runs", "/proc/runs"],
      ["show", "nowhere"], ["nodes", "guidance.cgf"], ["walk"]],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(tmp_path, zoo_folder, arguments):
@@ -93,6 +94,7 @@ def test_a_failing_node_is_exit_code_1_and_the_rest_is_kept(tmp_path, zoo_folder
     assert "fid[guidance=4]: 1 of the 1 items that it pools failed" in done.stderr
     assert "8 items have no result; the next run tries them again" in done.stderr
     assert lab.load(FAST).plan(lab.store).nodes["sampler"].compute == 0
+    assert "8 items have no result" in flowgen("show", cwd=tmp_path).stdout
 
 
 def test_nodes_shows_the_contract():

@@ -48,6 +48,10 @@ def main() -> None:
         sys.exit(1)
 
 
+SHOWN = 160
+"""characters of a line that an error shows, around its place"""
+
+
 def explain(error: UserError) -> str:
     """The message, the line it is about with a mark under it, and the hint."""
     if error.at is None:
@@ -56,8 +60,8 @@ def explain(error: UserError) -> str:
     try:
         with open(error.at.file, encoding="utf-8") as file:
             text = file.read().splitlines()[error.at.line - 1]
-        number = f"{error.at.line:5d} | "
-        lines += [number + text[:200], " " * (len(number) + error.at.column - 1) + "^"]
+        number, first = f"{error.at.line:5d} | ", max(0, error.at.column - SHOWN // 2) if len(text) > SHOWN else 0
+        lines += [number + text[first : first + SHOWN], " " * (len(number) + error.at.column - 1 - first) + "^"]
     except (OSError, IndexError, UnicodeDecodeError):
         pass
     return "\n".join([*lines, *([f"  {error.hint}"] if error.hint else [])])

@@ -11,6 +11,9 @@ from flowgen.cli.options import configured, runs_option
 from flowgen.config import Settings
 from flowgen.errors import UserError
 
+SHOWN = 10
+"""failures that are printed"""
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
@@ -34,6 +37,10 @@ def show(folder: Path | None, settings: Settings) -> None:
         console.print(f"{name}: {sizes}", highlight=False)
     computed = sum(node["computed"] for node in about["nodes"].values())
     console.print(f"finished {about['finished']}, computed {computed} items", highlight=False)
+    for failure in about["failures"][:SHOWN]:
+        click.echo(f"failed: {failure['node']} {failure['point']}: {failure['cause']}")
+    if about["failures"]:
+        click.echo(f"{len(about['failures'])} items have no result; the next run tries them again")
     for image in sorted((folder / "images").glob("*.png"))[:20]:
         console.print(str(image), highlight=False, soft_wrap=True)
     click.echo(str(folder))

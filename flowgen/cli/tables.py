@@ -114,6 +114,11 @@ def node_page(found: NodeType) -> Group:
             continue
         notes = ["may differ within a batch"] if param.per_item else []
         table.add_row("parameter", param.name, param.describe(), default, "; ".join(notes))
+    if found.kind == "reduce":
+        table.add_row("word", "over", "axis names", "", "pools these axes")
+    if found.kind == "loop":
+        table.add_row("word", "trajectory", "{at: [0, 0.5, 1]}", "", "shows states, along the axis 'step'")
+        table.add_row("word", "checkpoint", "{every: 10}", "", "stores states to go on from")
     for name, kind in signature.steps.items():
         table.add_row("per step", name, kind.__name__, "", "inside the loop only")
     for name, kind in signature.outputs.items():

@@ -38,7 +38,7 @@ def in_process() -> SpecCluster:
     return SpecCluster(
         scheduler={"cls": QuietScheduler, "options": {"protocol": "inproc://", "dashboard": False}},
         workers={0: {"cls": QuietWorker, "options": options}},
-        silence_logs=logging.ERROR,
+        silence_logs=logging.CRITICAL,  # what fails in a task is told by the driver
     )
 
 
@@ -52,7 +52,7 @@ def processes(count: int) -> SpecCluster:
         "memory_limit": 0,
         "worker_class": QuietWorker,
         "env": environment,
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
     }
     return SpecCluster(
         scheduler={
@@ -60,7 +60,7 @@ def processes(count: int) -> SpecCluster:
             "options": {"host": "127.0.0.1", "protocol": "tcp://", "port": 0, "dashboard": False},
         },
         workers={n: {"cls": Nanny, "options": options} for n in range(count)},
-        silence_logs=logging.ERROR,
+        silence_logs=logging.CRITICAL,
     )
 
 

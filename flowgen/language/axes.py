@@ -136,14 +136,14 @@ def plain_axis(values: Sequence[Any], context: Context) -> Axis:
 
 
 def check_distinct(labels: Sequence[Any], name: str, hint: str = "") -> None:
-    """Labels name points, so each stands once; 1 and 1.0 differ."""
+    """Labels name points, so each stands once; 1 and 1.0 are one number, and no truth value."""
     if len(set(labels)) == len(labels):
         return
     seen: set[Any] = set()
     for label in labels:
-        if (type(label), label) in seen:
+        if (isinstance(label, bool), label) in seen:
             raise UserError(f"the axis '{name}' holds {label!r} twice", hint=hint)
-        seen.add((type(label), label))
+        seen.add((isinstance(label, bool), label))
 
 
 def from_mapping(spec: dict[str, Any], context: Context) -> Axis:

@@ -94,6 +94,9 @@ def matches(axis: Axis, selector: Any) -> set[int]:
             found = {n for n, label in enumerate(axis.labels) if low <= number_of(label) <= high}
             if found:
                 return found
+    if isinstance(selector, str) and "," in selector:
+        hint = f"several points are written {axis.name}='{selector.replace(',', '|')}'"
+        raise UserError(f"--where: the axis '{axis.name}' has no point '{selector}'", hint=hint)
     raise UserError(f"--where: the axis '{axis.name}' has no point '{plain(selector)}'", hint=nearest(axis, selector))
 
 

@@ -86,6 +86,7 @@ def read_tree(text: str, file: str) -> Tree:
         raise UserError(f"not valid YAML: {error.problem or error.context}", at, yaml_hint(text, at)) from None
     except (YAMLError, ValueError, OverflowError) as error:
         raise UserError(f"not valid YAML: {str(error).splitlines()[0]}", Position(file, 1, 1)) from None
+    builder.tree.values.setdefault((), Position(file, 1, 1))
     return builder.tree
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -54,7 +55,10 @@ class Param:
 
     def validate(self, value: Any) -> Any:
         """The value in its declared type, ``4`` as 4.0 where a float is due. Raises UserError."""
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"'{self.name}' should be a finite number, not {value}")
         if isinstance(value, Schedule):
+            check_bounds(self.name, value)
             pieces = tuple(replace(piece, value=self.validate(piece.value)) for piece in value.pieces)
             return Schedule(pieces, self.validate(value.otherwise))
         try:
@@ -66,6 +70,21 @@ class Param:
     def describe(self) -> str:
         """The type in a user's words."""
         return type_name(self.annotation)
+
+
+def check_bounds(name: str, schedule: Schedule) -> None:
+    """The stretches of a per-step parameter. Raises UserError for one in which no step lies."""
+    for piece in schedule.pieces:
+        bounds = [piece.low, piece.high]
+        if not all(isinstance(b, (int, float)) and not isinstance(b, bool) and math.isfinite(b) for b in bounds):
+            raise UserError(f"'{piece.by}' of '{name}' takes two numbers, not {bounds}")
+        if piece.by == "during" and not 0 <= piece.low <= piece.high <= 1:
+            hint = "from 0, the first step, to 1, the end"
+            raise UserError(
+                f"'during' of '{name}' takes fractions of the loop's steps in order, not {bounds}", hint=hint
+            )
+        if piece.low > piece.high:
+            raise UserError(f"'{piece.by}' of '{name}' runs backwards: {bounds}", hint="the lower bound comes first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +212,8 @@ def type_name(annotation: Any) -> str:
     if annotation in names:
         return names[annotation]
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return type_name(get_args(annotation)[0])
     if origin is Literal:
         return " | ".join(map(str, get_args(annotation)))
     if origin in (Union, types.UnionType):

@@ -44,6 +44,8 @@ def read_json(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"can't read {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is no configuration: it holds a {type(found).__name__}, not a mapping")
     return found
 
 
@@ -89,7 +91,7 @@ def network(name: str, folder: Path, config: dict[str, Any], loader: str, dtype:
         hint = f"{pickled[0]} is a pickle: convert it with safetensors" if pickled else f"looked in {folder}"
         raise UserError(f"the part '{name}' has no safetensors weights", hint=hint)
     for file in files:
-        check_header(folder / file)
+        read_header(folder / file)
     shape = {key: value for key, value in config.items() if key not in NOT_SHAPE}
     return Part(name, loader, str(folder), canonical(shape), files, dtype)
 
@@ -130,8 +132,11 @@ def vae_space(config: dict[str, Any]) -> str:
     )
 
 
-def check_header(path: Path) -> None:
-    """Raise UserError unless a safetensors file is as long as its header says (a cut download is not)."""
+def read_header(path: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of a safetensors file and their shapes.
+
+    Raises UserError unless the file is as long as its header says (a cut download is not).
+    """
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
@@ -145,3 +150,4 @@ def check_header(path: Path) -> None:
         raise UserError(f"{path} is not a safetensors file: {error}", hint="download or copy it again") from None
     if expected != size:
         raise UserError(f"{path} is damaged: {size} bytes, {expected} expected", hint="download or copy it again")
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

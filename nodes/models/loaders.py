@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from flowgen.errors import UserError
 from flowgen.values.model import Loader, Part
+
+from .folder import read_header
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LIBRARIES = ("diffusers", "transformers", "flowgen_nodes")
@@ -51,13 +54,31 @@ def quiet() -> None:
 
 
 def blank(factory: Callable[[], Any], part: Part) -> Any:
-    """A network as its configuration says, in the part's dtype from the start: abstract weights can't be converted."""
+    """A network as its configuration says, in the part's dtype from the start: abstract weights can't be converted.
+
+    Raises UserError where the weights in the folder are those of another network.
+    """
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[part.dtype])
     try:
-        return factory().eval().requires_grad_(False)
+        module = factory().eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
+    check_shapes(module, part)
+    return module
+
+
+def check_shapes(module: torch.nn.Module, part: Part) -> None:
+    """Compare the headers of weight files with a network. Names may differ where a library renames them in loading."""
+    stored = {name: shape for file in part.files for name, shape in read_header(Path(part.folder) / file).items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    hint = f"are config.json and the weights in {part.folder} of one model?"
+    if not stored.keys() & expected.keys():
+        raise UserError(f"the weights of the part '{part.name}' are those of another network", hint=hint)
+    for name in stored.keys() & expected.keys():
+        if stored[name] != expected[name]:
+            said = f"'{name}' has shape {list(stored[name])}, its configuration says {list(expected[name])}"
+            raise UserError(f"the weights of the part '{part.name}' don't fit: {said}", hint=hint)
 
 
 class Diffusers(Loader):

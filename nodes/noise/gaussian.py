@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import Field
+
 from flowgen.errors import WiringError
 from flowgen.node import Uses, node
 from flowgen.values import Model, Noise, PerItem
 from flowgen.values.random import draw, seed_stream, start
 
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+"""what torch's generators take"""
+
 
 @node("noise", stored=False)
 def noise(
-    seed: PerItem[int],
+    seed: PerItem[Seed],
     model: Annotated[Model, Uses("latent")],
     per: PerItem[str] = "",
     width: int = 0,

@@ -186,6 +186,27 @@ WRONG = [
         "14:44: 'width' depends on the step, but 'noise' is in no loop",
     ),
     (
+        "a stretch of a loop in percent",
+        ("scale: $guidance", "scale: {during: [30, 80], value: 4, else: 1}"),
+        "18:69: 'during' of 'scale' takes fractions of the loop's steps in order, not [30, 80]\n"
+        "  from 0, the first step, to 1, the end",
+    ),
+    (
+        "a number that is none",
+        ("scale: $guidance", "scale: .nan"),
+        "18:69: 'scale' should be a finite number, not nan",
+    ),
+    (
+        "a seed that no generator takes",
+        ("seed: $seed", "seed: 18446744073709551616"),
+        "14:30: 'seed' should be less than 18446744073709551616, not 18446744073709551616",
+    ),
+    (
+        "one number written in two ways",
+        ("guidance: [1, 4]", "guidance: [1, 1.0]"),
+        "5:3: the axis 'guidance' holds 1.0 twice",
+    ),
+    (
         "something of the language that comes later",
         ("outputs: [image, fid]", "outputs: {a: $image}"),
         "23:1: outputs as a mapping are not available yet\n  write a list of node names",

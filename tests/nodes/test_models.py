@@ -1,5 +1,6 @@
 """Nodes that run networks, against transformers' and diffusers' own code on the same weights."""
 
+import json
 import shutil
 
 import pytest
@@ -16,6 +17,7 @@ from flowgen_nodes.noise.gaussian import noise
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from flowgen.errors import UserError, WiringError
+from flowgen.graph.parts import loader_of
 from flowgen.node import Source
 from flowgen.values import Conditioning, Image, Latent, Noisy, PerItem, Time
 
@@ -169,6 +171,29 @@ def test_cut_weights_are_named(zoo_folder, tmp_path, part):
         with pytest.raises(UserError, match=file.name) as caught:
             read_model(folder, "digits", "float32")
         assert str(file) in str(caught.value)
+
+
+def test_weights_of_another_network_are_found_without_being_read(zoo_folder, tmp_path):
+    folder = shutil.copytree(zoo_folder / "digits", tmp_path / "digits")
+    config = folder / "unet" / "config.json"
+    about = json.loads(config.read_text())
+    config.write_text(json.dumps({**about, "cross_attention_dim": 32}))
+    with pytest.raises(
+        UserError, match=r"'unet' don't fit: '\S+' has shape \[\d+, 64\], its config\S+ says \[\d+, 32\]"
+    ):
+        built(folder, "unet")
+    shutil.copy(next((folder / "vae").glob("*.safetensors")), next((folder / "unet").glob("*.safetensors")))
+    with pytest.raises(UserError, match="'unet' are those of another network"):
+        built(folder, "unet")
+    config.write_text("[]")
+    with pytest.raises(UserError, match=r"unet/config\.json is no configuration: it holds a list, not a mapping"):
+        built(folder, "unet")
+
+
+def built(folder, part):
+    """A part without weights, as graphs are checked with."""
+    found = read_model(folder, "digits", "float32").part(part)
+    return loader_of(found).build(found)
 
 
 @pytest.mark.parametrize("length", [0, 7, 500])
