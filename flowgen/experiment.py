@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from flowgen.errors import UserError
@@ -23,6 +25,9 @@ from flowgen.plan.plan import Options, Plan, plan
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
 from flowgen.store import Store
+from flowgen.store.collect import keep_within
+from flowgen.store.quantities import limit_from_environment, shown
+from flowgen.store.reach import packed
 
 if TYPE_CHECKING:
     import xarray
@@ -136,10 +141,24 @@ class Experiment:
         return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs))
 
     def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
-        first, tally = execute(make_plan, partial(client, workers), place, events)
-        folder = write_run(
-            runs, first, tally, store, partial(execute, make_plan, partial(client, workers), place, events)
-        )
+        with ExitStack() as holds:  # what the run stands on isn't collected while it lives
+
+            def held() -> Plan:
+                made: Plan = make_plan()
+                keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
+                holds.enter_context(store.leases.hold(packed(keys)))
+                return made
+
+            first, tally = execute(held, partial(client, workers), place, events)
+            folder = write_run(
+                runs, first, tally, store, partial(execute, held, partial(client, workers), place, events)
+            )
+        if (limit := limit_from_environment()) is not None:
+            gone = keep_within(store, limit)
+            if gone.going:
+                events.note(
+                    f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
+                )
         return Run(folder, first, tally)
 
 

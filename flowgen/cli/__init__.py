@@ -1,4 +1,4 @@
-"""The command line: ``flowgen check | plan | run | show | nodes``.
+"""The command line: ``flowgen check | plan | run | show | nodes | cache``.
 
 Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
 """
@@ -10,6 +10,7 @@ import sys
 import click
 
 from flowgen import __version__
+from flowgen.cli.cache import cache
 from flowgen.cli.check import check
 from flowgen.cli.nodes import nodes
 from flowgen.cli.plan import plan
@@ -27,7 +28,7 @@ def flowgen() -> None:
     """
 
 
-for command in (check, plan, run, show, nodes):
+for command in (check, plan, run, show, nodes, cache):
     flowgen.add_command(command)
 
 

@@ -85,6 +85,10 @@ class Plan:
         """Items to compute, over all stages."""
         return sum(node.compute for node in self.nodes.values())
 
+    def stored_keys(self) -> dict[str, NDArray[np.bytes_]]:
+        """The distinct keys of every node whose results are stored: what a run of this plan stands on."""
+        return {name: np.unique(self.keys[name].values.astype("S40")) for name, n in self.nodes.items() if n.stored}
+
     def depends(self) -> dict[tuple[str, int], set[tuple[str, int]]]:
         """For each parcel, the parcels that make what it reads."""
         maker = {key: (parcel.stage, parcel.number) for parcel in self.parcels for key in parcel.keys}

@@ -116,9 +116,9 @@ class Store:
                 raise Lost(missing, "items are gone from the store")
             try:
                 return self.gather(keys, places, output)
-            except Lost as lost:
-                found = self.find(lost.keys)  # compacted meanwhile: they lie in another block now
-                if not lost.keys or any(found.get(key) in (None, places.get(key)) for key in lost.keys):
+            except Lost as lost:  # compacted meanwhile: its items lie in another block now
+                now = self.find(places)
+                if len(now) < len(places) or any(now[key] == places[key] for key in lost.keys if key in places):
                     raise
         return self.gather(keys, places, output)
 
@@ -131,7 +131,11 @@ class Store:
             by_block.setdefault(places[key].block, []).append(position)
         groups: dict[tuple[Any, ...], tuple[list[int], list[Record]]] = {}
         for name, positions in by_block.items():
-            found = self.block(name)
+            try:
+                found = self.block(name)
+            except Lost as lost:
+                asked = [keys[position] for position in positions]
+                raise Lost(list(dict.fromkeys([*lost.keys, *asked])), lost.reason) from None
             rows = [places[keys[position]].row for position in positions]
             if any(
                 not 0 <= row < len(found.keys) or found.keys[row] != keys[n]
