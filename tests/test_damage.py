@@ -91,7 +91,7 @@ def test_two_runs_at_once_compute_each_item_once(lab):
 
 @pytest.mark.slow
 def test_what_a_killed_run_was_computing_is_taken_over(lab):
-    lab.load(LONG.replace("steps: 25", "steps: 500").replace("{range: 6}", "{range: 1}"))
+    lab.load(LONG.replace("steps: 15", "steps: 500").replace("{range: 6}", "{range: 1}"))
     first = start(lab, "one", "0")
     while not claims(lab):
         assert first.poll() is None, first.communicate()

@@ -220,7 +220,7 @@ class Store:
         """
         before, changed = self.index.shards(), {}
         for shard in sorted((self.path / "blocks").iterdir()):
-            now, found = time.time_ns(), shard.stat().st_mtime_ns
+            now, found = time.time_ns(), shard.stat().st_ctime_ns  # which a copy doesn't carry over
             if before.get(shard.name) != found:
                 self.sync_shard(shard)
                 changed[shard.name] = found if now - found > SETTLED else 0
