@@ -60,14 +60,9 @@ class Index:
 
         def work(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
             found: dict[str, tuple[str, int]] = {}
-            names: dict[int, str] = {}
             for start in range(0, len(wanted), CHUNK):
-                for key, block, row in connection.execute(*among(wanted[start : start + CHUNK], "key, block, row")):
-                    if (name := names.get(block)) is None:
-                        got = connection.execute("SELECT name FROM blocks WHERE id = ?", (block,)).fetchone()
-                        name = names[block] = got[0] if got else ""
-                    if name:
-                        found[key.hex()] = (name, row)
+                query = among(wanted[start : start + CHUNK], "key, name, row", "items JOIN blocks ON block = id")
+                found.update((key.hex(), (name, row)) for key, name, row in connection.execute(*query))
             return found
 
         return self.database.run(work)

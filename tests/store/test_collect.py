@@ -211,3 +211,15 @@ def test_sizes_and_ages(monkeypatch):
         limit_from_environment()
     monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "2MB")
     assert limit_from_environment() == 2_000_000
+
+
+def test_help_needs_no_torch():
+    import subprocess
+    import sys
+
+    code = "import sys; sys.argv=['flowgen','cache','--help']\nfrom flowgen.cli import flowgen\ntry:\n flowgen()\n"
+    code += "except SystemExit: pass\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = "list size verify rebuild-index collect compact export import pin unpin"
+    for name in names.split():
+        assert f"\n  {name} " in done.stdout
