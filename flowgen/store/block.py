@@ -87,7 +87,7 @@ def publish(
         try:
             write_aside(folder, files, making)
             manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
-            size = sum(len(piece) for data in files.values() for piece in data)
+            size = sum(len(piece) for data in files.values() for piece in data) + len(manifest)
             return settle(root, folder, making, manifest), size
         finally:
             wait(making)
@@ -191,8 +191,8 @@ def digest(*data: Buffer) -> str:
 
 def write_aside(folder: Path, files: Mapping[str, tuple[Buffer, ...]], making: list[Future[None]]) -> None:
     """Write files. Large ones are written and synced in threads, which are added to ``making``."""
-    for path in sorted({(folder / path).parent for path in files}):
-        path.mkdir(parents=True, exist_ok=True)
+    for parent in sorted({(folder / path).parent for path in files}):
+        parent.mkdir(parents=True, exist_ok=True)
     threads = syncers(os.getpid())
     for path, data in files.items():
         if sum(map(len, data)) >= LARGE:

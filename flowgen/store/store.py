@@ -100,10 +100,10 @@ class Store:
 
     def about(self, name: str, manifest: Mapping[str, Any]) -> About:
         """What the index holds of a block that is on the disk. Raises FileNotFoundError."""
-        size = sum(file["size"] for file in manifest["files"].values())
-        published = os.stat(blocks.folder_of(self.path, name) / blocks.MANIFEST).st_mtime
+        written = os.stat(blocks.folder_of(self.path, name) / blocks.MANIFEST)
+        size = sum(file["size"] for file in manifest["files"].values()) + written.st_size
         kind = str(manifest["provenance"].get("type", ""))
-        return About(name, kind, len(manifest["keys"]), size, published, published)
+        return About(name, kind, len(manifest["keys"]), size, written.st_mtime, written.st_mtime)
 
     def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
         """Items in groups of equal signature: their positions in ``keys``, and one batch in that order.
