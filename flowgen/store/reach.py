@@ -22,9 +22,9 @@ FILES = ("stored.npz", "keys.npz")
 
 
 def packed(keys: NDArray[Any]) -> bytes:
-    """Distinct keys of an array of texts of 40 characters, 20 bytes each; an empty text is no key."""
-    distinct = np.unique(np.asarray(keys).astype("S40"))
-    return bytes.fromhex(distinct[distinct != b""].tobytes().decode())
+    """The keys of an array of texts of 40 characters, 20 bytes each; an empty text is no key."""
+    texts = np.asarray(keys).astype("S40").ravel()
+    return bytes.fromhex(texts[texts != b""].tobytes().decode())
 
 
 def run_keys(folder: Path) -> set[bytes]:
