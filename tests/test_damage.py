@@ -91,11 +91,14 @@ def test_two_runs_at_once_compute_each_item_once(lab):
 
 @pytest.mark.slow
 def test_what_a_killed_run_was_computing_is_taken_over(lab):
-    lab.load(LONG.replace("steps: 15", "steps: 500").replace("{range: 6}", "{range: 1}"))
+    lab.load(LONG.replace("steps: 15", "steps: 100").replace("{range: 6}", "{range: 1}"))
     first = start(lab, "one", "0")
     while not claims(lab):
         assert first.poll() is None, first.communicate()
-        time.sleep(0.1)
+        time.sleep(0.05)
+    first.send_signal(signal.SIGSTOP)  # so that it neither ends nor, below, expires before the second run is there
+    leases = open_store(str(lab.store)).leases.database
+    leases.transact(lambda c: c.execute("UPDATE leases SET expires = expires + 1000"))
     second = start(lab, "two", "0")
     for line in second.stdout:
         if "are being computed by another run; waiting for them" in line:
