@@ -6,11 +6,13 @@ import errno
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from flowgen.config import resolve
@@ -29,7 +31,10 @@ from flowgen.plan.why import Answer, why
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
 from flowgen.store import Store
+from flowgen.store.collect import keep_within
 from flowgen.store.history import History
+from flowgen.store.quantities import shown
+from flowgen.store.reach import packed
 from flowgen.store.timings import Timings
 
 if TYPE_CHECKING:
@@ -188,16 +193,29 @@ class Experiment:
 
     def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
         ready(runs)
-        first, tally = execute(make_plan, partial(client, workers), place, events)
-        Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
+        with ExitStack() as holds:  # what the run stands on isn't collected while it lives
 
-        def again() -> None:
-            _, more = execute(make_plan, partial(client, workers), place, events)
-            tally.receipts += more.receipts
-            tally.notes += more.notes
+            def held() -> Plan:
+                made: Plan = make_plan()
+                keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
+                holds.enter_context(store.leases.hold(packed(keys)))
+                return made
 
-        folder = write_run(runs, first, tally, store, again)
+            def again() -> None:
+                _, more = execute(held, partial(client, workers), place, events)
+                tally.receipts += more.receipts
+                tally.notes += more.notes
+
+            first, tally = execute(held, partial(client, workers), place, events)
+            Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
+            folder = write_run(runs, first, tally, store, again)
         History(store.path).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+        if (limit := self.settings.store_limit) is not None:
+            gone = keep_within(store, limit)
+            if gone.going:
+                events.note(
+                    f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
+                )
         return Run(folder, first, tally)
 
 

@@ -1,5 +1,6 @@
 """Damaged blocks, runs that are stopped, and runs that share a store."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import xarray
 from small import SMALL, Lab, computed
 
 from flowgen.execute.progress import Silent
@@ -53,26 +55,68 @@ def test_a_flipped_bit_is_computed_again_and_said(lab):
     assert np.isfinite(again["clip"].values).all()
 
 
-def test_two_runs_at_once_share_a_store(lab):
-    lab.load(SMALL)
-    call = [sys.executable, "-c", "from flowgen.cli import main; main()", "run", "g.yaml", "--store", "store"]
-    runs = [
-        subprocess.Popen(
-            [*call, "--runs", name], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for name in ("one", "two")
-    ]
-    for run in runs:
-        _, said = run.communicate(timeout=200)
-        assert run.returncode == 0, said
-    import xarray
+LONG = IMAGES.replace("seed: {range: 3}", "seed: {range: 6}").replace("steps: 4", "steps: 15")
+TOTAL = 2 + 1 + 2 * 2 * 6 * 2
+"""texts, empty; latents and images of two prompts, two scales and six seeds"""
 
+
+def start(lab, runs, seeds, *more):
+    """A run in a process of its own."""
+    call = [sys.executable, "-u", "-c", "from flowgen.cli import main; main()", "run", "g.yaml", "--store", "store"]
+    call += ["--runs", runs, "--batch", "4", "--where", f"seed={seeds}", *more]
+    return subprocess.Popen(call, cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def counts(lab, runs):
+    """Items that a finished run computed."""
+    (file,) = (lab.folder / runs).glob("*/provenance.json")
+    return sum(node["computed"] for node in json.loads(file.read_text())["nodes"].values())
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_compute_each_item_once(lab):
+    lab.load(LONG)
+    runs = [start(lab, "one", "0..3"), start(lab, "two", "2..5")]
+    said = [run.communicate(timeout=300) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert counts(lab, "one") + counts(lab, "two") == TOTAL
+    blocks = [json.loads(p.read_text())["keys"] for p in (lab.store / "blocks").glob("*/*/block.json")]
+    assert sum(map(len, blocks)) == TOTAL
+    assert open_store(str(lab.store)).verify() == []
     one, two = (
         xarray.open_zarr(next((lab.folder / name).glob("*")) / "results.zarr").load() for name in ("one", "two")
     )
-    for name in one:
-        assert np.allclose(one[name], two[name], atol=1e-4)
+    assert one.image.sel(seed=[2, 3]).equals(two.image.sel(seed=[2, 3]))
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_was_computing_is_taken_over(lab):
+    lab.load(LONG.replace("steps: 15", "steps: 100").replace("{range: 6}", "{range: 1}"))
+    first = start(lab, "one", "0")
+    while not claims(lab):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    first.send_signal(signal.SIGSTOP)  # so that it neither ends nor, below, expires before the second run is there
+    leases = open_store(str(lab.store)).leases.database
+    leases.transact(lambda c: c.execute("UPDATE leases SET expires = expires + 1000"))
+    second = start(lab, "two", "0")
+    for line in second.stdout:
+        if "are being computed by another run; waiting for them" in line:
+            break
+    first.kill()
+    first.communicate()
+    _, said = second.communicate(timeout=300)
+    assert second.returncode == 0, said
+    assert counts(lab, "two") >= 8
     assert open_store(str(lab.store)).verify() == []
+
+
+def claims(lab):
+    """How many items of the loop are claimed: what comes before it is stored."""
+    store = open_store(str(lab.store))
+    store.sync()
+    texts = sum(about.items for about in store.index.blocks() if about.type == "encoder.text")
+    return texts >= 3 and store.leases.database.run(lambda c: c.execute("SELECT count(*) FROM claims").fetchone()[0])
 
 
 def test_a_stopped_run_says_so_and_keeps_what_it_has(lab):

@@ -1,4 +1,4 @@
-"""The command line: ``flowgen check | plan | why | run | show | nodes | config``.
+"""The command line: ``flowgen check | plan | why | run | show | nodes | cache | config``.
 
 Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
 """
@@ -10,6 +10,7 @@ import sys
 import click
 
 from flowgen import __version__
+from flowgen.cli.cache import cache
 from flowgen.cli.check import check
 from flowgen.cli.config import config
 from flowgen.cli.nodes import nodes
@@ -29,7 +30,7 @@ def flowgen() -> None:
     """
 
 
-for command in (check, plan, why, run, show, nodes, config):
+for command in (check, plan, why, run, show, nodes, cache, config):
     flowgen.add_command(command)
 
 

@@ -10,6 +10,7 @@ import click
 
 from flowgen.cli.options import computing, graph_argument, planning, setting
 from flowgen.config import Settings
+from flowgen.errors import UserError
 
 SHOWN = 10
 """failures that are printed"""
@@ -38,7 +39,8 @@ def run(graph: Path, given: dict[str, Any], settings: Settings, quiet: bool) -> 
             done = experiment.run(runs=settings.runs, **planning(settings), events=events)
     except RunFailed as stopped:
         for node, cause in stopped.failures.items():
-            click.echo(f"'{node}' failed: {type(cause).__name__}: {cause}", err=True)
+            said = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
+            click.echo(f"'{node}' failed: {said}", err=True)
         click.echo("what was computed is in the store; the next run goes on from there", err=True)
         sys.exit(1)
     if (table := scalar_table(done.results)) is not None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from distributed import Client, as_completed
 
-from flowgen.execute.task import Place, Receipt, run_parcel
+from flowgen.execute.task import NOTES, Place, Receipt, run_parcel
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
@@ -88,6 +88,7 @@ def execute(
     if not current.parcels:
         return first, tally
     with client() as connected:
+        connected.subscribe_topic(NOTES, lambda event: events.note(event[1]))
         for _ in range(ATTEMPTS):
             lost = run_once(current, connected, place, events, tally)
             if not lost:

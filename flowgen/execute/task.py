@@ -6,18 +6,20 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from distributed import get_worker
 
 from flowgen.execute.caller import Caller
-from flowgen.execute.failures import finite, isolated, less_failed, select
+from flowgen.execute.failures import finite, isolated, less_failed
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
+from flowgen.execute.waiting import shares
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
 from flowgen.store import Store
@@ -25,6 +27,8 @@ from flowgen.values import Record
 from flowgen.values.model import opening
 
 _THREADS = threading.Lock()
+NOTES = "flowgen-notes"
+"""what tasks have to say travels under this name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Receipt:
     """items that have no result, by key: the cause"""
     renamed: dict[str, str] = field(default_factory=dict)
     """reductions that skipped failed items: the key of what was pooled, by the key that was planned"""
+    waited: int = 0
+    """items that another run was computing"""
     worker: int = 0
     """process"""
     steps: int = 0
@@ -76,48 +82,48 @@ def pool() -> Pool:
 def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -> Receipt:
     """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first.
 
-    Items that another process published meanwhile are not computed again; items whose parents failed fail.
+    Items that another process published meanwhile are not computed again, those that one is computing are waited for;
+    items whose parents failed fail.
     """
     started = time.perf_counter()
     store = open_store(place.store)
     gone = {key for receipt in parents for key in receipt.failed}
-    parcel, failed, renamed = less_failed(code, less_known(parcel, store), gone)
+    parcel, failed, renamed = less_failed(code, parcel, gone)
     caller = Caller(code.numerics)
     blocks: list[str] = []
+    items, waited = 0, [0]
 
     def publish(keys: list[str], outputs: dict[str, Record]) -> None:
-        if not keys:
-            return
-        about = provenance(code, time.perf_counter() - started, place)
-        blocks.append(store.write(keys, outputs, about))
+        if keys:
+            blocks.append(store.write(keys, outputs, provenance(code, time.perf_counter() - begun, place)))
 
-    if len(parcel):
-        with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, store.file_digest)):
-            results, causes = isolated(lambda part: compute(code, part, caller, store, place.device, publish), parcel)
-        failed |= causes
-        for keys, outputs in finite(code, results, failed):
-            publish(*unpublished(keys, outputs, store) if parcel.saves else (keys, outputs))
+    def waiting(count: int) -> None:
+        waited[0] = count
+        tell(f"{count} items of '{code.stage}' are being computed by another run; waiting for them")
+
+    with closing(shares(parcel, store, waiting)) as parts:  # closed, a claim ends when the work on it fails
+        for part in parts:
+            begun = time.perf_counter()
+            with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, store.file_digest)):
+                results, causes = isolated(lambda p: compute(code, p, caller, store, place.device, publish), part)
+            failed |= causes
+            for keys, outputs in finite(code, results, failed):
+                publish(*unpublished(keys, outputs, store) if parcel.saves else (keys, outputs))
+            items += len(part) - sum(key in failed for key in part.keys)
     return Receipt(
         stage=parcel.stage,
         number=parcel.number,
-        items=len(parcel) - sum(key in failed for key in parcel.keys),
+        items=items,
         seconds=time.perf_counter() - started,
         blocks=blocks,
         calls=dict(caller.calls),
         rows=dict(caller.rows),
         failed=failed,
         renamed=renamed,
+        waited=waited[0],
         worker=os.getpid(),
         steps=0 if failed else parcel.steps,
     )
-
-
-def less_known(parcel: Parcel, store: Store) -> Parcel:
-    """A parcel less the items that are in the store by now, with all states that a trajectory shows of them."""
-    wanted = [[save.key for save in saves if save.wanted] for saves in parcel.saves] or [[]] * len(parcel)
-    known = store.find([*parcel.keys, *(key for states in wanted for key in states)])
-    left = [n for n, key in enumerate(parcel.keys) if any(k not in known for k in (key, *wanted[n]))]
-    return parcel if len(left) == len(parcel) else select(parcel, left)
 
 
 def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tuple[list[str], dict[str, Record]]:
@@ -125,6 +131,14 @@ def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tu
     known = store.find(keys)
     new = [n for n, key in enumerate(keys) if key not in known]
     return [keys[n] for n in new], {name: value.take(new) for name, value in outputs.items()}
+
+
+def tell(message: str) -> None:
+    """Say something to the user of the run, from wherever the task runs."""
+    try:
+        get_worker().log_event(NOTES, message)
+    except ValueError:  # called without a cluster
+        return
 
 
 @contextmanager

@@ -127,6 +127,10 @@ class Plan:
         }
         return [(self.parcels[n].stage, self.parcels[n].number) for n in sorted(numbers)]
 
+    def stored_keys(self) -> dict[str, NDArray[np.bytes_]]:
+        """The distinct keys of every node whose results are stored: what a run of this plan stands on."""
+        return {name: np.unique(self.keys[name].values.astype("S40")) for name, n in self.nodes.items() if n.stored}
+
 
 def plan(checked: Check, store: Known, numerics: Numerics, options: Options | None = None) -> Plan:
     """What a run of a checked graph would compute, given what the store knows."""

@@ -44,6 +44,7 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
     (folder / "graph.yaml").write_text(plan.graph.document.source, encoding="utf-8")
     (folder / "resolved.json").write_text(json.dumps(resolved(plan), indent=2, ensure_ascii=False), encoding="utf-8")
     np.savez_compressed(folder / "keys.npz", **{column.name: column.keys for column in columns})  # type: ignore[arg-type]
+    np.savez_compressed(folder / "stored.npz", **plan.stored_keys())  # type: ignore[arg-type]
     (folder / "provenance.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
     grids = write_grids(folder, dataset)
     write_report(

@@ -27,6 +27,8 @@ from flowgen.values.record import Record, rebuild
 MANIFEST = "block.json"
 VERSION = 2
 """of the manifest; blocks of version 1 are read too"""
+LARGE = 1 << 20
+"""bytes from which a file is on its way to the disk while digests are made"""
 
 
 @lru_cache(maxsize=1)
@@ -81,20 +83,25 @@ def publish(
     """Write a block aside, sync it, and give it its name by one rename; name and bytes. Raises Unwritable."""
     files = contents(keys, outputs)
     with aside_of(root) as folder:
-        making = write_aside(folder, files)  # the disk works while digests are made
+        making: list[Future[None]] = []
         try:
-            manifest = manifest_of(keys, outputs, files, provenance)
-        except BaseException:
+            write_aside(folder, files, making)
+            manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
+            size = sum(len(piece) for data in files.values() for piece in data) + len(manifest)
+            return settle(root, folder, making, manifest), size
+        finally:
             wait(making)
-            raise
-        size = sum(len(piece) for data in files.values() for piece in data)
-        return settle(root, folder, making, manifest), size
 
 
 def publish_files(root: Path, name: str, files: Mapping[str, bytes], manifest: bytes) -> None:
     """Put a block that came from another store, already checked, into this one. Raises Unwritable."""
     with aside_of(root) as folder:
-        settle(root, folder, write_aside(folder, {path: (data,) for path, data in files.items()}), manifest)
+        making: list[Future[None]] = []
+        try:
+            write_aside(folder, {path: (data,) for path, data in files.items()}, making)
+            settle(root, folder, making, manifest)
+        finally:
+            wait(making)
 
 
 @contextmanager
@@ -115,11 +122,12 @@ def settle(root: Path, folder: Path, making: list[Future[None]], manifest: bytes
     name = digest(manifest)
     target = folder_of(root, name)
     threads = syncers(os.getpid())
-    making.append(threads.submit(write_file, folder / MANIFEST, (manifest,)))
+    write_file(folder / MANIFEST, (manifest,))
+    small = [path for path in folder.rglob("*") if path.is_dir() or path.stat().st_size < LARGE]
+    making += [threads.submit(sync, path) for path in [folder, *small]]
     wait(making)
     for future in making:
         future.result()
-    list(threads.map(sync, [folder, *(path for path in folder.rglob("*") if path.is_dir())]))
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.rename(folder, target)
@@ -181,29 +189,39 @@ def digest(*data: Buffer) -> str:
     return made.hexdigest()
 
 
-def write_aside(folder: Path, files: Mapping[str, tuple[Buffer, ...]]) -> list[Future[None]]:
-    """Begin to write files and sync them, each in a thread."""
-    for path in sorted({(folder / path).parent for path in files}):
-        path.mkdir(parents=True, exist_ok=True)
-    return [syncers(os.getpid()).submit(write_file, folder / path, data) for path, data in files.items()]
+def write_aside(folder: Path, files: Mapping[str, tuple[Buffer, ...]], making: list[Future[None]]) -> None:
+    """Write files. Large ones are written and synced in threads, which are added to ``making``."""
+    for parent in sorted({(folder / path).parent for path in files}):
+        parent.mkdir(parents=True, exist_ok=True)
+    threads = syncers(os.getpid())
+    for path, data in files.items():
+        if sum(map(len, data)) >= LARGE:
+            making.append(threads.submit(write_synced, folder / path, data))
+        else:
+            write_file(folder / path, data)
+
+
+def write_synced(path: Path, data: tuple[Buffer, ...]) -> None:
+    """Write one file through to the disk."""
+    write_file(path, data)
+    sync(path)
 
 
 def write_file(path: Path, data: tuple[Buffer, ...]) -> None:
-    """Write one file through to the disk."""
+    """Write one file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         for piece in data:
             view = memoryview(piece)
             while view:
                 view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def sync(folder: Path) -> None:
-    """Make sure that a folder's entries are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make sure that a file's content, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +65,9 @@ class Index:
 
         def work(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
             found: dict[str, tuple[str, int]] = {}
-            names: dict[int, str] = {}
             for start in range(0, len(wanted), CHUNK):
-                for key, block, row in connection.execute(*among(wanted[start : start + CHUNK], "key, block, row")):
-                    if (name := names.get(block)) is None:
-                        got = connection.execute("SELECT name FROM blocks WHERE id = ?", (block,)).fetchone()
-                        name = names[block] = got[0] if got else ""
-                    if name:
-                        found[key.hex()] = (name, row)
+                query = among(wanted[start : start + CHUNK], "key, name, row", "items JOIN blocks ON block = id")
+                found.update((key.hex(), (name, row)) for key, name, row in connection.execute(*query))
             return found
 
         return self.database.run(work)
@@ -145,6 +141,18 @@ class Index:
         """The indexed blocks whose names begin so."""
         query = "SELECT name, type, items, bytes, published, used FROM blocks WHERE name >= ? AND name < ?"
         return self.database.run(lambda c: [About(*row) for row in c.execute(query, (prefix, prefix + "g"))])
+
+    def counts(self, keys: Iterable[bytes]) -> dict[str, int]:
+        """How many of these items, 20 bytes each, every block holds; blocks without any are left out."""
+        wanted = sorted(set(keys))
+
+        def work(connection: sqlite3.Connection) -> dict[str, int]:
+            found: Counter[int] = Counter()
+            for start in range(0, len(wanted), CHUNK):
+                found.update(b for (b,) in connection.execute(*among(wanted[start : start + CHUNK], "block")))
+            return {name: found[n] for n, name in connection.execute("SELECT id, name FROM blocks") if n in found}
+
+        return self.database.run(work)
 
     def rows(self, name: str) -> list[tuple[str, int]]:
         """The items that are found in a block: key and row."""

@@ -107,10 +107,10 @@ class Store:
 
     def about(self, name: str, manifest: Mapping[str, Any]) -> About:
         """What the index holds of a block that is on the disk. Raises FileNotFoundError."""
-        size = sum(file["size"] for file in manifest["files"].values())
-        published = os.stat(blocks.folder_of(self.path, name) / blocks.MANIFEST).st_mtime
+        written = os.stat(blocks.folder_of(self.path, name) / blocks.MANIFEST)
+        size = sum(file["size"] for file in manifest["files"].values()) + written.st_size
         kind = str(manifest["provenance"].get("type", ""))
-        return About(name, kind, len(manifest["keys"]), size, published, published)
+        return About(name, kind, len(manifest["keys"]), size, written.st_mtime, written.st_mtime)
 
     def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
         """Items in groups of equal signature: their positions in ``keys``, and one batch in that order.
@@ -123,9 +123,9 @@ class Store:
                 raise Lost(missing, "items are gone from the store")
             try:
                 return self.gather(keys, places, output)
-            except Lost as lost:
-                found = self.find(lost.keys)  # compacted meanwhile: they lie in another block now
-                if not lost.keys or any(found.get(key) in (None, places.get(key)) for key in lost.keys):
+            except Lost as lost:  # compacted meanwhile: its items lie in another block now
+                now = self.find(places)
+                if len(now) < len(places) or any(now[key] == places[key] for key in lost.keys if key in places):
                     raise
         return self.gather(keys, places, output)
 
@@ -138,7 +138,11 @@ class Store:
             by_block.setdefault(places[key].block, []).append(position)
         groups: dict[tuple[Any, ...], tuple[list[int], list[Record]]] = {}
         for name, positions in by_block.items():
-            found = self.block(name)
+            try:
+                found = self.block(name)
+            except Lost as lost:
+                asked = [keys[position] for position in positions]
+                raise Lost(list(dict.fromkeys([*lost.keys, *asked])), lost.reason) from None
             rows = [places[keys[position]].row for position in positions]
             if any(
                 not 0 <= row < len(found.keys) or found.keys[row] != keys[n]
@@ -223,7 +227,7 @@ class Store:
         """
         before, changed = self.index.shards(), {}
         for shard in sorted((self.path / "blocks").iterdir()):
-            now, found = time.time_ns(), shard.stat().st_mtime_ns
+            now, found = time.time_ns(), shard.stat().st_ctime_ns  # which a copy doesn't carry over
             if before.get(shard.name) != found:
                 self.sync_shard(shard)
                 changed[shard.name] = found if now - found > SETTLED else 0

@@ -1,0 +1,50 @@
+"""What the commands about the store share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from flowgen.errors import UserError
+
+if TYPE_CHECKING:
+    from flowgen.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def store_option(function: F) -> F:
+    """``--store``, as ``run`` takes it."""
+    default = Path(".flowgen/store")
+    kind = click.Path(path_type=Path)
+    option = click.option("--store", type=kind, default=default, show_default=True, envvar="FLOWGEN_STORE")
+    return option(function)
+
+
+def changing(function: F) -> F:
+    """``--yes`` and ``--dry-run``, for commands that remove something."""
+    function = click.option("--dry-run", is_flag=True, help="Only say what would be done.")(function)
+    return click.option("--yes", is_flag=True, help="Don't ask.")(function)
+
+
+def existing(path: Path) -> Store:
+    """The store at a path. Raises UserError if there is none: looking at one shouldn't make it."""
+    from flowgen.store import Store
+
+    if not (path / "blocks").is_dir():
+        raise UserError(f"there is no store at '{path}'", hint="--store names another place; 'flowgen run' makes one")
+    return Store(path)
+
+
+def agreed(yes: bool, dry_run: bool) -> bool:
+    """Whether to go on: never in a dry run, else asked unless the user said yes before."""
+    if dry_run:
+        click.echo("nothing was changed (--dry-run)")
+        return False
+    if yes or click.confirm("go on?"):
+        return True
+    click.echo("nothing was changed")
+    return False

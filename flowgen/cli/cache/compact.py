@@ -1,0 +1,33 @@
+"""``flowgen cache compact``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flowgen.cli.cache.common import agreed, changing, existing, store_option
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Rewrite below this share.")
+@changing
+@store_option
+def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, store: Path) -> None:
+    """Rewrite blocks of which little is wanted; says what is freed and asks.
+
+    With RUNS, the folders of runs, what none of them stands on isn't wanted; without, only what another block holds
+    too. What is pinned or needed by a run that is under way is wanted always.
+    """
+    from flowgen.store import compact as compacting
+    from flowgen.store.quantities import shown
+    from flowgen.store.reach import keys_of
+
+    opened = existing(store)
+    found = compacting.plan(opened, keys_of(runs) if runs else None, share)
+    out = sum(rewrite.old.items - len(rewrite.rows) for rewrite in found)
+    freed = shown(sum(rewrite.freed for rewrite in found))
+    click.echo(f"{len(found)} blocks are written anew without {out} items that aren't wanted, which frees {freed}")
+    if found and agreed(yes, dry_run):
+        click.echo(f"freed {shown(compacting.compact(opened, found))}")

@@ -1,0 +1,40 @@
+"""``flowgen cache export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flowgen.cli.cache.common import existing, store_option
+
+if TYPE_CHECKING:
+    from flowgen.store.transfer import Moved
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="A folder, or a file NAME.tar.")
+@store_option
+def export(runs: tuple[Path, ...], target: Path, store: Path) -> None:
+    """Copy what RUNS (their folders) stand on to a folder or a tar file, in whole blocks."""
+    from flowgen.store.reach import keys_of
+    from flowgen.store.transfer import export as copy
+
+    report(copy(existing(store), keys_of(runs), target), f"exported to {target}")
+
+
+def report(done: Moved, what: str) -> None:
+    """Say what was moved; exit code 1 if something was damaged."""
+    from flowgen.store.quantities import shown
+
+    there = f"; {done.there} blocks were there already" if done.there else ""
+    click.echo(f"{what}: {done.blocks} blocks with {done.items} items, {shown(done.bytes)}{there}")
+    if done.missing:
+        click.echo(f"{done.missing} items of the runs aren't in the store any more", err=True)
+    for name, problem in done.bad.items():
+        click.echo(f"block {name[:12]} is damaged and was left out: {problem}", err=True)
+    if done.bad:
+        sys.exit(1)

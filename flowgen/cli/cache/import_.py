@@ -1,0 +1,21 @@
+"""``flowgen cache import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flowgen.cli.cache.common import store_option
+from flowgen.cli.cache.export import report
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@store_option
+def import_(source: Path, store: Path) -> None:
+    """Take over the blocks of an exported folder or tar file, or of another store; each is verified."""
+    from flowgen.store import Store
+    from flowgen.store.transfer import import_ as take
+
+    report(take(Store(store), source), f"imported from {source}")

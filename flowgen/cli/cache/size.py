@@ -1,0 +1,26 @@
+"""``flowgen cache size``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flowgen.cli.cache.common import existing, store_option
+
+
+@click.command()
+@store_option
+def size(store: Path) -> None:
+    """Say how much the store holds and takes."""
+    from flowgen.store.quantities import limit_from_environment, shown
+
+    opened = existing(store)
+    found = opened.index.blocks()
+    items = sum(about.items for about in found)
+    click.echo(f"{len(found)} blocks with {items} items: {shown(sum(about.bytes for about in found))}")
+    aside = sum(path.stat().st_size for path in (store / "damaged").rglob("*") if path.is_file())
+    if aside:
+        click.echo(f"set aside as damaged: {shown(aside)} in {store / 'damaged'}, which may be deleted")
+    if (limit := limit_from_environment()) is not None:
+        click.echo(f"limit: {shown(limit)}, kept after every run")

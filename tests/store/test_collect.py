@@ -1,0 +1,225 @@
+"""What is removed, what stays, and what can be said of it afterwards."""
+
+import time
+
+import pytest
+from click.testing import CliRunner
+from storing import get, key, known, put, run_folder, used
+
+from flowgen.cli import flowgen as command
+from flowgen.errors import UserError
+from flowgen.store import Lost, Store, block
+from flowgen.store import compact as compacting
+from flowgen.store.collect import choose, collect, keep_within
+from flowgen.store.quantities import age, limit_from_environment, shown, size
+from flowgen.store.reach import keys_of, packed, pin, pins, unpin
+
+DAY = 86400
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def names(blocks):
+    return {about.name for about in blocks}
+
+
+def cache(*arguments, store, **options):
+    return CliRunner().invoke(command, ["cache", *map(str, arguments), "--store", str(store.path)], **options)
+
+
+def test_by_age_what_was_not_read_for_long_goes(store):
+    old, read, new = (put(store, n) for n in range(3))
+    used(store, old, time.time() - 40 * DAY)
+    used(store, read, time.time() - 40 * DAY)
+    store.cache.clear()
+    assert get(store, 1) == [1]  # notes the use
+    found = choose(store, older=30 * DAY)
+    assert names(found.going) == {old}
+    assert found.bytes == next(a.bytes for a in store.index.blocks() if a.name == old)
+    collect(store, found.going)
+    assert known(store, 0, 1, 2) == {1, 2}
+    assert store.on_disk() == {read, new}
+    assert list((store.path / "tmp").iterdir()) == []
+    with pytest.raises(Lost):
+        get(store, 0)
+
+
+def test_by_size_the_least_recently_used_go_first(store):
+    blocks = [put(store, n) for n in range(4)]
+    for name, ago in zip(blocks, (3, 9, 1, 5), strict=True):
+        used(store, name, time.time() - ago * DAY)
+    each = store.index.blocks()[0].bytes
+    gone = keep_within(store, int(2.5 * each))
+    assert names(gone.going) == {blocks[1], blocks[3]}
+    assert known(store, *range(4)) == {0, 2}
+    assert keep_within(store, 2 * each).going == []
+
+
+def test_what_no_run_reaches_goes_and_a_block_stays_for_one_item(store, tmp_path):
+    put(store, 1, 2, 3, 4)
+    dead = put(store, 5, 6)
+    wanted = keys_of([run_folder(tmp_path / "run", 1)])
+    found = choose(store, wanted=wanted)
+    assert names(found.going) == {dead}
+    size_of = next(a.bytes for a in store.index.blocks() if a.name != dead)
+    assert found.waste == int(size_of * 3 / 4)
+    collect(store, found.going)
+    assert known(store, *range(1, 7)) == {1, 2, 3, 4}
+
+
+def test_what_is_pinned_stays_until_it_is_unpinned(store, tmp_path):
+    put(store, 1, 2)
+    put(store, 3)
+    run = run_folder(tmp_path / "runs" / "first", 2)
+    assert pin(store, run) == 1
+    found = choose(store, keep=0)
+    assert len(found.going) == len(found.guarded) == 1
+    collect(store, [*found.going, *found.guarded])  # as if it had been pinned after the choice
+    assert known(store, 1, 2, 3) == {1, 2}
+    (name,) = pins(store)
+    with pytest.raises(UserError, match="isn't pinned") as caught:
+        unpin(store, tmp_path / "runs" / "other")
+    assert name in caught.value.hint
+    unpin(store, run)
+    keep_within(store, 0)
+    assert known(store, 1, 2, 3) == set()
+
+
+def test_what_a_living_run_stands_on_stays(store):
+    import numpy as np
+
+    put(store, 1)
+    put(store, 2)
+    with store.leases.hold(packed(np.array([key(1)]))):
+        keep_within(store, 0)
+        assert known(store, 1, 2) == {1}
+        with store.leases.claim([key(1)]):
+            keep_within(store, 0)
+    keep_within(store, 0)
+    assert known(store, 1, 2) == set()
+
+
+def test_what_became_of_items_is_remembered(store):
+    put(store, 1)
+    bad = put(store, 2)
+    before = time.time()
+    collect(store, [a for a in store.index.blocks() if a.name != bad])
+    chunk = next(block.folder_of(store.path, bad).rglob("c.*"))
+    chunk.write_bytes(b"x" * chunk.stat().st_size)
+    assert store.verify() == [bad]
+    fate = store.fate([key(1), key(2), key(3)])
+    assert set(fate) == {key(1), key(2)}
+    assert fate[key(1)].reason == "collected"
+    assert fate[key(2)].reason == "damaged: value/data/c.0.0.0.0 has other content than written"
+    assert all(before - 1 <= gone.when <= time.time() for gone in fate.values())
+    put(store, 1, again=True)
+    assert set(store.fate([key(1), key(2)])) == {key(2)}
+
+
+def test_compact_keeps_what_is_wanted_and_its_content(store, tmp_path):
+    whole = put(store, *range(10))
+    mostly = put(store, *range(10, 14))
+    reader = Store(store.path)
+    wanted = keys_of([run_folder(tmp_path / "run", 3, 7, 10, 11, 12)])
+    rewrites = compacting.plan(store, wanted)
+    assert [(r.old.name, [int(k, 16) for k, _ in r.rows]) for r in rewrites] == [(whole, [3, 7])]
+    before = sum(a.bytes for a in store.index.blocks())
+    freed = compacting.compact(store, rewrites)
+    assert before - sum(a.bytes for a in store.index.blocks()) == freed > 0
+    assert known(reader, *range(14)) == {3, 7, *range(10, 14)}
+    assert get(reader, 7, 3, 11) == [7, 3, 11]
+    assert mostly in store.on_disk() and whole not in store.on_disk()
+    assert store.fate([key(0), key(3)]).keys() == {key(0)}
+    assert store.verify() == []
+    again = Store(store.path)
+    again.rebuild_index()
+    assert known(again, *range(14)) == {3, 7, *range(10, 14)}
+
+
+def test_without_runs_compact_drops_only_what_is_held_twice(store):
+    put(store, 1, 2, 3)
+    twice = put(store, 1, 2, 3, 4, by="another")
+    (rewrite,) = compacting.plan(store)
+    assert rewrite.old.name == twice and [int(k, 16) for k, _ in rewrite.rows] == [4]
+    compacting.compact(store, [rewrite])
+    assert get(store, 4, 3, 2, 1) == [4, 3, 2, 1]
+
+
+def test_a_reader_follows_what_was_compacted_meanwhile(store, monkeypatch):
+    put(store, 1, 2, 3)
+    put(store, 1, 2, 3, 4, by="another")
+    reader = Store(store.path)
+    places = reader.find([key(4)])
+    compacting.compact(store, compacting.plan(store))
+    answers = iter([places])  # what the reader looked up before
+    find = reader.find
+    monkeypatch.setattr(reader, "find", lambda keys: next(answers, None) or find(keys))
+    assert get(reader, 4) == [4]
+
+
+def test_the_command_says_what_goes_and_asks(store, tmp_path):
+    put(store, 1)
+    put(store, 2)
+    run = run_folder(tmp_path / "run", 1)
+    dry = cache("collect", "--unreachable", run, "--dry-run", store=store)
+    assert dry.exit_code == 0, dry.output
+    assert "test: 1 items in 1 blocks" in dry.output
+    assert "1 of 2 blocks go" in dry.output and "nothing was changed" in dry.output
+    assert "nothing was changed" in cache("collect", "--unreachable", run, store=store, input="n\n").output
+    assert known(store, 1, 2) == {1, 2}
+    assert "removed 1 items" in cache("collect", "--unreachable", run, store=store, input="y\n").output
+    assert known(store, 1, 2) == {1}
+    assert "removed 1 items" in cache("collect", "--keep", "0B", "--yes", store=store).output
+    for wrong in (["--unreachable"], [run], []):
+        assert isinstance(cache("collect", *wrong, store=store).exception, UserError)
+
+
+def test_the_other_commands(store, tmp_path):
+    bad = put(store, 1)
+    put(store, 2, 3)
+    run = run_folder(tmp_path / "run", 2)
+    assert "pinned 1 items" in cache("pin", run, store=store).output
+    listed = cache("list", store=store).output
+    assert "test" in listed and "3" in listed and "pinned: run-" in listed
+    assert bad[:12] in cache("list", "--blocks", store=store).output
+    assert cache("size", store=store).output.startswith("2 blocks with 3 items: ")
+    assert "2 blocks are as they were written" in cache("verify", store=store).output
+    assert "holds 2 blocks with 3 items" in cache("rebuild-index", store=store).output
+    next(block.folder_of(store.path, bad).rglob("c.*")).unlink()
+    found = cache("verify", store=store)
+    assert found.exit_code == 1 and "1 of 2 blocks were damaged" in found.output
+    assert "set aside as damaged" in cache("size", store=store).output
+    assert "0 blocks are written anew" in cache("compact", store=store).output
+    assert cache("unpin", run, store=store).exit_code == 0
+    nowhere = CliRunner().invoke(command, ["cache", "size", "--store", str(tmp_path / "none")])
+    assert "there is no store at" in str(nowhere.exception)
+    assert not (tmp_path / "none").exists()
+
+
+def test_sizes_and_ages(monkeypatch):
+    assert [size(t) for t in ("50GB", "1.5 kB", "7", "2GiB")] == [50 * 10**9, 1500, 7, 2**31]
+    assert [age(t) for t in ("30d", "12h", "0.5m")] == [30 * DAY, 12 * 3600, 30]
+    assert [shown(n) for n in (0, 999, 1250, 5e10, 2.5e12)] == ["0 B", "999 B", "1.25 kB", "50 GB", "2.5 TB"]
+    for function, text in ((size, "50 apples"), (size, "GB"), (age, "30"), (age, "d")):
+        with pytest.raises(UserError):
+            function(text)
+    monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "lots")
+    with pytest.raises(UserError, match="FLOWGEN_STORE_LIMIT: 'lots' is no size"):
+        limit_from_environment()
+    monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "2MB")
+    assert limit_from_environment() == 2_000_000
+
+
+def test_help_needs_no_torch():
+    import subprocess
+    import sys
+
+    code = "import sys; sys.argv=['flowgen','cache','--help']\nfrom flowgen.cli import flowgen\ntry:\n flowgen()\n"
+    code += "except SystemExit: pass\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = "list size verify rebuild-index collect compact export import pin unpin"
+    for name in names.split():
+        assert f"\n  {name} " in done.stdout

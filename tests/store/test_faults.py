@@ -1,0 +1,173 @@
+"""Disks that refuse, and disks that lie: nothing half-written is read, nothing damaged is answered."""
+
+import errno
+import os
+import random
+import shutil
+from contextlib import suppress
+
+import pytest
+from storing import get, key, known, latents, put
+
+from flowgen.store import Lost, Store, Unwritable, block
+
+CALLS = {"write": 6, "fsync": 9, "rename": 1}
+"""of one publish, at least: five files, one of them in two pieces, and the folders that hold them; one rename"""
+ERRORS = {
+    errno.ENOSPC: "is full",
+    errno.EIO: "reports an error",
+    errno.EROFS: "is read-only",
+    errno.EACCES: "can't be written: Permission denied",
+}
+
+
+def failing(monkeypatch, name, at, number):
+    """One call of the system fails, the ``at``-th; how many there were so far."""
+    original, seen = getattr(os, name), [0]
+
+    def call(*arguments, **options):
+        seen[0] += 1
+        if seen[0] == at:
+            raise OSError(number, os.strerror(number))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(os, name, call)
+    return seen
+
+
+def count(tmp_path, monkeypatch, name):
+    """How often a publish makes a call."""
+    store = Store(tmp_path / "count")
+    with monkeypatch.context() as patch:
+        seen = failing(patch, name, -1, 0)
+        put(store, 1)
+    return seen[0]
+
+
+@pytest.mark.parametrize("number", ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", ["write", "fsync", "rename"])
+def test_each_call_of_a_publish_fails_once(tmp_path, monkeypatch, name, number):
+    total = count(tmp_path, monkeypatch, name)
+    assert total >= CALLS[name]
+    store = Store(tmp_path / "store")
+    put(store, 0)
+    for at in range(1, total + 1):
+        with monkeypatch.context() as patch:
+            failing(patch, name, at, number)
+            with pytest.raises(Unwritable, match=ERRORS[number]) as caught:
+                put(store, at)
+        assert "what was published is kept" in caught.value.hint
+        assert list((store.path / "tmp").iterdir()) == []
+        assert known(store, 0, at) == {0}
+        fresh = Store(store.path)
+        fresh.rebuild_index()
+        for n in known(fresh, at):  # only the folder's last sync failed: a whole block or none
+            assert name == "fsync" and get(fresh, n) == [n]
+        put(store, at, again=True)
+        assert get(store, at, 0) == [at, 0]
+    assert store.verify() == []
+
+
+def test_an_index_that_can_not_be_written_is_said_and_the_block_is_found_later(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    pages = store.index.database.connection.execute("PRAGMA page_count").fetchone()[0]
+    store.index.database.connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Unwritable, match=r"index of the store .* can't be written"):
+        put(store, *range(4000))
+    assert known(store, 0, 1) == set()
+    store.close()
+    again = Store(tmp_path)
+    assert known(again, 0, 1) == {0, 1}
+    assert get(again, 1, 0) == [1, 0]
+
+
+def damage(rng, path):
+    """Flip a bit, cut, or delete a file; what was done."""
+    data = path.read_bytes()
+    how = rng.choice(["flip", "flip", "cut", "delete", "empty"])
+    if how == "flip":
+        at = rng.randrange(len(data))
+        path.write_bytes(data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :])
+    elif how == "cut":
+        path.write_bytes(data[: rng.randrange(len(data))])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    return how
+
+
+def test_a_thousand_damages_to_blocks_are_all_found(tmp_path):
+    """Chunks, metadata and manifests: on reading, each is a miss that names the block, and never an answer."""
+    rng = random.Random(0)
+    root = tmp_path / "store"
+    store = Store(root)
+    whole = tmp_path / "whole"
+    blocks = {put(store, n, n + 1): [n, n + 1] for n in range(0, 50, 2)}
+    shutil.copytree(root / "blocks", whole)
+    hit = dict.fromkeys(["chunk", "metadata", "manifest"], 0)
+    for _ in range(1000 // len(blocks)):
+        for name in blocks:
+            path = rng.choice(sorted(p for p in block.folder_of(root, name).rglob("*") if p.is_file()))
+            hit["manifest" if path.name == "block.json" else "metadata" if path.suffix == ".json" else "chunk"] += 1
+            damage(rng, path)
+        store.cache.clear()
+        for name, items in blocks.items():
+            with pytest.raises(Lost) as caught:
+                get(store, *items)
+            assert set(caught.value.keys) == {key(n) for n in items}
+            assert f"block {name[:8]} is damaged" in str(caught.value)
+        assert known(store, *range(50)) == set()
+        fate = store.fate(map(key, range(50)))
+        assert len(fate) == 50 and all(gone.reason.startswith("damaged: ") for gone in fate.values())
+        assert len(list((root / "damaged").iterdir())) == len(blocks)
+        shutil.rmtree(root / "damaged")
+        shutil.copytree(whole, root / "blocks", dirs_exist_ok=True)  # computed again
+        store.sync()
+        assert get(store, *range(50)) == list(range(50))
+    assert min(hit.values()) > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_index_never_gives_a_wrong_answer(tmp_path, seed):
+    rng = random.Random(seed)
+    root = tmp_path / "store"
+    store = Store(root)
+    for n in range(0, 40, 4):
+        put(store, *range(n, n + 4))
+    store.close()
+    whole = {p.name: p.read_bytes() for p in root.glob("index.sqlite*")}
+    for _ in range(60):
+        for path in root.glob("index.sqlite*"):
+            path.unlink()
+        for name, data in whole.items():
+            (root / name).write_bytes(data)
+        damage(rng, root / "index.sqlite")
+        hurt = Store(root)
+        numbers = rng.sample(range(40), 12)
+        found = sorted(known(hurt, *numbers))
+        with suppress(Lost):
+            assert not found or get(hurt, *found) == found
+        hurt.rebuild_index()
+        assert get(hurt, *numbers) == numbers  # nothing but the index was hurt
+        hurt.close()
+
+
+def test_a_row_that_the_index_gets_wrong_is_not_answered(tmp_path):
+    store = Store(tmp_path)
+    put(store, 1, 2, 3)
+    store.index.database.transact(lambda c: c.execute("UPDATE items SET row = 2 - row"))
+    assert get(store, 1, 3) == [1, 3]
+    assert store.find([key(3)])[key(3)].row == 2
+    store.index.database.transact(lambda c: c.execute("UPDATE items SET row = 99"))
+    assert get(store, 3) == [3]
+
+
+def test_an_index_deleted_under_an_open_store_is_made_anew(tmp_path):
+    one, two = Store(tmp_path), Store(tmp_path)
+    put(one, 1)
+    for path in tmp_path.glob("index.sqlite*"):
+        path.unlink()
+    put(two, 2)
+    assert known(one, 1, 2) == known(two, 1, 2) == {1, 2}
+    assert latents([1]).data.shape == (1, 1, 4, 4)

@@ -1,0 +1,105 @@
+"""The driver killed at eighty more points, on a graph of toy nodes whose results are known in closed form."""
+
+import json
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+from small import Lab, to_compute
+from test_crash import die_at
+from torch import Tensor
+
+from flowgen.execute.cluster import client
+from flowgen.execute.driver import execute
+from flowgen.execute.progress import Silent
+from flowgen.execute.task import Place, open_store
+from flowgen.node import node
+from flowgen.values import PerItem
+from flowgen.values.value import Value
+
+TOY = """\
+flowgen: 1
+sweep:
+  n: {range: 6}
+nodes:
+  first: {type: crash.number, value: $n}
+  second: {type: crash.add, x: $first, by: 10}
+  third: {type: crash.add, x: $second, by: 100}
+outputs: [third]
+"""
+TOTAL = 3 * 6
+PARCELS = {"batch": 2, "workers": 3}
+"""cuts each node's items into three parcels: nine blocks of nine syncs"""
+
+POINTS = [
+    *(
+        (f"{when} {what}", n)
+        for when in ("before", "after")
+        for what in ("computing", "publishing")
+        for n in range(1, 10)
+    ),
+    *(("sync", n) for n in range(1, 45)),
+]
+
+
+@dataclass(frozen=True)
+class Count(Value):
+    """One number."""
+
+    data: Tensor
+
+
+@node("crash.number", stored=True)
+def number(value: PerItem[float]) -> Count:
+    """A number."""
+    return Count(value.tensor[:, None].double())
+
+
+@node("crash.add", stored=True)
+def add(x: Count, by: PerItem[float]) -> Count:
+    """x plus by."""
+    return Count(x.data + by.tensor[:, None])
+
+
+def work(lab):
+    """Run the graph without a run's folder."""
+    experiment = lab.load(TOY)
+    plan = partial(experiment.plan, lab.store, **PARCELS)
+    return execute(plan, partial(client, 0), Place(str(lab.store)), Silent())
+
+
+def work_and_die(lab, where, count):
+    """What the child process does."""
+    die_at(where, count)
+    work(lab)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that forks after the imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flowgen.experiment", "flowgen_nodes", "diffusers", "transformers"])
+    return context
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("where", "count"), POINTS)
+def test_a_killed_run_goes_on(tmp_path, server, where, count):
+    assert len(POINTS) == 80
+    lab = Lab(tmp_path, tmp_path)
+    child = server.Process(target=work_and_die, args=(lab, where, count))
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+    left = sum(to_compute(lab.load(TOY).plan(lab.store, **PARCELS)).values())
+    manifests = [json.loads(path.read_text()) for path in (lab.store / "blocks").glob("*/*/block.json")]
+    assert left + sum(len(m["keys"]) for m in manifests) == TOTAL
+    plan, tally = work(lab)
+    assert tally.computed() == left
+    keys = [key.decode() if isinstance(key, bytes) else key for key in plan.keys["third"].values]
+    ((_, found),) = open_store(str(lab.store)).read(keys, plan.graph.output_of("third").output)
+    assert found.data.flatten().tolist() == [n + 110.0 for n in range(6)]
+    assert os.listdir(lab.store / "tmp") == [] or where != "after publishing"

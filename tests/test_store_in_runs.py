@@ -1,0 +1,79 @@
+"""What runs and the store have to do with each other: limits, full disks, what a run's folder lists."""
+
+import errno
+import os
+
+import pytest
+from click.testing import CliRunner
+from small import Lab
+from test_crash_often import TOTAL, TOY
+
+from flowgen.cli import flowgen as command
+from flowgen.execute.progress import Silent
+from flowgen.execute.task import open_store
+from flowgen.store.collect import choose
+from flowgen.store.reach import run_keys
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path, tmp_path)
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, message):
+        self.said.append(message)
+
+
+def test_a_run_stands_on_all_that_it_stored(lab):
+    run = lab.run(TOY)
+    store = open_store(str(lab.store))
+    keys = run_keys(run.folder)
+    assert len(keys) == TOTAL == len(store.find(key.hex() for key in keys))
+    assert choose(store, wanted=keys).going == []
+    assert store.leases.held() == set()
+
+
+def test_the_limit_is_kept_after_a_run(lab, monkeypatch):
+    monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "2 kB")
+    notes = Notes()
+    run = lab.run(TOY, options={"events": notes})
+    assert run.results.third.values.ravel().tolist() == [n + 110.0 for n in range(6)]
+    store = open_store(str(lab.store))
+    left = sum(about.bytes for about in store.index.blocks())
+    assert 0 < left <= 2000
+    assert any("the store's limit: " in said and "are removed" in said for said in notes.said)
+
+
+@pytest.mark.parametrize(("call", "at"), [("write", 7), ("fsync", 20), ("rename", 2)])
+def test_a_full_disk_ends_a_run_with_a_message_and_keeps_what_there_is(lab, monkeypatch, call, at):
+    lab.load(TOY)
+    original, seen = getattr(os, call), [0]
+    arguments = ["run", str(lab.folder / "g.yaml"), "--store", str(lab.store), "--runs", str(lab.runs)]
+
+    def full(*given, **options):
+        seen[0] += 1
+        if seen[0] == at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        found = CliRunner().invoke(command, arguments)
+    assert found.exit_code == 1
+    assert "is full" in found.output and "failed: the disk of the store" in found.output
+    assert "Traceback" not in found.output
+    kept = len(open_store(str(lab.store)).find(map(bytes.hex, all_keys(lab))))
+    assert 0 <= kept < TOTAL
+    again = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert again.exit_code == 0
+    assert f"computed {TOTAL - kept} items" in again.output
+
+
+def all_keys(lab):
+    """The keys of the graph's items."""
+    plan = lab.load(TOY).plan(lab.store)
+    return [bytes.fromhex(key.decode()) for keys in plan.stored_keys().values() for key in keys]
