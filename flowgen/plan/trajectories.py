@@ -51,7 +51,7 @@ class Trajectories:
         def place(n: int) -> tuple[Any, ...]:
             chain, ports, slots = points[n]
             early = tuple(key for slot, key in enumerate(slots) if chain.first_use[slot] == 0)
-            return seen[ports], early, ranks[id(chain)], slots, n
+            return seen[ports], chain.digests[0], early, ranks[id(chain)], slots, n
 
         return sorted(range(len(points)), key=place)
 
