@@ -87,6 +87,18 @@ def test_the_experiment_computes_what_is_new(tmp_path, monkeypatch, capsys):
     assert "guidance" in capsys.readouterr().out
 
 
+def test_the_settings_that_configuration_shows(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("FLOWGEN_DEVICE", "cpu")
+    (line,) = commands("docs/configuration.md")
+    shown = CliRunner().invoke(command, shlex.split(line)[1:], catch_exceptions=False).output
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").splitlines()
+    rows = [text.split() for text in page if re.match(r"    (store|batch|device) ", text)]
+    assert len(rows) == 3
+    assert all(row in [text.split() for text in shown.splitlines()] for row in rows)
+
+
 def run_example(name: str, folder: Path, **where: object) -> Run:
     """A part of an example, run in a folder."""
     return load(ROOT / "graphs" / name, where=where).run(folder / "store", folder / "runs")
