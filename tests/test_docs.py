@@ -65,6 +65,40 @@ def test_every_example_is_sound():
         assert "is sound" in result.output
 
 
+@pytest.mark.slow
+def test_the_experiment_computes_what_is_new(tmp_path, monkeypatch, capsys):
+    (tmp_path / "graphs").symlink_to(ROOT / "graphs")
+    monkeypatch.chdir(tmp_path)
+    for text in blocks("docs/experiments.md", "yaml"):
+        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    counts, last = [], ""
+    for line in commands("docs/experiments.md"):
+        result = CliRunner().invoke(command, shlex.split(line)[1:], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        counts += [int(n) for n in re.findall(r"^computed (\d+) items", result.output, flags=re.MULTILINE)]
+        last = result.output if " plan " in line else last
+    # 16 images a scale: the sweep; one more scale; a metric of 48 images; guidance from 40% for two scales of three
+    assert counts == [8 + 1 + 4 * 48 + 3, 4 * 16 + 1, 48 + 3, 5 * 32 + 2 + 2]
+    page = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    assert all(f"{count} items" in page for count in counts)
+    assert "6 of " in last  # distances and means of the red images at three scales
+    (tmp_path / "look.py").write_text("\n".join(blocks("docs/experiments.md", "python")))
+    runpy.run_path("look.py")
+    assert "guidance" in capsys.readouterr().out
+
+
+def test_the_settings_that_configuration_shows(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("FLOWGEN_DEVICE", "cpu")
+    (line,) = commands("docs/configuration.md")
+    shown = CliRunner().invoke(command, shlex.split(line)[1:], catch_exceptions=False).output
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").splitlines()
+    rows = [text.split() for text in page if re.match(r"    (store|batch|device) ", text)]
+    assert len(rows) == 3
+    assert all(row in [text.split() for text in shown.splitlines()] for row in rows)
+
+
 def run_example(name: str, folder: Path, **where: object) -> Run:
     """A part of an example, run in a folder."""
     return load(ROOT / "graphs" / name, where=where).run(folder / "store", folder / "runs")

@@ -79,7 +79,8 @@ class Trajectories:
         begun = combined([ranked(column).at(axes, lengths, rows) for column in self.ports.values()], len(rows))
         slots = [ranked(column).at(axes, lengths, rows) for column in self.slots]
         early = [np.where(first_use[number, n] == 0, slot, -1) for n, slot in enumerate(slots)]
-        order = np.lexsort([*reversed(slots), number, *reversed(early), begun])
+        head = np.unique([chain.digests[0] for chain in chains], return_inverse=True)[1]
+        order = np.lexsort([*reversed(slots), number, *reversed(early), head[number], begun])
         one, other = order[:-1], order[1:]
         share = common_steps(chains, number[one], number[other])
         for n, slot in enumerate(slots):

@@ -49,6 +49,19 @@ def test_a_guidance_interval_sweep_costs_the_minimum(lab, batch):
     assert run.tally.calls()["denoiser"][1] == 6 * minimum()
 
 
+def test_lengths_in_one_sweep_share_no_less(lab):
+    run = lab.run(
+        SMALL,
+        ("prompt: [a red three, a blue seven on a yellow background]", "prompt: [a red three]\n  steps: [3, 5]"),
+        ("guidance: [1, 4]", "guidance: [1, 2, 4]"),
+        ("steps: 4", "steps: $steps"),
+        ("outputs: [image, clip, fid]", "outputs: [image]"),
+        seed=0,
+    )
+    # one noise: in the first step all scales share two predictions; then 1 for scale 1 and 2 for each other one
+    assert run.tally.calls()["denoiser"][1] == (2 + 2 * 5) + (2 + 4 * 5)
+
+
 def test_equal_programs_written_differently_are_one_item(lab):
     constant = SMALL.replace("guidance: [1, 4]", "guidance: [4]")
     lab.run(constant)
