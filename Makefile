@@ -23,6 +23,7 @@ zoo: $(STAMP)             ## retrain the shipped model from real handwriting (ho
 
 benchmark: $(STAMP)
 	$(BIN)/python benchmarks/graph01.py
+	$(BIN)/python benchmarks/overhead.py
 
 # torch first and pinned: the other packages then find it installed and leave it alone
 $(STAMP): constraints.txt pyproject.toml
