@@ -116,7 +116,6 @@ class Plan:
         return [
             (name, number)
             for name in self.programs[cut.stage].reads
-            if (self.makers[name] >= 0).any()
             for number in cutter.makers(name, cut.rows, self.makers[name]).tolist()
         ]
 
