@@ -24,6 +24,8 @@ zoo: $(STAMP)             ## retrain the shipped model from real handwriting (ho
 benchmark: $(STAMP)
 	$(BIN)/python benchmarks/graph01.py
 	$(BIN)/python benchmarks/experiment.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/store.py
 
 # torch first and pinned: the other packages then find it installed and leave it alone
 $(STAMP): constraints.txt pyproject.toml

@@ -122,7 +122,6 @@ class Plan:
         numbers = {
             number
             for name in self.programs[cut.stage].reads
-            if (self.makers[name] >= 0).any()
             for number in cutter.makers(name, cut.rows, self.makers[name]).tolist()
         }
         return [(self.parcels[n].stage, self.parcels[n].number) for n in sorted(numbers)]

@@ -1,6 +1,7 @@
 """The plan as a table and as JSON: counts by hand, what keeps items apart, times learned from earlier runs."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -49,6 +50,8 @@ def test_the_json_holds_the_counts(lab):
         "rows": {"alone": 12, "planned": 12},
     }  # fmt: skip
     assert nodes["guided"]["rows"] is None
+    described = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in described for name in {*found, *nodes["image"]})
     assert nodes["noise"]["stored"] is False
 
 

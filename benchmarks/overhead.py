@@ -1,0 +1,267 @@
+"""What flowgen adds to the model calls, and how planning grows.
+
+    python benchmarks/overhead.py [--points 1000000] [--items 100 1000 10000 100000] [--steps 25] [--threads 2]
+
+1. The loop against a hand-written PyTorch loop that makes the same batched calls: wall ratio, and the host time of a
+   step outside the model calls.
+2. A run of which everything is in the store, for more and more items.
+3. Planning graph 01 for more and more points: seconds, and memory above the imports.
+4. Peak memory of a run whose items grow tenfold.
+
+Each measurement runs in a process of its own. Ratios compare figures of one run on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+GRAPH = Path(__file__).parents[1] / "graphs" / "01_text_to_image.yaml"
+BATCH = 16
+REPEATS = 5
+SHORT = 5
+"""steps of a second measurement: the difference to the first is what a step costs, without what a run begins with"""
+LOOP = """\
+flowgen: 1
+sweep: {{seed: {{range: {batch}}}}}
+defaults: {{model: $digits}}
+nodes:
+  digits: {{type: model, from: "zoo:digits"}}
+  text: {{type: encoder.text, text: "a red three"}}
+  empty: {{type: encoder.text, text: ""}}
+  noise: {{type: noise, seed: $seed}}
+  sampler: {{type: scheduler.ddim, start: $noise, prediction: $guided, steps: {steps}}}
+  cond: {{type: denoiser, x: $sampler.x, context: $text}}
+  uncond: {{type: denoiser, x: $sampler.x, context: $empty}}
+  guided: {{type: guidance.cfg, cond: $cond, uncond: $uncond, scale: 4}}
+outputs: [sampler]
+"""
+TEXTS = """\
+flowgen: 1
+sweep: {{value: {{range: {items}}}}}
+defaults: {{model: $digits}}
+nodes:
+  digits: {{type: model, from: "zoo:digits"}}
+  noise: {{type: noise, seed: $value, store: always}}
+outputs: [noise]
+"""
+IMAGES = """\
+flowgen: 1
+sweep: {{value: {{range: {items}}}}}
+defaults: {{model: $digits}}
+nodes:
+  digits: {{type: model, from: "zoo:digits"}}
+  noise: {{type: noise, seed: $value}}
+  empty: {{type: encoder.text, text: ""}}
+  sampler: {{type: scheduler.ddim, start: $noise, prediction: $cond, steps: 1}}
+  cond: {{type: denoiser, x: $sampler.x, context: $empty}}
+  image: {{type: decoder.vae, latent: $sampler.sample}}
+outputs: [image]
+"""
+
+
+def peak() -> float:
+    """MB that this process held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def written(folder: Path, text: str) -> Path:
+    """A graph file."""
+    path = folder / "graph.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def measure_loop(folder: Path, steps: int, threads: int) -> dict[str, Any]:
+    """The engine's loop and a hand-written one over the same network, in turns: least seconds, all and outside."""
+    import torch
+
+    import flowgen
+    from flowgen.execute.caller import Caller
+    from flowgen.execute.pool import Pool
+    from flowgen.execute.stage import compute
+    from flowgen.execute.task import open_store
+    from flowgen.values.model import opening
+
+    torch.set_num_threads(threads)
+    text = LOOP.format(batch=BATCH, steps=steps)
+    experiment = flowgen.load(written(folder, text.replace("outputs: [sampler]", "outputs: [text, empty]")))
+    experiment.run(folder / "store", folder / "runs")
+    plan = flowgen.load(written(folder, text)).plan(folder / "store")
+    (cut,) = (cut for cut in plan.parcels if cut.stage == "sampler")
+    parcel, code, store = plan.parcel(cut), plan.programs["sampler"], open_store(str(folder / "store"))
+    with torch.no_grad(), opening(Pool().opener("cpu", code.parts, store.file_digest)):
+        model = plan.graph.references["digits"].values[()]
+        network = model["unet"]
+        inside = 0.0
+        forward = network.forward
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            nonlocal inside
+            begun = time.perf_counter()
+            found = forward(*arguments, **options)
+            inside += time.perf_counter() - begun
+            return found
+
+        network.forward = timed
+        by_hand = handwritten(plan, parcel, store, network, steps)
+        best: dict[str, tuple[float, float]] = {}
+        values = {}
+        for _ in range(REPEATS):
+            for name, run in (
+                ("flowgen", lambda: compute(code, parcel, Caller(plan.numerics), store, "cpu")[0][1]["sample"].data),
+                ("by hand", by_hand),
+            ):
+                inside, begun = 0.0, time.perf_counter()
+                values[name] = run()
+                seconds = time.perf_counter() - begun
+                least, outside = best.get(name, (9e9, 9e9))
+                best[name] = min(least, seconds), min(outside, seconds - inside)
+    assert float((values["flowgen"] - values["by hand"]).abs().max()) < 1e-3
+    return {"best": best}
+
+
+def handwritten(plan: Any, parcel: Any, store: Any, network: Any, steps: int) -> Any:
+    """A plain DDIM loop with guidance (Song et al. 2021, eq. 12, eta 0): one call of twice the batch a step."""
+    import torch
+
+    config = plan.graph.references["digits"].values[()].config("scheduler")
+    betas = torch.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, 1000, dtype=torch.float64) ** 2
+    bars = torch.cumprod(1 - betas, 0)
+    spacing = 1000 // steps
+    states = {}
+    for name in ("text", "empty"):
+        key = next(key for key in parcel.inputs[name] if key)
+        states[name] = store.read([key], "value")[0][1].states
+    start = torch.cat([torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(s)) for s in range(BATCH)])
+    context = torch.cat([states["text"].expand(BATCH, -1, -1), states["empty"].expand(BATCH, -1, -1)])
+
+    def run() -> Any:
+        x = start
+        times = [spacing * n + config.get("steps_offset", 0) for n in reversed(range(steps))]
+        for n, t in enumerate(times):
+            bar = bars[t].float()
+            after = bars[times[n + 1]].float() if n + 1 < steps else final(config, bars)
+            told = network(torch.cat([x, x]), torch.full((2 * BATCH,), t), encoder_hidden_states=context).sample
+            cond, uncond = told.chunk(2)
+            noise = uncond + 4 * (cond - uncond)
+            clean = (x - (1 - bar).sqrt() * noise) / bar.sqrt()
+            if config.get("clip_sample"):
+                clean = clean.clamp(-1, 1)
+            x = after.sqrt() * clean + (1 - after).sqrt() * noise
+        return x
+
+    return run
+
+
+def final(config: dict[str, Any], bars: Any) -> Any:
+    """The alpha-bar at which the last step ends."""
+    import torch
+
+    return torch.tensor(1.0) if config.get("set_alpha_to_one", True) else bars[0].float()
+
+
+def measure_cached(folder: Path, items: int) -> dict[str, Any]:
+    """Seconds of a run that computes nothing."""
+    import flowgen
+
+    graph = written(folder, TEXTS.format(items=items))
+    flowgen.load(graph).run(folder / "store", folder / "runs")
+    begun = time.perf_counter()
+    run = flowgen.load(graph).run(folder / "store", folder / "runs")
+    assert run.tally.computed() == 0
+    return {"seconds": time.perf_counter() - begun}
+
+
+def measure_plan(folder: Path, points: int) -> dict[str, Any]:
+    """Seconds of checking and planning, and the memory that they took above a small plan of the same graph."""
+    import flowgen
+
+    flowgen.load(GRAPH).plan(folder / "store")
+    before, begun = peak(), time.perf_counter()
+    experiment = flowgen.load(GRAPH, sweep={"seed": {"range": -(-points // 120)}})
+    experiment.check()
+    checked = time.perf_counter()
+    plan = experiment.plan(folder / "store")
+    return {
+        "points": plan.nodes["image"].points,
+        "check": checked - begun,
+        "plan": time.perf_counter() - checked,
+        "memory": peak() - before,
+    }
+
+
+def measure_memory(folder: Path, items: int) -> dict[str, Any]:
+    """Peak memory of a run of decoded pictures that are written in one task at a time."""
+    import flowgen
+
+    graph = written(folder, IMAGES.format(items=items))
+    flowgen.load(graph, where={"value": "0..3"}).run(folder / "store", folder / "runs")
+    before = peak()
+    run = flowgen.load(graph).run(folder / "store", folder / "runs")
+    return {"memory": peak() - before, "bytes": run.plan.nodes["image"].bytes / 1e6}
+
+
+MEASURES = {"loop": measure_loop, "cached": measure_cached, "plan": measure_plan, "memory": measure_memory}
+
+
+def apart(measure: str, *arguments: int) -> dict[str, Any]:
+    """A measurement in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--measure", measure, "--folder", folder]
+        command += ["--arguments", *map(str, arguments)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--points", type=int, default=1_000_000, help="sweep points to plan")
+    options.add_argument(
+        "--items", type=int, nargs="*", default=[100, 1000, 10_000, 100_000], help="items in the store"
+    )
+    options.add_argument("--images", type=int, default=400, help="pictures of the smaller run of the memory test")
+    options.add_argument("--steps", type=int, default=25)
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
+    options.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--arguments", type=int, nargs="*", help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.measure:
+        print(json.dumps(MEASURES[chosen.measure](chosen.folder, *chosen.arguments)))
+        return
+    loop, short = (apart("loop", steps, chosen.threads)["best"] for steps in (chosen.steps, SHORT))
+    hand = loop["by hand"][0]
+    print(f"loop, batch {BATCH}, {chosen.steps} steps, {chosen.threads} threads")
+    for name, (seconds, outside) in loop.items():
+        each = (outside - short[name][1]) / (chosen.steps - SHORT) * 1e3
+        print(f"  {name:8} {seconds / hand:6.3f} of the time by hand, {each:6.2f} ms a step outside the model calls")
+    print("a run with everything in the store")
+    for items in chosen.items:
+        seconds = apart("cached", items)["seconds"]
+        print(f"  {items:8} items {seconds:8.2f} s {seconds / items * 1e3:9.3f} ms an item")
+    print("planning graph 01 with an empty store")
+    for points in (chosen.points // 100, chosen.points // 10, chosen.points):
+        found = apart("plan", points)
+        each = found["plan"] / found["points"] * 1e6
+        print(
+            f"  {found['points']:8} points: check {found['check']:5.1f} s, plan {found['plan']:6.1f} s "
+            f"({each:5.1f} us a point), {found['memory']:6.0f} MB"
+        )
+    print("memory of a run above a small run of the same graph")
+    for images in (chosen.images, 10 * chosen.images):
+        found = apart("memory", images)
+        print(f"  {images:8} pictures of {found['bytes']:6.1f} MB: {found['memory']:6.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
