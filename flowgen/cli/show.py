@@ -9,6 +9,9 @@ import click
 
 from flowgen.errors import UserError
 
+FILES = 12
+"""files of an output that are listed"""
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
@@ -32,9 +35,18 @@ def show(folder: Path | None, runs: Path) -> None:
         console.print(f"{name}: {sizes}", highlight=False)
     computed = sum(node["computed"] for node in about["nodes"].values())
     console.print(f"finished {about['finished']}, computed {computed} items", highlight=False)
-    for image in sorted((folder / "images").glob("*.png"))[:20]:
-        console.print(str(image), highlight=False, soft_wrap=True)
+    for name, paths in about.get("files", {}).items():
+        console.print(f"{name}: {counted(len(paths), 'file')}", highlight=False)
+        for path in paths[:FILES]:
+            console.print(f"  {folder / path}", highlight=False, soft_wrap=True, markup=False)
+        if len(paths) > FILES:
+            console.print(f"  and {len(paths) - FILES} more, named in {folder / 'provenance.json'}", highlight=False)
     click.echo(str(folder))
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def latest(runs: Path) -> Path:

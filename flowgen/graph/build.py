@@ -9,6 +9,7 @@ from flowgen.graph.axes import assign_axes
 from flowgen.graph.columns import Column, column, constant
 from flowgen.graph.loops import arrange, find_bodies, topological
 from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.outputs import check_making
 from flowgen.language.document import Document, NodeEntry
 from flowgen.language.expressions import Ref, Schedule, references
 from flowgen.node import Source, node_type
@@ -31,6 +32,7 @@ def build(document: Document) -> Graph:
     check_schedules(nodes)
     graph = Graph(document, nodes, order, bodies)
     check_outputs(graph)
+    check_making(graph)
     return graph
 
 

@@ -14,7 +14,8 @@ import xarray
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flowgen.results.labels import is_seed, readable
+from flowgen.language.labels import readable
+from flowgen.results.labels import is_seed
 from flowgen.results.table import averaged, row_axes, scalars
 from flowgen.results.views import is_text
 
@@ -131,7 +132,7 @@ def place(pen: Any, labels: Sequence[Any]) -> NDArray[Any]:
     return where
 
 
-def labels_of(dataset: xarray.Dataset, axis: str) -> list[Any]:
+def labels_of(dataset: xarray.Dataset | xarray.DataArray, axis: str) -> list[Any]:
     """An axis' labels; numbers from 0 where it has none."""
     return list(dataset.coords[axis].values) if axis in dataset.coords else list(range(dataset.sizes[axis]))
 

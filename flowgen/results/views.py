@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowgen.results.labels import is_seed, readable
+from flowgen.language.labels import readable
+from flowgen.results.labels import is_seed
 
 LONG = 14
 """characters beyond which labels go beside rows rather than over columns"""

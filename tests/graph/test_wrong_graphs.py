@@ -186,9 +186,10 @@ WRONG = [
         "14:44: 'width' depends on the step, but 'noise' is in no loop",
     ),
     (
-        "something of the language that comes later",
-        ("outputs: [image, fid]", "outputs: {a: $image}"),
-        "23:1: outputs as a mapping are not available yet\n  write a list of node names",
+        "files that lack an axis",
+        ("outputs: [image, fid]", 'outputs: {a: {from: $image, save: "{colour}.png"}}'),
+        "23:35: 'a' varies along 'guidance', which is missing in 'save'\n"
+        "  add {guidance}, as in {colour}_{guidance}_{seed}.png",
     ),
 ]
 

@@ -16,7 +16,8 @@ from flowgen.values import Image, Latent
 
 def sheets(folder, batch, **axes):
     memory, made = Memory(), {name: axis(name, labels) for name, labels in axes.items()}
-    return write_grids(folder, write_dataset(folder, made, [memory.column("image", made, [batch])], memory, {}))
+    dataset = write_dataset(folder, made, [memory.column("image", made, [batch])], memory, {})
+    return write_grids(folder, dataset).get("image", [])
 
 
 def plain(count, colour=(0.0, 0.0, 0.0), size=8):
@@ -42,7 +43,7 @@ def test_views_of_other_sweeps():
 
 def test_the_example_gives_seven_files(tmp_path):
     axes, columns, memory = example()
-    paths = write_grids(tmp_path, write_dataset(tmp_path, axes, columns, memory, {}))
+    paths = write_grids(tmp_path, write_dataset(tmp_path, axes, columns, memory, {}))["image"]
     assert [path.name for path in paths[:4]] == [
         "image guidance=1 seed=0.png",
         "image guidance=2 seed=0.png",

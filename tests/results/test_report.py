@@ -13,6 +13,7 @@ from flowgen.results.dataset import write_dataset
 from flowgen.results.drawing import draw_graph
 from flowgen.results.grids import write_grids
 from flowgen.results.layout import Arrangement
+from flowgen.results.making import Made
 from flowgen.results.report import write_report
 from flowgen.values import Image, Score
 
@@ -94,8 +95,10 @@ class Page(HTMLParser):
 
 
 def report(folder, dataset, graph, **texts):
-    texts = {"title": "t", "description": "d", "facts": {"items": "960"}, "source": "flowgen: 1"} | texts
-    path = write_report(folder, dataset=dataset, grids=write_grids(folder, dataset), graph=graph, **texts)
+    defaults = {"title": "t", "description": "d", "facts": {"items": "960"}, "source": "flowgen: 1", "failures": []}
+    sheets = write_grids(folder, dataset)
+    made = Made(sheets=[path for paths in sheets.values() for path in paths], files=sheets)
+    path = write_report(folder, dataset=dataset, made=made, graph=graph, **(defaults | texts))
     assert path == folder / "report.html"
     return path.read_text(encoding="utf-8")
 
@@ -107,7 +110,7 @@ def test_the_example_report_needs_nothing_else(tmp_path):
     page = Page()
     page.feed(html)
     assert page.tags.count("img") == 7 + 1 and page.tags.count("svg") == 3 and page.tags.count("script") == 1
-    assert page.links and all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert page.links and all(link.startswith(("data:image/", "#", "images/")) for link in page.links)
     namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert set(re.findall(r"https?://[^\"'\s<>)]*", html)) <= namespaces
     assert "@import" not in html and not re.search(r"url\((?!#)", html)
