@@ -68,7 +68,8 @@ def write_report(
         failures=[failure_text(failure) for failure in failures[:FAILURES]],
         more_failures=max(0, len(failures) - FAILURES),
         curves=[(name, Markup(drawing)) for name, drawing in [*made.curves, *curves(dataset)]],
-        grids=[embedded(path) for path in [*moving(made), *made.sheets]],
+        moving=[embedded(path) for path in moving(made)],
+        grids=[embedded(path) for path in made.sheets],
         files=[listed(name, paths, folder) for name, paths in made.files.items()],
         shown=SHOWN,
         drawing=Markup(draw_graph(graph)),
@@ -119,7 +120,7 @@ def embedded(path: Path) -> dict[str, Any]:
     """A sheet as a data URI, with its caption and size."""
     data, kind = path.read_bytes(), {".gif": "gif", ".webp": "webp"}.get(path.suffix, "png")
     with Image.open(path) as image:
-        caption = str(image.info.get(CAPTION, path.stem))
+        caption = str(image.info.get(CAPTION) or readable(path.stem, LABEL))
         width, height = image.size
         if len(data) > HEAVY:
             smaller = image.convert("RGB")

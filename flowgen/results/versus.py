@@ -24,7 +24,11 @@ from flowgen.results.views import is_text
 
 FOLDER = "curves"
 LABELLED = 40
-"""points that are all labelled; of more, the ends of each line"""
+"""points of a line that may be labelled"""
+NEAR = 0.04
+"""of a drawing's sides: points this near to a labelled one get no label"""
+BESIDE = 16
+"""characters of the lines' labels that fit beside a drawing; longer ones go below"""
 
 
 def write_curve(folder: Path, curve: Curve, x: xarray.DataArray, y: xarray.DataArray) -> tuple[str, str, list[Path]]:
@@ -65,35 +69,64 @@ def draw(
     total = math.prod(len(labels[axis]) for axis in others)
     points = list(itertools.islice(itertools.product(*(range(len(labels[a])) for a in others)), LINES))
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": curve.name}):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        below = total > 1 and sum(max(map(len, map(readable, labels[axis]))) for axis in free) > BESIDE
+        figure = Figure(figsize=(6.4, 4.2 + 0.22 * below * len(points)), layout="constrained")
         pen = figure.add_subplot()
         pen.grid(color=INK, alpha=0.12, linewidth=0.8)
         pen.margins(0.1)
         handles, entries = [], []
         for n, at in enumerate(points):
             here = np.atleast_1d(x.values[at]), np.atleast_1d(y.values[at])
-            handles.append(line(pen, *here, labels[along] if along else [""], COLOURS[n % len(COLOURS)], len(points)))
+            handles.append(line(pen, *here, labels[along] if along else [""], COLOURS[n % len(COLOURS)]))
             where = {axis: labels[axis][i] for axis, i in zip(others, at, strict=True) if axis in free}
-            entries.append(", ".join(f"{axis} = {readable(label, 24)}" for axis, label in where.items()))
+            entries.append(", ".join(f"{axis} = {readable(label, 40)}" for axis, label in where.items()))
+        label_points(pen, handles, labels[along] if along else [""])
         pen.set_xlabel(said(x))
         pen.set_ylabel(said(y))
         if along:
             pen.set_title(f"points along {along}", loc="left", fontsize=10)
         if free:
-            figure.legend(handles, entries, frameon=False, fontsize=10, loc="outside right upper")
-        note = f"the first {len(points)} of {total} lines; all are in {curve.name}.csv" if total > len(points) else ""
-        return as_svg(figure), note
+            figure.legend(
+                handles,
+                entries,
+                frameon=False,
+                fontsize=10,
+                loc="outside lower left" if below else "outside right upper",
+            )
+        note = f"the first {len(points)} of {total} lines; all are in {curve.name}.csv"
+        return as_svg(figure), note if total > len(points) else ""
 
 
-def line(pen: Any, x: NDArray[Any], y: NDArray[Any], labels: Sequence[Any], colour: str, lines: int) -> Any:
+def line(pen: Any, x: NDArray[Any], y: NDArray[Any], labels: Sequence[Any], colour: str) -> Any:
     """One line; points joined in the order of their numbers, or of the axis."""
-    order = np.arange(len(x)) if is_text(labels) else np.argsort(np.asarray(labels), kind="stable")
-    drawn = pen.plot(x[order], y[order], "-o", color=colour, markersize=4.5, linewidth=1.6)[0]
-    there = [int(n) for n in order if np.isfinite(x[n]) and np.isfinite(y[n])]
-    for n in there if lines * len(x) <= LABELLED else there[:1] + there[1:][-1:]:
-        text = readable(labels[n], 20)
-        pen.annotate(text, (x[n], y[n]), (5, 5), textcoords="offset points", fontsize=9)
-    return drawn
+    order = order_of(labels)
+    return pen.plot(x[order], y[order], "-o", color=colour, markersize=4.5, linewidth=1.6)[0]
+
+
+def order_of(labels: Sequence[Any]) -> NDArray[Any]:
+    """Numbers by size, texts as they come."""
+    return np.arange(len(labels)) if is_text(labels) else np.argsort(np.asarray(labels), kind="stable")
+
+
+def label_points(pen: Any, drawn: Sequence[Any], labels: Sequence[Any]) -> None:
+    """Labels beside points, the ends of each line first, as far as there is room."""
+    order = order_of(labels)
+    ends = [0, len(order) - 1] if len(order) > 1 else [0]
+    everything = np.concatenate([handle.get_xydata() for handle in drawn])
+    everything = everything[np.isfinite(everything).all(axis=1)]
+    if not len(everything):
+        return
+    span = np.ptp(everything, axis=0)
+    span[span == 0] = 1.0
+    taken: list[NDArray[Any]] = []
+    for handle in drawn:
+        points = handle.get_xydata()
+        for n in [*ends, *range(1, len(order) - 1)][:LABELLED]:
+            free = all((np.abs(points[n] - other) / span).max() >= NEAR for other in taken)
+            if np.isfinite(points[n]).all() and free:
+                taken.append(points[n])
+                text = readable(labels[order[n]], 20)
+                pen.annotate(text, points[n], (5, 5), textcoords="offset points", fontsize=9)
 
 
 def said(variable: xarray.DataArray) -> str:

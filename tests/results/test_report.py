@@ -141,3 +141,17 @@ def test_heavy_sheets_are_embedded_smaller(tmp_path, monkeypatch):
     columns = [memory.column("image", {"seed": seed}, [Image(torch.rand(2, 3, 32, 32))])]
     html = report(tmp_path, write_dataset(tmp_path, {"seed": seed}, columns, memory, {}), nx.DiGraph())
     assert "data:image/jpeg;base64," in html and "data:image/png" not in html
+
+
+def test_long_labels_show_whole_in_a_tooltip_and_failures_are_listed(tmp_path):
+    long = "a three " * 20 + "at the end"
+    memory, prompt = Memory(), axis("prompt", [long, "short"])
+    score = Score(torch.tensor([1.0, 2.0]), torch.ones(2, dtype=torch.long))
+    column = memory.column("s", {"prompt": prompt}, [score])
+    column.keys[1] = b""
+    dataset = write_dataset(tmp_path, {"prompt": prompt}, [column], memory, {})
+    failed = [{"node": "s", "point": {"prompt": "short"}, "points": 1, "cause": "not <finite>"}]
+    html = report(tmp_path, dataset, nx.DiGraph(), failures=failed * 25)
+    assert f'title="{long}"' in html and "…" in html and f">{long}<" not in html
+    assert html.count("s at prompt = short: not &lt;finite&gt;") == 20 and "5 more are in provenance.json" in html
+    assert ">failed</td>" in html and ">nan<" not in html
