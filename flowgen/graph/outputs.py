@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import PurePosixPath
 from typing import Any
 
 from flowgen.errors import Position, UserError, did_you_mean
@@ -143,6 +144,9 @@ def check_files(graph: Graph) -> None:
                     raise UserError(f"{other} and {owner} would both write '{path}'", hint=hint)
         except UserError as error:
             raise error.located(at) from None
+        folders = {parent.as_posix() for path in owners for parent in PurePosixPath(path).parents}
+        if both := sorted(folders & set(owners)):
+            raise UserError(f"'{both[0]}' would be a file and a folder", at, "give one of them another name")
 
 
 def example(save: Pattern, missing: Sequence[str]) -> str:

@@ -176,6 +176,14 @@ def test_each_point_has_a_file_of_its_own(lab, old, new, pattern, message):
     assert message in str(caught.value) and caught.value.at is not None
 
 
+def test_a_name_is_a_file_or_a_folder(lab):
+    entries = 'outputs:\n  a: {from: $image, save: "{seed}{guidance}{prompt}/x.png"}\n'
+    entries += '  b: {from: $clip, save: "{seed}{guidance}{prompt}/x.png/y.csv"}\n'
+    experiment = lab.load(SMALL, ("outputs: [image, clip, fid]\n", entries), name="both.yaml")
+    with pytest.raises(UserError, match="would be a file and a folder"):
+        _ = experiment.graph
+
+
 def scored(folder, failed=(), **outputs):
     """A dataset and columns of scores; some points have no result."""
     memory, axes, columns = Memory(), {}, {}
