@@ -60,9 +60,21 @@ class Graph:
         self.data["nodes"][name] = {"type": type} | {k.removesuffix("_"): v for k, v in arguments.items()}
         return Handle(f"${name}")
 
-    def outputs(self, *names: Iterable[str] | str) -> Graph:
-        """Name the results."""
-        self.data["outputs"] += [str(name) for name in names]
+    def outputs(self, *names: Iterable[str] | str, **made: Any) -> Graph:
+        """Name the results, and by name what is made of them: ``sheet={"from": "$image", "grid": ["prompt", "seed"]}``.
+
+        ``from_`` stands for ``from``.
+        """
+        if isinstance(self.data["outputs"], list) and not made:
+            self.data["outputs"] += [str(name) for name in names]
+            return self
+        if isinstance(self.data["outputs"], list):
+            names, self.data["outputs"] = (*self.data["outputs"], *names), {}
+        for name in map(str, names):
+            self.data["outputs"][name.removeprefix("$").replace(".", "_")] = f"${name.removeprefix('$')}"
+        for name, entry in made.items():
+            keyed = {k.removesuffix("_"): v for k, v in entry.items()} if isinstance(entry, dict) else entry
+            self.data["outputs"][name] = keyed
         return self
 
     def load(self) -> Experiment:

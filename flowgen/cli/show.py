@@ -13,6 +13,8 @@ from flowgen.errors import UserError
 
 SHOWN = 10
 """failures that are printed"""
+FILES = 12
+"""files of an output that are listed"""
 
 
 @click.command()
@@ -41,9 +43,18 @@ def show(folder: Path | None, settings: Settings) -> None:
         click.echo(f"failed: {failure['node']} {failure['point']}: {failure['cause']}")
     if about["failures"]:
         click.echo(f"{len(about['failures'])} items have no result; the next run tries them again")
-    for image in sorted((folder / "images").glob("*.png"))[:20]:
-        console.print(str(image), highlight=False, soft_wrap=True)
+    for name, paths in about.get("files", {}).items():
+        console.print(f"{name}: {counted(len(paths), 'file')}", highlight=False)
+        for path in paths[:FILES]:
+            console.print(f"  {folder / path}", highlight=False, soft_wrap=True, markup=False)
+        if len(paths) > FILES:
+            console.print(f"  and {len(paths) - FILES} more, named in {folder / 'provenance.json'}", highlight=False)
     click.echo(str(folder))
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def latest(runs: Path) -> Path:

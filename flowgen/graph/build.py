@@ -9,9 +9,11 @@ from flowgen.graph.axes import assign_axes
 from flowgen.graph.columns import Column, column, constant
 from flowgen.graph.loops import arrange, find_bodies, topological
 from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.outputs import check_making
 from flowgen.graph.trajectory import OUTPUT, add_trajectories, source
-from flowgen.language.document import Document, NodeEntry, Output
+from flowgen.language.document import Document, NodeEntry
 from flowgen.language.expressions import Ref, Schedule, references
+from flowgen.language.outputs import Output
 from flowgen.node import Source, node_type
 from flowgen.node.registry import find_source
 from flowgen.node.signature import Param, Port
@@ -34,6 +36,7 @@ def build(document: Document) -> Graph:
     graph = Graph(document, nodes, order, bodies)
     for output in document.outputs:
         graph.outputs[output.name] = output_wire(graph, output)
+    check_making(graph)
     return graph
 
 

@@ -16,6 +16,7 @@ from flowgen.language.header import Header, validate_header
 from flowgen.language.inputs import apply_overrides, check_types, texts, values
 from flowgen.language.marks import Marks, read_marks
 from flowgen.language.meaning import check_names, check_references, check_used
+from flowgen.language.outputs import Curve, Output, read_outputs
 from flowgen.language.tree import Steps, Tree, read_file, read_tree
 
 RESERVED = frozenset({"type", "over", "per", "missing", "store", "checkpoint", "trajectory", "description"})
@@ -50,15 +51,6 @@ class NodeEntry:
         return self.checkpoint is not None or self.trajectory is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A named result: a node's output."""
-
-    name: str
-    ref: Ref
-    at: Position | None
-
-
 @dataclass(slots=True)
 class Document:
     """A validated graph file."""
@@ -73,6 +65,7 @@ class Document:
     defaults: dict[str, Any]
     nodes: dict[str, NodeEntry]
     outputs: list[Output]
+    """what is wanted, the scores of curves included"""
     numerics: str
     source: str = ""
     """the text as read"""
@@ -81,6 +74,8 @@ class Document:
 
     folders: dict[str, Path] = field(default_factory=dict)
     """by file, as positions name it: what its paths are relative to"""
+    curves: list[Curve] = field(default_factory=list)
+    """scores to draw against each other"""
     places: dict[tuple[str, str], Position] = field(default_factory=dict)
     """where inputs and defaults stand that the files set, by section and name"""
 
@@ -136,6 +131,7 @@ def document(
     outside = {*overrides, *(sweep or {})}
     axes = {name: sweep_axis(name, spec, header, files, folder, name in outside) for name, spec in specs.items()}
     setters = axis_of_inputs(axes)
+    outputs, curves = read_outputs(tree)
     result = Document(
         file=file,
         folder=folder,
@@ -144,7 +140,8 @@ def document(
         axes=restricted(axes, where or {}),
         defaults={name: located_parse(value, tree, ("defaults", name)) for name, value in header.defaults.items()},
         nodes={name: read_node(name, header.nodes[name], tree) for name in header.nodes},
-        outputs=[read_output(text, tree, n) for n, text in enumerate(header.outputs)],
+        outputs=outputs,
+        curves=curves,
         numerics=header.numerics,
         source=with_bases(source, files.bases),
         setters=setters,
@@ -230,12 +227,3 @@ def names(value: Any, word: str, at: Position | None) -> tuple[str, ...]:
     if not all(isinstance(name, str) for name in listed):
         raise UserError(f"'{word}' lists axis names", at)
     return tuple(dict.fromkeys(listed))
-
-
-def read_output(text: str, tree: Tree, n: int) -> Output:
-    """An output from ``name`` or ``name.port``, with or without the dollar."""
-    at = tree.at(("outputs", n))
-    ref = located_parse(text if text.startswith("$") else f"${text}", tree, ("outputs", n))
-    if not isinstance(ref, Ref):
-        raise UserError(f"'{text}' is not the name of a node", at)
-    return Output(ref.name if ref.port is None else f"{ref.name}.{ref.port}", ref, at)

@@ -23,7 +23,8 @@ class Header(BaseModel):
     sweep: dict[str, Any] = Field(default_factory=dict)
     defaults: dict[str, Any] = Field(default_factory=dict)
     nodes: dict[str, dict[str, Any]]
-    outputs: list[str]
+    outputs: Any
+    """a list or a mapping; ``language/outputs.py`` reads it"""
     numerics: Literal["fast", "strict"] = "fast"
 
 
@@ -34,9 +35,6 @@ def validate_header(tree: Tree) -> Header:
     """The top level, or the first thing wrong with it, at its place."""
     if not isinstance(tree.data, dict):
         raise UserError("a graph file is a mapping", tree.at(()), "start with 'flowgen: 1' and 'nodes:'")
-    if isinstance(tree.data.get("outputs"), dict):
-        at = tree.at(("outputs",), key=True)
-        raise UserError("outputs as a mapping are not available yet", at, "write a list of node names")
     try:
         return Header.model_validate(tree.data)
     except ValidationError as error:

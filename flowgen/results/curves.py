@@ -14,7 +14,8 @@ import xarray
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flowgen.results.labels import is_seed, readable
+from flowgen.language.labels import readable
+from flowgen.results.labels import is_seed
 from flowgen.results.table import averaged, row_axes, scalars
 from flowgen.results.views import is_text
 
@@ -23,6 +24,8 @@ LINES = 8
 """of a plot at most"""
 TICKS = 12
 """labels of an axis that are all written"""
+LETTER = 0.025
+"""of an axis' length: a letter's width"""
 INK = "#0c0d0e"
 """stands for the page's own colour of text"""
 COLOURS = ("#3b7dd8", "#d9772b", "#3f9d5c", "#b4529b", "#8a6fd1", "#c94c4c", "#2a9d9d", "#98863a")
@@ -126,12 +129,25 @@ def place(pen: Any, labels: Sequence[Any]) -> NDArray[Any]:
     if len(positive) > 2 and positive.min() > 0 and positive.max() / positive.min() >= 20:
         pen.set_xscale("log")
     if len(labels) <= TICKS:
-        pen.set_xticks(where, [readable(label) for label in labels])
+        kept = apart(where, [readable(label) for label in labels], pen.get_xscale() == "log")
+        pen.set_xticks(where[kept], [readable(labels[n]) for n in kept])
         pen.minorticks_off()
     return where
 
 
-def labels_of(dataset: xarray.Dataset, axis: str) -> list[Any]:
+def apart(where: NDArray[Any], texts: Sequence[str], log: bool) -> list[int]:
+    """The ticks whose labels leave each other room, the first one kept."""
+    at = np.log(where) if log else where
+    span = float(np.ptp(at)) or 1.0
+    found: list[int] = []
+    for n in np.argsort(at, kind="stable").tolist():
+        letters = (len(texts[n]) + len(texts[found[-1]])) / 2 + 1 if found else 0
+        if not found or (at[n] - at[found[-1]]) / span >= letters * LETTER:
+            found.append(n)
+    return found
+
+
+def labels_of(dataset: xarray.Dataset | xarray.DataArray, axis: str) -> list[Any]:
     """An axis' labels; numbers from 0 where it has none."""
     return list(dataset.coords[axis].values) if axis in dataset.coords else list(range(dataset.sizes[axis]))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from flowgen.results.labels import readable
+from flowgen.language.labels import readable
 from flowgen.results.layout import Arrangement, Box, Layout
 from flowgen.results.sheet import fitted, font
 

@@ -13,8 +13,9 @@ import xarray
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
-from flowgen.results.labels import readable, safe_name
-from flowgen.results.sheet import Sheet, draw
+from flowgen.language.labels import readable, safe_name
+from flowgen.results.files import whole
+from flowgen.results.sheet import CAPTION, Sheet, draw
 from flowgen.results.views import View, views
 
 FILES = 24
@@ -23,28 +24,40 @@ SIDE = 40
 """rows and columns of a sheet at most"""
 LOADED = 256 * 2**20
 """bytes of pictures held at a time, where one isn't more"""
-CAPTION = "Description"
-"""the PNG's text entry that says what is on the sheet"""
 
 
-def write_grids(folder: Path, dataset: xarray.Dataset) -> list[Path]:
-    """Write the sheets of each image output into ``folder/images``; the paths, in the order to look at them.
+def write_grids(
+    folder: Path, dataset: xarray.Dataset, asked: Mapping[str, Mapping[str, tuple[str, str]]] | None = None
+) -> dict[str, list[Path]]:
+    """Write the sheets of each image output into ``folder/images``; the paths by output, in the order to look at them.
 
-    At most 24 sheets of 40 × 40 pictures per output; what is left out is said on the sheet and in its description.
+    asked: by variable, the sheets wanted in place of the usual ones: rows and columns by the name of the output. At
+    most 24 sheets of 40 × 40 pictures per output; what is left out is said on the sheet and in its description.
     """
-    found: list[Path] = []
+    found: dict[str, list[Path]] = {}
     for name, variable in dataset.data_vars.items():
         if variable.attrs.get("record") == "Image" and variable.ndim == len(variable.attrs["axes"]) + 3:
-            (folder / "images").mkdir(exist_ok=True)
-            found += write_output(folder / "images", str(name), variable, found)
+            labels = labels_of(variable)
+            wanted = {output: [view_of(labels, *axes)] for output, axes in (asked or {}).get(str(name), {}).items()}
+            for output, kinds in (wanted or {str(name): views(labels)}).items():
+                taken = [path for paths in found.values() for path in paths]
+                found[output] = write_output(folder / "images", output, variable, kinds, taken)
     return found
 
 
-def write_output(folder: Path, name: str, pictures: xarray.DataArray, taken: Sequence[Path]) -> list[Path]:
+def view_of(labels: Mapping[str, Sequence[Any]], rows: str, columns: str) -> View:
+    """Two axes that were asked for; each point of the others has its sheet."""
+    others = [axis for axis in labels if axis not in (rows, columns)]
+    fixed = tuple(axis for axis in others if len(labels[axis]) == 1)
+    return View(rows, columns, fixed, tuple(axis for axis in others if axis not in fixed))
+
+
+def write_output(
+    folder: Path, name: str, pictures: xarray.DataArray, kinds: Sequence[View], taken: Sequence[Path]
+) -> list[Path]:
     """The sheets of one output."""
     labels = labels_of(pictures)
     lengths = {axis: len(found) for axis, found in labels.items()}
-    kinds = views(labels)
     planned = [(view, list(itertools.islice(view.sheets(lengths), share))) for view, share in shares(kinds, lengths)]
     left_out = sum(math.prod(lengths[a] for a in view.each) - len(points) for view, points in planned)
     paths: list[Path] = []
@@ -58,7 +71,8 @@ def write_output(folder: Path, name: str, pictures: xarray.DataArray, taken: Seq
                 notes.append(f"{left_out} more sheets of '{name}' are left out.")
             about = PngInfo()
             about.add_itxt(CAPTION, ". ".join([caption(name, labels, view, at), *notes]))
-            draw(Sheet(**{**vars(sheet), "notes": notes})).save(path, pnginfo=about)
+            with whole(path) as aside:
+                draw(Sheet(**{**vars(sheet), "notes": notes})).save(aside, format="PNG", pnginfo=about)
             paths.append(path)
     return paths
 

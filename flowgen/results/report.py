@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,10 +16,13 @@ import xarray
 from markupsafe import Markup
 from PIL import Image
 
+from flowgen.language.labels import readable
 from flowgen.results.curves import curves
 from flowgen.results.drawing import draw_graph
-from flowgen.results.grids import CAPTION
-from flowgen.results.labels import readable, significant
+from flowgen.results.files import write_text
+from flowgen.results.labels import significant
+from flowgen.results.making import Made
+from flowgen.results.sheet import CAPTION
 from flowgen.results.table import ROWS, row_axes, scalar_summary
 
 NAME = "report.html"
@@ -26,6 +30,14 @@ SHOWN = 8
 """sheets that show at once; the others unfold"""
 HEAVY = 1_500_000
 """bytes beyond which a sheet is embedded smaller, as JPEG"""
+FAILURES = 20
+"""items without a result that are listed"""
+MOVING = 8
+"""animations that are embedded"""
+FILES = 12
+"""files of an output that are named"""
+LABEL = 80
+"""characters of a label in the table; a tooltip has all of it"""
 LARGE = 2400
 """pixels of its longer side then"""
 
@@ -36,12 +48,13 @@ def write_report(
     title: str,
     description: str,
     dataset: xarray.Dataset,
-    grids: Sequence[Path],
+    made: Made,
     graph: nx.DiGraph[str],
     facts: Mapping[str, str],
+    failures: Sequence[Mapping[str, Any]],
     source: str,
 ) -> Path:
-    """Write ``folder/report.html``: facts, scores, curves, sheets of pictures, the graph and its text; its path.
+    """Write ``folder/report.html``: facts, failures, scores, curves, pictures, the graph and its text; its path.
 
     Pictures are embedded, nothing is loaded from elsewhere, every text from outside is escaped.
     """
@@ -52,36 +65,62 @@ def write_report(
         description=description or "",
         facts=facts,
         table=table(dataset),
-        curves=[(name, Markup(drawing)) for name, drawing in curves(dataset)],
-        grids=[embedded(path) for path in grids],
+        failures=[failure_text(failure) for failure in failures[:FAILURES]],
+        more_failures=max(0, len(failures) - FAILURES),
+        curves=[(name, Markup(drawing)) for name, drawing in [*made.curves, *curves(dataset)]],
+        moving=[embedded(path) for path in moving(made)],
+        grids=[embedded(path) for path in made.sheets],
+        files=[listed(name, paths, folder) for name, paths in made.files.items()],
         shown=SHOWN,
         drawing=Markup(draw_graph(graph)),
         source=source,
     )
-    aside = folder / f".{NAME}"
-    aside.write_text(page, encoding="utf-8", errors="backslashreplace")
-    aside.replace(folder / NAME)
-    return folder / NAME
+    return write_text(folder / NAME, page)
+
+
+def failure_text(failure: Mapping[str, Any]) -> str:
+    """A failed item in a line."""
+    place = ", ".join(f"{axis} = {readable(label, 60)}" for axis, label in failure["point"].items())
+    points = f" ({failure['points']} points)" if failure["points"] > 1 else ""
+    return f"{failure['node']}" + (f" at {place}" if place else "") + f"{points}: {readable(failure['cause'], 300)}"
+
+
+def listed(name: str, paths: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """An output's files: the first few, and how many more."""
+    shown = [path.relative_to(folder).as_posix() for path in paths[:FILES]]
+    return {"name": name, "paths": shown, "more": len(paths) - len(shown)}
 
 
 def table(dataset: xarray.Dataset) -> dict[str, Any]:
     """The scalar table as the template reads it."""
-    headers, rows = scalar_summary(dataset)
-    labels = len(row_axes(dataset))
+    headers, rows = scalar_summary(dataset, ROWS)
+    axes = row_axes(dataset)
+    labels, total = len(axes), math.prod(dataset.sizes[axis] for axis in axes)
     heads = []
     for n, header in enumerate(headers):
         name, _, detail = header.partition(", ")
         heads.append({"name": name, "detail": detail, "style": "label" if n < labels else "n" if header == "n" else ""})
-    cells = [[readable(c, 200) if n < labels else significant(c) for n, c in enumerate(row)] for row in rows[:ROWS]]
-    note = f"The first {ROWS} of {len(rows)} rows; all are in results.zarr." if len(rows) > ROWS else ""
+    cells = [[label_cell(c) if n < labels else (significant(c), "") for n, c in enumerate(row)] for row in rows]
+    note = f"The first {ROWS} of {total} rows; all are in results.zarr." if total > ROWS else ""
     return {"heads": heads, "rows": cells, "note": note}
+
+
+def moving(made: Made) -> list[Path]:
+    """The animations that are embedded: the first few that are small and that a picture can hold."""
+    return [path for path in made.animations if path.suffix != ".mp4" and path.stat().st_size <= HEAVY][:MOVING]
+
+
+def label_cell(label: Any) -> tuple[str, str]:
+    """A label as it is shown, and the whole of it where that isn't all."""
+    text = readable(label)
+    return readable(label, LABEL), text if len(text) > LABEL else ""
 
 
 def embedded(path: Path) -> dict[str, Any]:
     """A sheet as a data URI, with its caption and size."""
-    data, kind = path.read_bytes(), "png"
+    data, kind = path.read_bytes(), {".gif": "gif", ".webp": "webp"}.get(path.suffix, "png")
     with Image.open(path) as image:
-        caption = str(image.info.get(CAPTION, path.stem))
+        caption = str(image.info.get(CAPTION) or readable(path.stem, LABEL))
         width, height = image.size
         if len(data) > HEAVY:
             smaller = image.convert("RGB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import xarray
+from numpy.typing import NDArray
 
 from flowgen.execute.driver import Tally
+from flowgen.graph.model import Wire
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
 from flowgen.results.failures import failures
-from flowgen.results.grids import write_grids
+from flowgen.results.files import whole, write_text
+from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
 from flowgen.store import Lost, Store
 
@@ -41,23 +44,32 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
             if attempt + 1 == ATTEMPTS:
                 raise
             again()
-    (folder / "graph.yaml").write_text(plan.graph.document.source, encoding="utf-8")
-    (folder / "resolved.json").write_text(json.dumps(resolved(plan), indent=2, ensure_ascii=False), encoding="utf-8")
-    np.savez_compressed(folder / "keys.npz", **{column.name: column.keys for column in columns})  # type: ignore[arg-type]
-    np.savez_compressed(folder / "stored.npz", **plan.stored_keys())  # type: ignore[arg-type]
-    (folder / "provenance.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
-    grids = write_grids(folder, dataset)
+    write_text(folder / "graph.yaml", plan.graph.document.source)
+    write_text(folder / "resolved.json", json.dumps(resolved(plan), indent=2, ensure_ascii=False))
+    write_keys(folder / "keys.npz", {column.name: column.keys for column in columns})
+    write_keys(folder / "stored.npz", plan.stored_keys())
+    made = make_outputs(folder, plan, columns, dataset)
     write_report(
         folder,
         title=Path(plan.graph.document.file).stem.replace("_", " "),
         description=plan.graph.document.description,
         dataset=dataset,
-        grids=grids,
+        made=made,
         graph=plan.graph.networkx(),
         facts=facts(plan, about),
+        failures=about["failures"],
         source=plan.graph.document.source,
     )
+    about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
+    # last, since a folder that has it is a finished run
+    write_text(folder / "provenance.json", json.dumps(about, indent=2, ensure_ascii=False))
     return folder
+
+
+def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:
+    """Keys by name, in one file."""
+    with whole(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, **keys)  # type: ignore[arg-type]
 
 
 def new_folder(runs: Path, name: str) -> Path:
@@ -75,10 +87,17 @@ def new_folder(runs: Path, name: str) -> Path:
 
 
 def outputs(plan: Plan, tally: Tally) -> list[Column]:
-    """Where each output's values are. A failed item has an empty key; an output without any result is left out."""
+    """Where outputs' values are, each node's output once, under the first of its names.
+
+    A failed item has an empty key; an output without any result is left out.
+    """
     found = []
+    seen: set[Wire] = set()
     replaced = {key.encode(): b"" for key in tally.failed} | {k.encode(): v.encode() for k, v in tally.renamed.items()}
     for name, wire in plan.graph.outputs.items():
+        if wire in seen:
+            continue
+        seen.add(wire)
         node = plan.graph.nodes[wire.node]
         keys = np.array(plan.keys[wire.node].values, dtype="S40")
         if replaced:
@@ -155,6 +174,7 @@ def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
         "items": str(items),
         "computed": str(computed),
         "from the store": str(max(0, items - computed)),
+        **({"failed": str(sum(f["points"] for f in about["failures"]))} if about["failures"] else {}),
         "computing": f"{seconds:.1f} s",
         "finished": about["finished"],
         "torch": about["versions"].get("torch", ""),

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.ImageFont import FreeTypeFont
 
+from flowgen.language.labels import readable
+
 SMALLEST = 64
 LARGEST = 256
 SIDE = 3600
 """pixels that a sheet's tiles should span at most"""
 GAP, MARGIN, SIZE, GUTTER = 4, 20, 13, 220
 """between tiles, around the sheet, of the letters, of row labels at most; pixels"""
+CAPTION = "Description"
+"""the text entry of a PNG that says what is on it"""
 PAPER, INK, FAINT, EMPTY = "#fbfbfa", "#1f2328", "#6e7781", "#e4e6e8"
 
 
@@ -154,13 +158,15 @@ def font(size: int = SIZE, bold: bool = False) -> FreeTypeFont:
 
 
 def fitted(text: str, face: FreeTypeFont, width: float) -> str:
-    """A text cut off with … where it is wider than ``width`` pixels."""
-    text = text[:1000]
+    """A text cut in the middle with … where it is wider than ``width`` pixels."""
+    text = text if len(text) <= 1000 else readable(text, 1000)
     if face.getlength(text) <= width:
         return text
-    while text and face.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    low, high = 1, len(text)
+    while high - low > 1:
+        half = (low + high) // 2
+        low, high = (half, high) if face.getlength(readable(text, half)) <= width else (low, half)
+    return readable(text, low)
 
 
 def wrapped(text: str, face: FreeTypeFont, width: float, lines: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from flowgen.results.labels import is_seed, readable, significant
+from flowgen.language.labels import readable
+from flowgen.results.labels import is_seed, significant
 
 ROWS = 40
 """rows shown at most"""
@@ -60,8 +62,8 @@ def averaged(variable: xarray.DataArray, axes: Sequence[str]) -> list[str]:
     return [str(dim) for dim in variable.dims if dim not in axes]
 
 
-def scalar_summary(dataset: xarray.Dataset) -> tuple[list[str], list[list[Any]]]:
-    """Headers and rows of the table, all of them: labels, and for each scalar its number and n, not rounded.
+def scalar_summary(dataset: xarray.Dataset, most: int | None = None) -> tuple[list[str], list[list[Any]]]:
+    """Headers and rows of the table, ``most`` at most: labels, and for each scalar its number and n, not rounded.
 
     For a mean n is how many points it is over; otherwise the ``count`` of the score.
     """
@@ -79,7 +81,7 @@ def scalar_summary(dataset: xarray.Dataset) -> tuple[list[str], list[list[Any]]]
         return [], []
     labels = [dataset.coords[a].values if a in dataset.coords else np.arange(dataset.sizes[a]) for a in axes]
     rows = []
-    for at in np.ndindex(*shape):
+    for at in itertools.islice(np.ndindex(*shape), most):
         row: list[Any] = [found[n] for found, n in zip(labels, at, strict=True)]
         for means, count in parts:
             row += [float(means[at]), int(count[at])]
@@ -89,15 +91,15 @@ def scalar_summary(dataset: xarray.Dataset) -> tuple[list[str], list[list[Any]]]
 
 def scalar_table(dataset: xarray.Dataset) -> Table | None:
     """The table for a terminal, its first 40 rows; None without scalar outputs."""
-    headers, rows = scalar_summary(dataset)
+    headers, rows = scalar_summary(dataset, ROWS)
     if not rows:
         return None
-    labels = len(row_axes(dataset))
-    more = len(rows) - ROWS
-    table = Table(caption=f"the first {ROWS} of {len(rows)} rows; all are in results.zarr" if more > 0 else None)
+    axes = row_axes(dataset)
+    labels, total = len(axes), math.prod(dataset.sizes[axis] for axis in axes)
+    table = Table(caption=f"the first {ROWS} of {total} rows; all are in results.zarr" if total > ROWS else None)
     for n, header in enumerate(headers):
         is_label = n < labels
         table.add_column(escape(header.replace(", mean over", "\nmean over")), justify="left" if is_label else "right")
-    for row in rows[:ROWS]:
+    for row in rows:
         table.add_row(*(escape(readable(cell, 60) if n < labels else significant(cell)) for n, cell in enumerate(row)))
     return table

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowgen.results.labels import is_seed, readable
+from flowgen.language.labels import readable
+from flowgen.results.labels import is_seed
 
+STEP = "step"
+"""the axis of a trajectory, which runs from left to right"""
 LONG = 14
 """characters beyond which labels go beside rows rather than over columns"""
 
@@ -31,12 +34,16 @@ class View:
 def views(labels: Mapping[str, Sequence[Any]]) -> list[View]:
     """For adherence what was asked for, seed fixed; for effects each further axis at one seed; for diversity seeds.
 
-    Axes of one point are fixed. Axes of texts come before numbers, long before short.
+    Axes of one point are fixed. Axes of texts come before numbers, long before short; a trajectory's steps come
+    second and run along columns.
     """
     fixed = tuple(axis for axis, found in labels.items() if len(found) == 1)
     free = [axis for axis in labels if axis not in fixed]
     seeds = [axis for axis in free if is_seed(axis)]
     asked = sorted((a for a in free if a not in seeds), key=lambda a: (not is_text(labels[a]), -len(labels[a])))
+    if STEP in asked:
+        asked.remove(STEP)
+        asked.insert(min(1, len(asked)), STEP)
     order = asked + seeds
     if len(order) < 2:
         return [View(None, order[0] if order else None, fixed)]
@@ -52,6 +59,8 @@ def views(labels: Mapping[str, Sequence[Any]]) -> list[View]:
 
 def sides(main: str, other: str, labels: Mapping[str, Sequence[Any]]) -> tuple[str, str]:
     """Rows and columns of two axes: long labels beside rows, else seeds along rows, else the longer axis across."""
+    if STEP in (main, other):
+        return (other if main == STEP else main), STEP
     lengths = [max(len(readable(label)) for label in labels[axis]) for axis in (main, other)]
     if max(lengths) > LONG:
         return (main, other) if lengths[0] >= lengths[1] else (other, main)

@@ -207,9 +207,10 @@ WRONG = [
         "5:3: the axis 'guidance' holds 1.0 twice",
     ),
     (
-        "something of the language that comes later",
-        ("outputs: [image, fid]", "outputs: {a: $image}"),
-        "23:1: outputs as a mapping are not available yet\n  write a list of node names",
+        "files that lack an axis",
+        ("outputs: [image, fid]", 'outputs: {a: {from: $image, save: "{colour}.png"}}'),
+        "23:35: 'a' varies along 'guidance', which is missing in 'save'\n"
+        "  add {guidance}, as in {colour}_{guidance}_{seed}.png",
     ),
 ]
 

@@ -55,7 +55,6 @@ def test_pieces_of_a_schedule_are_tried_in_order():
         ("else: 1}", "}", "needs 'else'"),
         ("[0, 0.5]", "0.5", "'during' takes two bounds"),
         ("outputs: [c]", "outputs: [d]", "g.yaml:9:11: the output 'd' is not a node"),
-        ("outputs: [c]", "outputs: {c: $c}", "not available yet"),
         ("  a: {type: noise", "  a: {typ: noise", "g.yaml:6:3: the node 'a' has no type"),
         ("  b: {", "  scale: {", "g.yaml:7:3: 'scale' names an input and a node"),
         ("inputs: {scale: 2.0,", "inputs: {seed: 2.0, scale: 1,", ""),

@@ -16,7 +16,8 @@ from flowgen.values import Image, Latent
 
 def sheets(folder, batch, **axes):
     memory, made = Memory(), {name: axis(name, labels) for name, labels in axes.items()}
-    return write_grids(folder, write_dataset(folder, made, [memory.column("image", made, [batch])], memory, {}))
+    dataset = write_dataset(folder, made, [memory.column("image", made, [batch])], memory, {})
+    return write_grids(folder, dataset).get("image", [])
 
 
 def plain(count, colour=(0.0, 0.0, 0.0), size=8):
@@ -42,7 +43,7 @@ def test_views_of_other_sweeps():
 
 def test_the_example_gives_seven_files(tmp_path):
     axes, columns, memory = example()
-    paths = write_grids(tmp_path, write_dataset(tmp_path, axes, columns, memory, {}))
+    paths = write_grids(tmp_path, write_dataset(tmp_path, axes, columns, memory, {}))["image"]
     assert [path.name for path in paths[:4]] == [
         "image guidance=1 seed=0.png",
         "image guidance=2 seed=0.png",
@@ -166,3 +167,15 @@ def test_one_axis_is_wrapped_and_none_is_one_picture(tmp_path, monkeypatch):
 def test_latents_are_no_pictures(tmp_path):
     assert sheets(tmp_path, Latent(torch.zeros(2, 3, 8, 8), "s"), seed=[0, 1]) == []
     assert not (tmp_path / "images").exists()
+
+
+def test_a_trajectory_runs_from_left_to_right():
+    steps, prompts = list(range(0, 50, 10)), ["a very long prompt indeed"] * 2 + ["short"]
+    for labels in (
+        {"prompt": prompts, "step": steps, "seed": [0, 1, 2]},
+        {"step": steps, "seed": list(range(9))},
+        {"step": steps, "guidance": [1.0, 2.0], "steps": [10, 20]},
+    ):
+        first = views(labels)[0]
+        assert first.columns == "step" and first.rows in labels and first.rows != "step"
+    assert views({"step": steps})[0].columns == "step"

@@ -13,6 +13,7 @@ from flowgen.results.dataset import write_dataset
 from flowgen.results.drawing import draw_graph
 from flowgen.results.grids import write_grids
 from flowgen.results.layout import Arrangement
+from flowgen.results.making import Made
 from flowgen.results.report import write_report
 from flowgen.values import Image, Score
 
@@ -94,8 +95,10 @@ class Page(HTMLParser):
 
 
 def report(folder, dataset, graph, **texts):
-    texts = {"title": "t", "description": "d", "facts": {"items": "960"}, "source": "flowgen: 1"} | texts
-    path = write_report(folder, dataset=dataset, grids=write_grids(folder, dataset), graph=graph, **texts)
+    defaults = {"title": "t", "description": "d", "facts": {"items": "960"}, "source": "flowgen: 1", "failures": []}
+    sheets = write_grids(folder, dataset)
+    made = Made(sheets=[path for paths in sheets.values() for path in paths], files=sheets)
+    path = write_report(folder, dataset=dataset, made=made, graph=graph, **(defaults | texts))
     assert path == folder / "report.html"
     return path.read_text(encoding="utf-8")
 
@@ -107,7 +110,7 @@ def test_the_example_report_needs_nothing_else(tmp_path):
     page = Page()
     page.feed(html)
     assert page.tags.count("img") == 7 + 1 and page.tags.count("svg") == 3 and page.tags.count("script") == 1
-    assert page.links and all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert page.links and all(link.startswith(("data:image/", "#", "images/")) for link in page.links)
     namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert set(re.findall(r"https?://[^\"'\s<>)]*", html)) <= namespaces
     assert "@import" not in html and not re.search(r"url\((?!#)", html)
@@ -138,3 +141,17 @@ def test_heavy_sheets_are_embedded_smaller(tmp_path, monkeypatch):
     columns = [memory.column("image", {"seed": seed}, [Image(torch.rand(2, 3, 32, 32))])]
     html = report(tmp_path, write_dataset(tmp_path, {"seed": seed}, columns, memory, {}), nx.DiGraph())
     assert "data:image/jpeg;base64," in html and "data:image/png" not in html
+
+
+def test_long_labels_show_whole_in_a_tooltip_and_failures_are_listed(tmp_path):
+    long = "a three " * 20 + "at the end"
+    memory, prompt = Memory(), axis("prompt", [long, "short"])
+    score = Score(torch.tensor([1.0, 2.0]), torch.ones(2, dtype=torch.long))
+    column = memory.column("s", {"prompt": prompt}, [score])
+    column.keys[1] = b""
+    dataset = write_dataset(tmp_path, {"prompt": prompt}, [column], memory, {})
+    failed = [{"node": "s", "point": {"prompt": "short"}, "points": 1, "cause": "not <finite>"}]
+    html = report(tmp_path, dataset, nx.DiGraph(), failures=failed * 25)
+    assert f'title="{long}"' in html and "…" in html and f">{long}<" not in html
+    assert html.count("s at prompt = short: not &lt;finite&gt;") == 20 and "5 more are in provenance.json" in html
+    assert ">failed</td>" in html and ">nan<" not in html

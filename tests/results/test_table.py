@@ -9,7 +9,7 @@ import torch
 from results_example import Memory, axis, example
 from rich.console import Console
 
-from flowgen.results.curves import curves, statistics
+from flowgen.results.curves import apart, curves, statistics
 from flowgen.results.dataset import write_dataset
 from flowgen.results.table import scalar_summary, scalar_table
 from flowgen.values import Image, Score
@@ -118,3 +118,40 @@ def test_curves_of_texts_and_hostile_labels(tmp_path):
     assert "m = $x_1$ &lt;script&gt;" in found[0][1]
     (only,) = curves(scores(tmp_path, a=(values, {"m": labels, "seed": range(6)}), b=(values[:, 0], {"m": labels})))[:1]
     assert only[0] == "a by m" and "&lt;script" in only[1] and "<script" not in only[1]
+
+
+def test_a_number_that_there_is_not_reads_failed(tmp_path):
+    values = np.array([[1.0, np.nan], [np.nan, np.nan]])
+    found = scores(tmp_path, a=(values, {"k": [1, 2], "seed": [0, 1]}), b=(values[:, 1], {"k": [1, 2]}))
+    headers, rows = scalar_summary(found)
+    assert headers == ["k", "a, mean over seed", "n", "b", "n"]
+    assert rows[0][1:3] == [1.0, 1] and rows[1][2] == 0 and np.isnan(rows[1][1])
+    shown = text(scalar_table(found))
+    assert shown.count("failed") == 3 and "nan" not in shown
+    for _, drawing in curves(found):
+        ElementTree.fromstring(drawing)
+
+
+def test_many_rows_are_bounded_and_counted(tmp_path):
+    found = scores(tmp_path, a=(np.arange(300.0), {"prompt": [f"p{n}" for n in range(300)]}))
+    assert "the first 40 of 300 rows; all are in results.zarr" in " ".join(text(scalar_table(found)).split())
+    assert len(scalar_summary(found, 7)[1]) == 7 and len(scalar_summary(found)[1]) == 300
+
+
+def test_each_score_has_its_own_axes(tmp_path):
+    found = scores(
+        tmp_path,
+        a=(np.arange(6.0).reshape(2, 3), {"m": ["x", "y"], "k": [1, 2, 3]}),
+        b=([10.0, 20.0], {"m": ["x", "y"]}),
+        c=(5.0, {}),
+    )
+    headers, rows = scalar_summary(found)
+    assert headers == ["m", "a, mean over k", "n", "b", "n", "c", "n"]
+    assert [row[1::2] for row in rows] == [[1.0, 10.0, 5.0], [4.0, 20.0, 5.0]]
+
+
+def test_ticks_leave_each_other_room():
+    assert apart(np.array([1.0, 1.3333, 4.0, 7.5]), ["1", "1.33333", "4", "7.5"], False) == [0, 2, 3]
+    assert apart(np.array([3.0, 1.0, 2.0]), ["3", "1", "2"], False) == [1, 2, 0]
+    assert apart(np.array([1.0, 10.0, 100.0]), ["1", "10", "100"], True) == [0, 1, 2]
+    assert apart(np.array([5.0]), ["5"], False) == [0]

@@ -1,0 +1,42 @@
+"""How labels read: to people, in texts and in file names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import numpy as np
+
+NAME_BYTES = 120
+"""of a label in a file name; file systems take 255 for the whole name"""
+
+
+def exact_text(label: Any) -> str:
+    """A label as a string that keeps all of it; what isn't valid UTF-8 is escaped."""
+    text = str(label).lower() if isinstance(label, (bool, np.bool_)) else str(label)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def readable(label: Any, longest: int = 0) -> str:
+    """A label to be read by people: numbers to 6 digits, no control characters; beyond ``longest`` cut in the middle.
+
+    Long texts of one sweep tend to differ at their ends, so both ends stay.
+    """
+    if isinstance(label, (float, np.floating)):
+        text = f"{label:.6g}"
+    else:
+        text = "".join(c if c.isprintable() else " " for c in exact_text(label))
+    if not longest or len(text) <= longest:
+        return text
+    tail = (longest - 1) // 2
+    return text[: longest - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
+
+
+def safe_name(text: str) -> str:
+    """A text as one component of a path, on any file system; long ones end in eight digits of their SHA-256."""
+    safe = re.sub(r"[^\w .=+,()-]", "_", readable(text)).strip(" .")
+    if len(safe.encode()) > NAME_BYTES:
+        digest = hashlib.sha256(exact_text(text).encode()).hexdigest()[:8]
+        return safe.encode()[: NAME_BYTES - 9].decode(errors="ignore").rstrip(" .") + "~" + digest
+    return safe or "_"
