@@ -15,6 +15,7 @@ from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
 from flowgen.node import Source
+from flowgen.node.registry import element
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.programs import Programs
 from flowgen.plan.trajectories import Trajectories, as_text, texts
@@ -115,7 +116,9 @@ class Keying:
         made = []
         for point in zip(text, left, *inputs, strict=True):
             if (key := known.get(point)) is None:
-                key = known[point] = keys.item_key(head, point[0], sorted_ports(names, point))
+                ports = sorted_ports(names, point)
+                passed = node.type.passes and len(ports[0][1]) == 1
+                key = known[point] = ports[0][1][0] if passed else keys.item_key(head, point[0], ports)
             made.append(key)
         return Column(axes, np.array(made, dtype=DTYPE).reshape(self.graph.shape(axes)))
 
@@ -128,7 +131,7 @@ class Keying:
         for n in range(count):
             values = {name: column[n] for name, column in wide.items()}
             texts[n] = keys.canonical({name: self.content(value) for name, value in values.items()})
-            left[n] = frozenset(node.type.unused(values)) if node.type.unused else frozenset()
+            left[n] = node.type.unread(values, node.wires)
         if any(left):
             self.unused[node.name] = Column(axes, left.reshape(self.graph.shape(axes)))
         return Column(axes, texts.reshape(self.graph.shape(axes)))
@@ -194,11 +197,12 @@ class Keying:
 
 
 def sorted_ports(names: list[tuple[str, int]], point: tuple[Any, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    """A point's keys by port, without the ports that it leaves unread. ``point`` is (text, unread ports, *keys)."""
+    """A point's keys by port, without what it leaves unread. ``point`` is (text, unread ports, *keys)."""
     found, start = [], 2
     for port, count in names:
         if port not in point[1]:
-            found.append((port, point[start : start + count]))
+            listed = point[start : start + count]
+            found.append((port, tuple(key for n, key in enumerate(listed) if element(port, n, point[1]))))
         start += count
     return found
 

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.graph.check import Check
-from flowgen.graph.columns import Column, shrink
-from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.columns import Column, shrink, spread
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.selects import chosen
+from flowgen.node.registry import element
 from flowgen.plan.keying import Keying, as_text
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import parcels
@@ -117,12 +119,14 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
     made = Plan(graph, checked, numerics, keys, {}, {})
     wanted = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in stored}
     for output in graph.document.outputs:
-        wanted[output.ref.name][...] = True
+        wire = graph.output_of(output.name)
+        want(graph, wire, np.ones(graph.shape(graph.nodes[wire.node].axes), dtype=bool), wanted)
+    claims = Claims(kept, keys, wanted)
     todo: dict[str, tuple[Mask, dict[str, Mask]]] = {}
     for node in reversed(kept):
         made.programs[node.name] = program(graph, node, stored, numerics)
         missing = ~known_mask(keys[node.name].values, store.find)
-        compute = missing & wanted[node.name]
+        compute = claims.left(node, missing & wanted[node.name])
         needs = propagate(graph, made.programs[node.name], node, compute, keying)
         for name in made.programs[node.name].reads:
             wanted[name] |= needs[name]
@@ -167,21 +171,63 @@ def propagate(graph: Graph, code: Program, stage: GraphNode, compute: Mask, keyi
     reads = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in code.reads}
     for name in backwards(code):
         step = code.steps[name]
-        for port, wires in step.wires.items():
+        for port, n, wire in ((p, n, wire) for p, wires in step.wires.items() for n, wire in enumerate(wires)):
             need = inside[name]
             if name in keying.unused:
-                need = need & reads_port(keying.unused[name], port).over(axes, lengths).reshape(need.shape)
-            for wire in wires:
-                if wire.node in inside and wire.node != name:
-                    inside[wire.node] |= need
-                elif wire.node in reads:
-                    reads[wire.node] |= shrink(need, axes, graph.nodes[wire.node].axes, lengths)
+                need = need & reads_wire(keying.unused[name], port, n).over(axes, lengths).reshape(need.shape)
+            if wire.node in inside and wire.node != name:
+                inside[wire.node] |= need
+            elif step.type.signature.ports[port].stream:
+                want(graph, wire, shrink(need, axes, graph.nodes[wire.node].axes, lengths), reads)
+            elif wire.node in reads:
+                reads[wire.node] |= shrink(need, axes, graph.nodes[wire.node].axes, lengths)
     return {**inside, **reads}
 
 
-def reads_port(unused: Column, port: str) -> Column:
-    """Where a port is read."""
-    return Column(unused.axes, unused.map(lambda left: port not in left).values.astype(bool))
+def reads_wire(unused: Column, port: str, n: int) -> Column:
+    """Where an element of a port is read."""
+    return Column(unused.axes, unused.map(lambda left: element(port, n, left)).values.astype(bool))
+
+
+def want(graph: Graph, wire: Wire, mask: Mask, wanted: dict[str, Mask]) -> None:
+    """Note which points of the node that holds a wire's results are wanted; a select passes on what it chooses."""
+    node, lengths = graph.nodes[wire.node], graph.lengths
+    if not node.type.passes:
+        wanted[node.name] |= mask
+        return
+    for wires in node.wires.values():
+        for n, inner in enumerate(wires):
+            axes, where = chosen(graph, node, n)
+            part = mask & spread(where, axes, node.axes, lengths)
+            want(graph, inner, shrink(part, node.axes, graph.nodes[inner.node].axes, lengths), wanted)
+
+
+class Claims:
+    """One key is computed by one stage: the first that has it, where several nodes have equal items."""
+
+    def __init__(self, kept: list[GraphNode], keys: dict[str, Column], wanted: dict[str, Mask]) -> None:
+        self.keys = keys
+        self.wanted = wanted
+        kinds: dict[tuple[str, int], list[GraphNode]] = {}
+        self.before: dict[str, list[GraphNode]] = {}
+        """by stage, the earlier ones that may have the same items: those of one type"""
+        for node in kept:
+            alike = kinds.setdefault((node.type.name, node.type.version), [])
+            self.before[node.name] = list(alike)
+            alike.append(node)
+
+    def left(self, node: GraphNode, compute: Mask) -> Mask:
+        """What is left to a stage to compute; what an earlier one has is wanted there."""
+        column = self.keys[node.name].values
+        for other in self.before[node.name]:
+            if not compute.any():
+                break
+            theirs = self.keys[other.name].values
+            both = np.isin(column, theirs) & compute
+            if both.any():
+                self.wanted[other.name] |= np.isin(theirs, column[both])
+                compute = compute & ~both
+        return compute
 
 
 def backwards(code: Program) -> list[str]:

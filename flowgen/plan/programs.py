@@ -14,6 +14,7 @@ from typing import Any
 
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.language.expressions import Schedule, at_step
+from flowgen.node.registry import element
 from flowgen.store import keys
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -26,17 +27,20 @@ class Chain:
 
     digests: tuple[str, ...]
     """of the first k steps, k = 0 .. length"""
+    slots: tuple[int, ...]
+    """the slots that it reads, in the order in which it first reads them: what it calls slot 0, 1, ..."""
     first_use: tuple[int, ...]
-    """by slot: the first step that reads it, the length if none does"""
+    """for each of these: the first step that reads it"""
 
     @property
     def length(self) -> int:
         """Steps."""
         return len(self.digests) - 1
 
-    def used(self, slot: int, steps: int | None = None) -> bool:
-        """Whether the first ``steps`` (all by default) read a slot."""
-        return self.first_use[slot] < (self.length if steps is None else steps)
+    def used(self, steps: int | None = None) -> tuple[int, ...]:
+        """The slots that the first ``steps`` (all by default) read, in order."""
+        done = self.length if steps is None else steps
+        return tuple(slot for slot, first in zip(self.slots, self.first_use, strict=True) if first < done)
 
     def common(self, other: Chain) -> int:
         """How many leading steps two programs share."""
@@ -70,6 +74,7 @@ class Programs:
     def find_slots(self, loop: GraphNode) -> None:
         """Number what the body reads from outside, walking from the feedback along the ports' names."""
         seen: set[str] = set()
+        self.numbers: dict[Any, int] = {}
 
         def visit(wire: Wire) -> None:
             if wire.node in seen or wire.node not in self.members:
@@ -79,13 +84,23 @@ class Programs:
             for port, wires in sorted(node.wires.items()):
                 for inner in wires:
                     if self.is_outside(inner):
-                        self.slots.append((node.name, port, inner))
+                        if self.identity(node.name, port, inner) not in self.numbers:
+                            self.numbers[self.identity(node.name, port, inner)] = len(self.slots)
+                            self.slots.append((node.name, port, inner))
                     else:
                         visit(inner)
 
         self.members = self.inside(loop)
         for _, wire in self.feedback(loop):
             visit(wire)
+
+    def identity(self, node: str, port: str, wire: Wire) -> Any:
+        """What makes two wires one slot: the same output; of models, each port reads parts of its own."""
+        return (node, port, wire) if wire.node in self.graph.references else wire
+
+    def slot(self, node: str, port: str, wire: Wire) -> int:
+        """The number of a wire from outside."""
+        return self.numbers[self.identity(node, port, wire)]
 
     def inside(self, loop: GraphNode) -> set[str]:
         """The nodes of a loop's body, of bodies within it too."""
@@ -113,16 +128,16 @@ class Programs:
         """Walk the steps."""
         head = keys.node_head(self.loop.type.name, self.loop.type.version, self.numerics)
         digests = [keys.digest("begin", head, params, str(length))]
-        first_use = [length] * len(self.slots)
+        numbers: dict[int, int] = {}
+        first_use: list[int] = []
         last: tuple[Any, Step] | None = None
         for i in range(length):
             now = {node: {n: resolved(v, i, length) for n, v in found.items()} for node, found in values.items()}
             if last is None or last[0] != now:
-                last = (now, Step(self, now))
-            for slot in last[1].used:
-                first_use[slot] = min(first_use[slot], i)
+                last = (now, Step(self, now, numbers))
+            first_use += [i] * (len(numbers) - len(first_use))
             digests.append(keys.digest("chain", digests[-1], last[1].digest))
-        return Chain(tuple(digests), tuple(first_use))
+        return Chain(tuple(digests), tuple(numbers), tuple(first_use))
 
 
 def resolved(value: Any, step: int, length: int) -> Any:
@@ -133,13 +148,13 @@ def resolved(value: Any, step: int, length: int) -> Any:
 
 
 class Step:
-    """One step of a body: its digest, and the slots that it reads."""
+    """One step of a body: its digest. ``numbers`` are what the chain calls the slots read so far; it grows."""
 
-    def __init__(self, programs: Programs, values: Values) -> None:
+    def __init__(self, programs: Programs, values: Values, numbers: dict[int, int]) -> None:
         self.programs = programs
         self.graph = programs.graph
         self.values = values
-        self.used: set[int] = set()
+        self.numbers = numbers
         self.made: dict[str, str] = {}
         wires = programs.feedback(programs.loop)
         self.digest = keys.digest("step", *(field for port, wire in wires for field in (port, self.wire(wire, "", ""))))
@@ -151,9 +166,8 @@ class Step:
         if wire.output in signature.steps:
             return keys.emitted(self.depth(source), wire.output)
         if self.programs.is_outside(wire):
-            slot = self.programs.slots.index((node, port, wire))
-            self.used.add(slot)
-            return keys.digest("slot", str(slot))
+            slot = self.programs.slot(node, port, wire)
+            return keys.digest("slot", str(self.numbers.setdefault(slot, len(self.numbers))))
         found = self.node(source)
         main = next(iter(signature.outputs))
         return found if wire.output == main else keys.output_of(found, wire.output)
@@ -162,15 +176,18 @@ class Step:
         """A node of the body."""
         if node.name not in self.made:
             values = self.values[node.name]
-            unused = node.type.unused(dict(values)) if node.type.unused else set()
+            unused = node.type.unread(dict(values), node.wires)
             feedback = {port for port, _ in self.programs.feedback(node)} if node.type.kind == "loop" else set()
             ports = [
-                (port, [self.wire(wire, node.name, port) for wire in wires])
+                (port, [self.wire(w, node.name, port) for n, w in enumerate(wires) if element(port, n, unused)])
                 for port, wires in sorted(node.wires.items())
                 if port not in unused and port not in feedback
             ]
             for port, wire in self.programs.feedback(node) if feedback else []:
                 ports.append((f"feedback {port}", [self.wire(wire, node.name, port)]))
+            if node.type.passes and len(ports[0][1]) == 1:
+                self.made[node.name] = ports[0][1][0]
+                return self.made[node.name]
             head = keys.node_head(node.type.name, node.type.version, self.programs.numerics)
             text = keys.canonical({name: self.programs.content(value) for name, value in values.items()})
             self.made[node.name] = keys.item_key(head, text, ports)

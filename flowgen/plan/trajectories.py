@@ -39,7 +39,7 @@ class Trajectories:
         """The key of the state after some steps; of the loop's result by default."""
         done = chain.length if steps is None else steps
         wired = [(name, [key]) for name, key in zip(self.ports, ports, strict=True)]
-        wired += [(f"slot {n}", [key]) for n, key in enumerate(slots) if chain.used(n, done)]
+        wired += [(f"slot {n}", [slots[slot]]) for n, slot in enumerate(chain.used(done))]
         found = keys.item_key(chain.digests[done], "", wired)
         return found if steps is None else keys.digest("state", found)
 
@@ -50,7 +50,7 @@ class Trajectories:
 
         def place(n: int) -> tuple[Any, ...]:
             chain, ports, slots = points[n]
-            early = tuple(key for slot, key in enumerate(slots) if chain.first_use[slot] == 0)
+            early = tuple(slots[slot] for slot in chain.used(1))
             return seen[ports], early, ranks[id(chain)], slots, n
 
         return sorted(range(len(points)), key=place)
@@ -66,9 +66,9 @@ def shared(one: Point, other: Point) -> int:
     if one[1] != other[1] or one[0].digests[0] != other[0].digests[0]:
         return APART
     common = one[0].common(other[0])
-    for slot, (mine, theirs) in enumerate(zip(one[2], other[2], strict=True)):
-        if mine != theirs:
-            common = min(common, one[0].first_use[slot], other[0].first_use[slot])
+    for first, mine, theirs in zip(one[0].first_use, one[0].slots, other[0].slots, strict=False):
+        if one[2][mine] != other[2][theirs]:
+            common = min(common, first)
     return common
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import xarray
 
 from flowgen.execute.driver import Tally
+from flowgen.graph.selects import stored_output
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
@@ -84,7 +85,7 @@ def outputs(plan: Plan, tally: Tally) -> list[Column]:
         if replaced:
             keys = np.array([replaced.get(key, key) for key in keys.ravel()], dtype="S40").reshape(keys.shape)
         if (keys != b"").any():
-            found.append(Column(output.name, node.axes, keys, wire.output))
+            found.append(Column(output.name, node.axes, keys, stored_output(plan.graph, wire)))
     return found
 
 
