@@ -12,11 +12,11 @@ from typing import Any
 import networkx as nx
 
 from flowgen.errors import UserError
-from flowgen.graph.expand import fixing, redirected, rewritten, type_of, wiring
+from flowgen.graph.expand import arguments_of, fixing, redirected, rewritten, type_of, wiring
 from flowgen.graph.inline import is_graph
 from flowgen.language.axes import Axis, Points
 from flowgen.language.document import Document, NodeEntry
-from flowgen.language.expressions import Ref
+from flowgen.language.expressions import Ref, Schedule, references
 
 Chosen = tuple[tuple[str, str], ...]
 """a label for each of some axes"""
@@ -40,8 +40,23 @@ def with_cases(document: Document) -> Document:
         found = {case_nodes[name] for name in component if name in case_nodes}
         if found:
             along = [axis for axis in document.axes if axis in found]
-            document = Alternatives(document, component, along).written_out()
+            document = Alternatives(document, with_scheduled(document, component, edges), along).written_out()
     return document
+
+
+def with_scheduled(document: Document, loop: set[str], edges: nx.DiGraph[str]) -> set[str]:
+    """A loop with the nodes that change with its steps although they depend on none: they stand in its body too."""
+    if len(loop) == 1:
+        return loop
+    before = {name for name in nx.ancestors(edges, next(iter(loop))) if name not in loop}
+    alone = {n for part in nx.strongly_connected_components(edges) if len(part) == 1 for n in part} & before
+    first = {name for name in alone if any(map(has_schedule, arguments_of(document.nodes[name], document).values()))}
+    return loop | first.union(*(nx.descendants(edges, name) & before for name in first))
+
+
+def has_schedule(expression: Any) -> bool:
+    """Whether an argument depends on the step."""
+    return isinstance(expression, Schedule)
 
 
 def check_axis(document: Document, entry: NodeEntry, axis: str) -> None:
@@ -88,9 +103,6 @@ class Alternatives:
 
     def refs(self) -> list[Ref]:
         """All references from outside the component."""
-        from flowgen.graph.expand import arguments_of
-        from flowgen.language.expressions import references
-
         outside = [entry for name, entry in self.document.nodes.items() if name not in self.component]
         found = [ref for entry in outside for ref in references(arguments_of(entry, self.document))]
         return found + [output.ref for output in self.document.outputs] + [fed.ref for fed in self.document.fed]

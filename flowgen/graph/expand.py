@@ -41,7 +41,7 @@ def axis_names(entry: NodeEntry, word: str, document: Document) -> tuple[str, ..
             found.append(name)
             continue
         value = document.inputs.get(name[1:])
-        listed = value if isinstance(value, list) else [value]
+        listed: list[Any] = value if isinstance(value, list) else [value]
         if not all(isinstance(axis, str) for axis in listed):
             hint = f"inputs: {{{name[1:]}: {{type: axes}}}}"
             raise UserError(f"'{name}' is no input that lists names of axes", entry.places.get(word, entry.at), hint)
@@ -105,6 +105,9 @@ def takes(entry: NodeEntry, document: Document) -> set[str]:
 def type_of(entry: NodeEntry, document: Document) -> Any:
     """An entry's node type. Raises UserError at its place."""
     place = entry.places.get("type", entry.at)
+    if ".py:" in entry.type:
+        hint = "register it from a module that you import (docs/own-nodes.md)"
+        raise UserError("a node from a Python file beside the graph is not available yet", place, hint)
     try:
         return node_type(entry.type)
     except UserError as error:

@@ -224,7 +224,7 @@ class Use:
         return tuple(found)
 
     def case(self, inner: NodeEntry, places: dict[str, Position]) -> dict[str, Any]:
-        """What changes in a node whose type is an axis of cases of the graph: it takes over one case, or the outer's."""
+        """What changes in a node whose type is the graph's axis of cases: one case, or the outer's."""
         if not inner.type.startswith("$") or inner.type[1:] not in self.values:
             return {}
         value = self.values[inner.type[1:]]

@@ -46,9 +46,7 @@ def written_out(document: Document, entry: NodeEntry, edges: nx.DiGraph[str]) ->
     clones = {}
     for name in changed:
         made = rewritten(document.nodes[name], change, document)
-        clones[f"{entry.name}/{name}"] = replace(
-            made, name=f"{entry.name}/{name}", fixed={**made.fixed, **{k: v for k, v in values.items()}}
-        )
+        clones[f"{entry.name}/{name}"] = replace(made, name=f"{entry.name}/{name}", fixed=made.fixed | values)
     main = Ref(f"{entry.name}/{of.name}", of.port)
     document = redirected(
         document, lambda ref: Ref(main.name, ref.port or main.port) if ref.name == entry.name else ref, [entry.name]

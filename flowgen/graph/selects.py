@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flowgen.errors import UserError, did_you_mean
@@ -68,7 +69,7 @@ def settle(nodes: dict[str, GraphNode]) -> None:
         if node.entry.store == "always":
             raise node.error(f"'{node.type.name}' has no results of its own to store", "store")
         node.wires[port] = tuple(wires[n] for n in read)
-        node.params["index"] = node.params["index"].map(lambda value, read=read: renumbered(value, read))
+        node.params["index"] = node.params["index"].map(partial(renumbered, read=read))
 
 
 def renumbered(value: Any, read: list[int]) -> Any:

@@ -237,7 +237,7 @@ def from_cases(spec: dict[str, Any], context: Context) -> Axis:
     """``cases: {label: piece of a node, ...}``: the labels; what they stand for is the node's that takes them over."""
     cases = spec["cases"]
     good = isinstance(cases, dict) and cases and all(isinstance(label, str) for label in cases)
-    if not good or not all(isinstance(piece, str) or isinstance(piece, dict) for piece in cases.values()):
+    if not good or not all(isinstance(piece, (str, dict)) for piece in cases.values()):
         hint = "cases: {ddim: {type: scheduler.ddim, eta: 0}, ddpm: {type: scheduler.ddpm}}"
         raise UserError(f"the axis '{context.name}': cases takes {{label: piece of a node, ...}}", hint=hint)
     return plain_axis(list(cases), context)

@@ -181,7 +181,10 @@ class Keying:
         for port, wires in sorted(node.wires.items()):
             columns = [self.wire(node, port, wire) for wire in wires]
             wired[port] = [self.pool(node, c, lengths) for c in columns] if ports[port].stream else columns
-        return self.widened(node, self.combine(node, self.params(node), wired))
+        params = self.params(node)
+        if node.entry.missing:
+            params = params.map(lambda text: f"{text} missing: {node.entry.missing}")
+        return self.widened(node, self.combine(node, params, wired))
 
     def widened(self, node: GraphNode, column: Column) -> Column:
         """A column along all axes of its node."""
