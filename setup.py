@@ -9,5 +9,8 @@ setup(
         *(f"flowgen_nodes.{name}" for name in find_packages("nodes")),
     ],
     package_dir={"flowgen": "flowgen", "flowgen_nodes": "nodes"},
-    package_data={"flowgen": ["py.typed", "results/*.html"], "flowgen_nodes": ["py.typed", "zoo/weights/**/*"]},
+    package_data={
+        "flowgen": ["py.typed", "results/*.html"],
+        "flowgen_nodes": ["py.typed", "std/*.yaml", "zoo/weights/**/*"],
+    },
 )

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from . import decoders, denoisers, encoders, guidance, metrics, models, noise, schedulers, zoo
+from . import decoders, denoisers, encoders, guidance, metrics, models, noise, routing, schedulers, std, zoo
 
-__all__ = ["decoders", "denoisers", "encoders", "guidance", "metrics", "models", "noise", "schedulers", "zoo"]
+__all__ = [
+    "decoders",
+    "denoisers",
+    "encoders",
+    "guidance",
+    "metrics",
+    "models",
+    "noise",
+    "routing",
+    "schedulers",
+    "std",
+    "zoo",
+]

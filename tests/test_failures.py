@@ -70,6 +70,20 @@ def test_one_bad_item_fails_alone(lab):
     assert float(again.results["all"]) == 19
 
 
+def test_missing_items_are_skipped_where_the_graph_says_so(lab):
+    BAD.add(13)
+    skipping = GRAPH.replace("over: [value]", "over: [value], missing: skip")
+    assert lab.plan(skipping).keys["all"].values != lab.plan(GRAPH).keys["all"].values
+    run = lab.run(skipping)
+    assert float(run.results["all"]) == pytest.approx(2 * (sum(range(20)) - 13) / 19)
+    assert int(run.results.all_count) == 19
+    assert {failure.node for failure in run.failures} == {"one", "two"}
+    BAD.clear()
+    whole = lab.run(skipping)
+    assert float(whole.results["all"]) == 19
+    assert int(whole.results.all_count) == 20
+
+
 def test_nan_is_a_failure_and_never_stored(lab):
     NAN.update({3, 4})
     run = lab.run(GRAPH, options={"batch": 8})

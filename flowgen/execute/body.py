@@ -18,6 +18,7 @@ from flowgen.execute.caller import Call, fits, merge
 from flowgen.execute.held import Held, hold
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule, at_step
+from flowgen.node.registry import element
 from flowgen.plan.program import Step
 from flowgen.values import PerItem, Record
 
@@ -113,10 +114,10 @@ class Body:
 
     def unread(self, step: Step, params: dict[int, dict[str, Any]]) -> dict[int, frozenset[str]]:
         """The ports that each item leaves unread at its step."""
-        if step.type.unused is None:
+        if step.type.unused is None and not step.type.passes:
             return {}
         statics = self.stage.parcel.statics[step.name]
-        return {item: frozenset(step.type.unused({**statics, **values})) for item, values in params.items()}
+        return {item: step.type.unread({**statics, **values}, step.wires) for item, values in params.items()}
 
     def needs(self, wanted: list[Wire]) -> dict[str, list[int]]:
         """The items for which each node must be evaluated."""
@@ -126,10 +127,10 @@ class Body:
                 need[wire.node] |= set(self.loop.active)
         for name in reversed(self.todo):
             for port, wires in self.steps[name].wires.items():
-                reading = {item for item in need[name] if port not in self.unused[name].get(item, ())}
-                for wire in wires:
+                for n, wire in enumerate(wires):
                     if wire.node in need:
-                        need[wire.node] |= reading
+                        unused = self.unused[name]
+                        need[wire.node] |= {item for item in need[name] if element(port, n, unused.get(item, ()))}
         return {name: [item for item in self.loop.active if item in items] for name, items in need.items()}
 
     def classes(self) -> dict[str, dict[int, int]]:
@@ -145,8 +146,9 @@ class Body:
                 if step.type.kind == "loop" or step.type.signature.carries:
                     said = (item,)
                 for port, wires in sorted(step.wires.items()):
-                    if port not in unused and not self.known(step, port):
-                        said += tuple(self.source(wire, item, alike) for wire in wires)
+                    if not self.known(step, port):
+                        read = [wire for n, wire in enumerate(wires) if element(port, n, unused)]
+                        said += tuple(self.source(wire, item, alike) for wire in read)
                 alike[name][item] = first.setdefault(said, item)
         return alike
 
@@ -182,13 +184,12 @@ class Body:
             groups.setdefault(self.unused[name].get(item, frozenset()), []).append(item)
         found = []
         for unused, items in groups.items():
-            fresh = {
-                port: wires
+            read = {
+                port: tuple(wire for n, wire in enumerate(wires) if element(port, n, unused))
                 for port, wires in step.wires.items()
-                if port not in unused
-                and any(wire not in self.loop.outer for wire in wires)
-                and not self.known(step, port)
+                if not self.known(step, port)
             }
+            fresh = {port: wires for port, wires in read.items() if any(w not in self.loop.outer for w in wires)}
             made = self.stage.call(step, items, unused | set(fresh), self.loop.outer)
             for param in self.params[name][items[0]]:
                 made.params[param] = PerItem([self.params[name][item][param] for item in items])

@@ -13,6 +13,7 @@ from flowgen.execute.reduction import reduce_items
 from flowgen.execute.states import Publish, States
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule
+from flowgen.node.registry import element
 from flowgen.plan.program import Parcel, Program, Step
 from flowgen.values import PerItem, Record
 from flowgen.values.model import Reference
@@ -55,10 +56,11 @@ class StageRun:
         """The items for which a cheap node's value is read, by the ports that they leave unused."""
         found: set[int] = set()
         for step in self.code.steps.values():
+            unused = self.parcel.unused.get(step.name)
             for port, wires in step.wires.items():
-                if any(wire.node == name for wire in wires):
-                    unused = self.parcel.unused.get(step.name)
-                    found |= {item for item in items if unused is None or port not in unused[item]}
+                for n, wire in enumerate(wires):
+                    if wire.node == name:
+                        found |= {item for item in items if unused is None or element(port, n, unused[item])}
         return sorted(found)
 
     def cheap(self, step: Step, items: list[int]) -> None:
@@ -109,8 +111,8 @@ class StageRun:
             if name in self.parcel.statics[step.name]:
                 ports[name] = self.parcel.statics[step.name][name]
                 continue
-            wires = () if name in unused else step.wires.get(name, ())
-            found = [values[wire].rows(items) for wire in wires]
+            wires = step.wires.get(name, ())
+            found = [values[wire].rows(items) for n, wire in enumerate(wires) if element(name, n, unused)]
             ports[name] = found if port.many else found[0] if found else None
         return Call(step.type, ports, self.params(step, items), len(items))
 

@@ -45,6 +45,8 @@ def check_over(node: GraphNode, axes: dict[str, set[str]], document: Document) -
     if node.type.kind != "reduce":
         if node.entry.over:
             raise node.error(f"'{node.type.name}' pools nothing, so it takes no 'over'", "over")
+        if node.entry.missing:
+            raise node.error(f"'{node.type.name}' pools nothing, so it takes no 'missing'", "missing")
         return
     if not node.entry.over:
         raise node.error(f"'{node.name}' ({node.type.name}) pools items: say over which axes", hint="over: [seed]")

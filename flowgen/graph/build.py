@@ -7,23 +7,28 @@ from typing import Any
 from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.axes import assign_axes
 from flowgen.graph.columns import Column, column, constant
+from flowgen.graph.expand import expanded, type_of
 from flowgen.graph.loops import arrange, find_bodies, topological
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.outputs import check_making
+from flowgen.graph.selects import check_fed, settle, type_selects
 from flowgen.graph.trajectory import OUTPUT, add_trajectories, source
-from flowgen.language.document import Document, NodeEntry
-from flowgen.language.expressions import Ref, Schedule, references
+from flowgen.language.document import Document
+from flowgen.language.expressions import NAME, Ref, Schedule, references
 from flowgen.language.outputs import Output
-from flowgen.node import Source, node_type
+from flowgen.node import Source
 from flowgen.node.registry import find_source
 from flowgen.node.signature import Param, Port
 
 
 def build(document: Document) -> Graph:
     """The graph that a document describes. Raises UserError at the place of the first mistake."""
-    nodes = {name: GraphNode(name, typed(entry), entry) for name, entry in document.nodes.items()}
+    document = expanded(document)
+    nodes = {name: GraphNode(name, type_of(entry, document), entry) for name, entry in document.nodes.items()}
+    type_selects(nodes)
     for node in nodes.values():
         Wiring(node, nodes, document).wire()
+    settle(nodes)
     add_trajectories(document, nodes)
     bodies = find_bodies(nodes, topological(nodes))
     for loop, members in bodies.items():
@@ -33,19 +38,12 @@ def build(document: Document) -> Graph:
     bodies = {loop: tuple(n for n in order if n in members) for loop, members in bodies.items()}
     assign_axes(nodes, order, bodies, document)
     check_schedules(nodes)
+    check_fed(document, nodes)
     graph = Graph(document, nodes, order, bodies)
     for output in document.outputs:
         graph.outputs[output.name] = output_wire(graph, output)
     check_making(graph)
     return graph
-
-
-def typed(entry: NodeEntry) -> Any:
-    """The entry's node type."""
-    try:
-        return node_type(entry.type)
-    except UserError as error:
-        raise error.located(entry.places.get("type", entry.at)) from None
 
 
 class Wiring:
@@ -67,7 +65,7 @@ class Wiring:
                 raise self.node.error(
                     f"'{self.node.type.name}' has no port or parameter '{name}'", name, did_you_mean(name, known)
                 )
-        for name, expression in self.document.defaults.items():
+        for name, expression in self.document.defaults_of(self.node.entry).items():
             if name in self.ports or name in self.declared:
                 given.setdefault(name, expression)
         for port in self.ports.values():
@@ -160,7 +158,8 @@ class Wiring:
         for name in names:
             if name not in self.document.axes:
                 raise self.node.error(f"'per' names no axis '{name}'", "per", did_you_mean(name, self.document.axes))
-        expression = {inner: Ref(inner) for name in names for inner in self.document.axes[name].inputs}
+        inputs = [inner for name in names for inner in self.document.axes[name].inputs if NAME.fullmatch(inner)]
+        expression = {inner: self.node.entry.fixed.get(inner, Ref(inner)) for inner in inputs}
         self.node.params["per"] = column(expression, self.document).map(salt)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import networkx as nx
 
+from flowgen.graph.columns import Column
 from flowgen.graph.model import GraphNode, Wire
+from flowgen.language.expressions import Schedule
 
 
 def edges(nodes: dict[str, GraphNode]) -> Iterator[tuple[Wire, GraphNode, str]]:
@@ -91,11 +93,13 @@ def find_bodies(nodes: dict[str, GraphNode], order: tuple[str, ...]) -> dict[str
     reached: dict[str, set[str]] = {}
     bodies: dict[str, set[str]] = {}
     for loop in (node for node in nodes.values() if node.type.kind == "loop"):
-        reached[loop.name] = from_steps(loop, nodes, cut)
+        shown = from_steps(loop, nodes, cut)
+        reached[loop.name] = shown | scheduled(loop, nodes, cut)
         body: set[str] = set()
         for port, wires in loop.wires.items():
             if is_feedback(loop, port):
-                body |= closing(loop, port, wires[0], reached[loop.name], cut)
+                check_closing(loop, port, wires[0], shown)
+                body |= ({wires[0].node} | nx.ancestors(cut, wires[0].node)) & reached[loop.name]
         bodies[loop.name] = body
     for loop_name, body in bodies.items():
         check_inside(nodes, order, loop_name, reached[loop_name], body, bodies)
@@ -114,16 +118,30 @@ def from_steps(loop: GraphNode, nodes: dict[str, GraphNode], cut: nx.DiGraph[str
     return first.union(*(nx.descendants(cut, name) for name in first))
 
 
-def closing(loop: GraphNode, port: str, wire: Wire, reached: set[str], cut: nx.DiGraph[str]) -> set[str]:
-    """The part of the body that leads to one feedback port."""
-    if wire.node not in reached:
+def scheduled(loop: GraphNode, nodes: dict[str, GraphNode], cut: nx.DiGraph[str]) -> set[str]:
+    """The nodes that a per-step parameter reaches on its way to the loop's feedback: they change with the step too."""
+    beside = cut.copy()
+    beside.remove_node(loop.name)  # what only begins the loop isn't part of it
+    ends = {wires[0].node for port, wires in loop.wires.items() if is_feedback(loop, port)} - {loop.name}
+    leading = ends.union(*(nx.ancestors(beside, name) for name in ends))
+    first = {name for name in leading if any(has_schedule(column) for column in nodes[name].params.values())}
+    return first.union(*(nx.descendants(beside, name) for name in first))
+
+
+def has_schedule(column: Column) -> bool:
+    """Whether a parameter depends on the step anywhere."""
+    return any(isinstance(value, Schedule) for value in column.values.flat)
+
+
+def check_closing(loop: GraphNode, port: str, wire: Wire, shown: set[str]) -> None:
+    """What feeds a feedback port depends on what the loop shows."""
+    if wire.node not in shown:
         steps = " or ".join(f"${loop.name}.{name}" for name in loop.type.signature.steps)
         raise loop.error(
             f"'{port}' of '{loop.name}' closes no cycle: '{wire.node}' doesn't depend on {steps}",
             port,
             f"wire {steps} into the nodes that lead to '{wire.node}'",
         )
-    return ({wire.node} | nx.ancestors(cut, wire.node)) & reached
 
 
 def check_inside(

@@ -28,6 +28,13 @@ def evaluate(graph: Graph, node: GraphNode) -> Column:
     """The node's value along its axes; equal arguments are evaluated once."""
     lengths = graph.lengths
     columns = {name: column.over(node.axes, lengths) for name, column in node.params.items()}
+    if node.type.passes:
+        (wires,) = node.wires.values()
+        every = [graph.references[wire.node].over(node.axes, lengths) for wire in wires]
+        picked = np.empty(len(columns["index"]), dtype=object)
+        for n, index in enumerate(columns["index"]):
+            picked[n] = every[index][n]
+        return Column(node.axes, picked.reshape(graph.shape(node.axes)))
     for port, wires in node.wires.items():
         columns[port] = graph.references[wires[0].node].over(node.axes, lengths)
     made = np.empty(graph.shape(node.axes), dtype=object)

@@ -20,9 +20,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "jsonl": ("columns", "labels", "limit"),
     "parquet": ("columns", "labels", "limit"),
     "draw": ("n", "seed", "replace"),
+    "cases": (),
 }
 """What an axis is made from, and what may stand beside it."""
-LATER = ("cases",)
 MAX_POINTS = 10_000_000
 
 
@@ -149,8 +149,6 @@ def check_distinct(labels: Sequence[Any], name: str, hint: str = "") -> None:
 def from_mapping(spec: dict[str, Any], context: Context) -> Axis:
     """``{range: 8}`` and its kin."""
     kinds = [k for k in spec if k in OPTIONS]
-    if later := [k for k in spec if k in LATER]:
-        raise UserError(f"an axis from '{later[0]}' is not available yet", hint=f"available: {', '.join(OPTIONS)}")
     if not kinds:
         wrong = next(map(str, spec), "{}")
         raise UserError(f"the axis '{context.name}' can't be made from '{wrong}'", hint=did_you_mean(wrong, OPTIONS))
@@ -179,6 +177,7 @@ def maker(kind: str) -> Callable[[dict[str, Any], Context], Axis]:
         "jsonl": tables.from_table,
         "parquet": tables.from_table,
         "draw": draw.drawn,
+        "cases": from_cases,
     }
     return makers[kind]
 
@@ -234,6 +233,16 @@ def from_rows(spec: dict[str, Any], context: Context) -> Axis:
             raise UserError(f"the axis '{name}': the rows have no '{column}' to be labels", hint=hint)
         labels = list(from_values([row[column] for row in rows], context).labels)
     return Axis(name, tuple(labels), Points({key: tuple(row[key] for row in rows) for key in rows[0]}), context.at)
+
+
+def from_cases(spec: dict[str, Any], context: Context) -> Axis:
+    """``cases: {label: piece of a node, ...}``: the labels; what they stand for is the node's that takes them over."""
+    cases = spec["cases"]
+    good = isinstance(cases, dict) and cases and all(isinstance(label, str) for label in cases)
+    if not good or not all(isinstance(piece, (str, dict)) for piece in cases.values()):
+        hint = "cases: {ddim: {type: scheduler.ddim, eta: 0}, ddpm: {type: scheduler.ddpm}}"
+        raise UserError(f"the axis '{context.name}': cases takes {{label: piece of a node, ...}}", hint=hint)
+    return plain_axis(list(cases), context)
 
 
 def whole(spec: dict[str, Any], word: str, context: Context, low: int = 1) -> int | None:

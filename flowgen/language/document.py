@@ -13,7 +13,7 @@ from flowgen.language.draw import restricted
 from flowgen.language.expressions import Ref, parse
 from flowgen.language.extend import Files, extended
 from flowgen.language.header import Header, validate_header
-from flowgen.language.inputs import apply_overrides, check_types, texts, values
+from flowgen.language.inputs import apply_overrides, check_types, texts, typed, values
 from flowgen.language.marks import Marks, read_marks
 from flowgen.language.meaning import check_names, check_references, check_used
 from flowgen.language.outputs import Curve, Output, read_outputs
@@ -21,7 +21,6 @@ from flowgen.language.tree import Steps, Tree, read_file, read_tree
 
 RESERVED = frozenset({"type", "over", "per", "missing", "store", "checkpoint", "trajectory", "description"})
 """Words beside a node's own ports and parameters; no node type may use them."""
-LATER = ("missing",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,31 @@ class NodeEntry:
     """states of a loop that are stored, for runs that go on from there"""
     trajectory: Marks | None = None
     """states of a loop that are an output, along the axis ``step``"""
+    missing: str | None = None
+    """"skip": a reduction pools what there is where items failed"""
+    defaults: dict[str, Any] | None = None
+    """what fills what it leaves out; None for the document's: a graph used as a node has its own"""
+    default_places: dict[str, Position] = field(default_factory=dict)
+    """where its own defaults stand"""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    """inputs that are set otherwise for this node: expressions"""
 
     @property
     def marks(self) -> bool:
         """Whether any states of a loop are stored."""
         return self.checkpoint is not None or self.trajectory is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A node's output that an input of a graph takes."""
+
+    input: str
+    ref: Ref
+    kind: str
+    """the name of the value that the input is declared as"""
+    declared: Position | None
+    at: Position | None
 
 
 @dataclass(slots=True)
@@ -78,16 +97,36 @@ class Document:
     """scores to draw against each other"""
     places: dict[tuple[str, str], Position] = field(default_factory=dict)
     """where inputs and defaults stand that the files set, by section and name"""
+    types: dict[str, str] = field(default_factory=dict)
+    """declared types of inputs"""
+    cases: dict[str, dict[str, NodeEntry]] = field(default_factory=dict)
+    """by axis of cases and label, the piece of a node"""
+    fed: list[Fed] = field(default_factory=list)
+    """what nodes feed to the inputs of graphs that are used as nodes"""
 
     def folder_of(self, node: NodeEntry, argument: str) -> Path:
         """What a path in a node's argument is relative to: the folder of the file that names it."""
         own = argument in node.arguments
-        expression = node.arguments[argument] if own else self.defaults.get(argument)
-        at = node.places.get(argument) if own else self.places.get(("defaults", argument))
+        expression = node.arguments[argument] if own else self.defaults_of(node).get(argument)
+        at = node.places.get(argument) if own else self.default_place(node, argument)
         if isinstance(expression, Ref):
             setter = self.setters.get(expression.name)
             at = self.axes[setter].at if setter else self.places.get(("inputs", expression.name))
+        return self.folder_at(at)
+
+    def folder_at(self, at: Position | None) -> Path:
+        """What a path is relative to that stands at a place."""
         return self.folders.get(at.file, self.folder) if at else self.folder
+
+    def defaults_of(self, node: NodeEntry) -> dict[str, Any]:
+        """What fills what a node leaves out."""
+        return self.defaults if node.defaults is None else node.defaults
+
+    def default_place(self, node: NodeEntry, argument: str) -> Position | None:
+        """Where a default of a node stands."""
+        if node.defaults is None:
+            return self.places.get(("defaults", argument))
+        return node.default_places.get(argument)
 
 
 def load_document(
@@ -108,6 +147,11 @@ def load_document(
     return document(tree, str(path), path.parent, source, overrides or {}, sweep or {}, where or {})
 
 
+def load_part(path: Path) -> Document:
+    """A graph file that is used as a node: inputs may be without a value. Raises UserError."""
+    return document(read_file(path), str(path), path.parent, path.read_text(encoding="utf-8"), {}, part=True)
+
+
 def document_from_text(text: str, file: str = "<text>", folder: Path | None = None) -> Document:
     """A Document from YAML text. Raises UserError."""
     return document(read_tree(text, file), file, folder or Path(), text, {})
@@ -121,8 +165,12 @@ def document(
     overrides: Mapping[str, Any],
     sweep: Mapping[str, Any] | None = None,
     where: Mapping[str, Any] | None = None,
+    part: bool = False,
 ) -> Document:
-    """Validate a parsed file, with what it extends and what is set from outside."""
+    """Validate a parsed file, with what it extends and what is set from outside.
+
+    part: it is used as a node of another graph, which sets what has no default.
+    """
     files = extended(tree, file, folder)
     tree = files.tree
     header = validate_header(tree)
@@ -136,7 +184,7 @@ def document(
         file=file,
         folder=folder,
         description=header.description,
-        inputs=values(header, axes, setters, overrides, tree),
+        inputs=values(header, axes, setters, overrides, tree, part),
         axes=restricted(axes, where or {}),
         defaults={name: located_parse(value, tree, ("defaults", name)) for name, value in header.defaults.items()},
         nodes={name: read_node(name, header.nodes[name], tree) for name in header.nodes},
@@ -147,11 +195,29 @@ def document(
         setters=setters,
         folders=files.folders,
         places=places(tree, header, outside),
+        types={name: spec["type"] for name, spec in header.inputs.items() if typed(spec)},
+        cases={name: read_cases(name, spec["cases"], tree) for name, spec in specs.items() if is_cases(spec)},
     )
     check_names(result, tree)
     check_references(result, tree)
     check_used(result, [name for name in sweep or {} if name not in {*header.inputs, *header.sweep}])
     return result
+
+
+def is_cases(spec: Any) -> bool:
+    """Whether an axis is made of alternatives of a node."""
+    return isinstance(spec, dict) and "cases" in spec
+
+
+def read_cases(axis: str, cases: dict[str, Any], tree: Tree) -> dict[str, NodeEntry]:
+    """The pieces of nodes that the labels of an axis stand for."""
+    found = {}
+    for label, piece in cases.items():
+        spec = {"type": piece} if isinstance(piece, str) else piece
+        found[label] = read_node(label, spec, tree, ("sweep", axis, "cases", label))
+        if found[label].type.startswith("$"):
+            raise UserError(f"the case '{label}' has no type of its own", tree.at(("sweep", axis, "cases", label)))
+    return found
 
 
 def sweep_axis(name: str, spec: Any, header: Header, files: Files, folder: Path, outside: bool) -> Axis:
@@ -197,28 +263,37 @@ def located_parse(value: Any, tree: Tree, path: Steps) -> Any:
         raise error.located(tree.at(path)) from None
 
 
-def read_node(name: str, spec: dict[str, Any], tree: Tree) -> NodeEntry:
-    """One entry under ``nodes``."""
-    path: Steps = ("nodes", name)
+def read_node(name: str, spec: dict[str, Any], tree: Tree, where: Steps = ()) -> NodeEntry:
+    """One entry under ``nodes``, or a case of one."""
+    path: Steps = where or ("nodes", name)
     at = tree.at(path, key=True)
     kind = spec.get("type")
     if not isinstance(kind, str):
         raise UserError(f"the node '{name}' has no type", at, "write {type: ..., ...}; 'flowgen nodes' lists them")
-    if kind.startswith(("$", "std:")) or kind.endswith((".yaml", ".yml")) or ":" in kind:
-        raise UserError(f"the type '{kind}' is not available yet", tree.at((*path, "type")), "see 'flowgen nodes'")
-    for word in LATER:
-        if word in spec:
-            raise UserError(f"'{word}' is not available yet", tree.at((*path, word), key=True))
     for word in spec:
         if not isinstance(word, str):
             raise UserError(f"'{word}' is not a name", tree.at((*path, word), key=True))
     if spec.get("store") not in (None, "never", "always"):
         raise UserError("'store' is never or always", tree.at((*path, "store")))
+    if spec.get("missing") not in (None, "fail", "skip"):
+        raise UserError("'missing' is fail or skip", tree.at((*path, "missing")))
     arguments = {k: located_parse(v, tree, (*path, k)) for k, v in spec.items() if k not in RESERVED}
     places = {k: p for k in spec if (p := tree.at((*path, k)))}
     over, per = (names(spec.get(word, []), word, tree.at((*path, word))) for word in ("over", "per"))
-    marks = {w: read_marks(w, spec[w], tree.at((*path, w))) for w in ("checkpoint", "trajectory") if w in spec}
-    return NodeEntry(name, kind, arguments, over, per, spec.get("store"), at, places, **marks)
+    skip = "skip" if spec.get("missing") == "skip" else None
+    return NodeEntry(
+        name,
+        kind,
+        arguments,
+        over,
+        per,
+        spec.get("store"),
+        at,
+        places,
+        checkpoint=read_marks("checkpoint", spec, places),
+        trajectory=read_marks("trajectory", spec, places),
+        missing=skip,
+    )
 
 
 def names(value: Any, word: str, at: Position | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,30 @@ def references(expression: Any) -> Iterator[Ref]:
     elif isinstance(expression, dict):
         for part in expression.values():
             yield from references(part)
+
+
+def substitute(expression: Any, replace: Callable[[Ref], Any]) -> Any:
+    """An expression with every reference replaced; inside texts, literal values are written out."""
+    if isinstance(expression, Ref):
+        return replace(expression)
+    if isinstance(expression, Template):
+        parts: list[str | Ref] = []
+        for part in expression.parts:
+            new = replace(part) if isinstance(part, Ref) else part
+            parts += new.parts if isinstance(new, Template) else [new if isinstance(new, Ref) else plain(new)]
+        joined = tuple(merge_texts(parts))
+        if all(isinstance(part, str) for part in joined):
+            return "".join(map(str, joined))
+        return Template(joined)
+    if isinstance(expression, Schedule):
+        pieces = [substitute((p.low, p.high, p.value), replace) for p in expression.pieces]
+        made = tuple(Piece(p.by, *new) for p, new in zip(expression.pieces, pieces, strict=True))
+        return Schedule(made, substitute(expression.otherwise, replace))
+    if isinstance(expression, (list, tuple)):
+        return [substitute(part, replace) for part in expression]
+    if isinstance(expression, dict):
+        return {name: substitute(part, replace) for name, part in expression.items()}
+    return expression
 
 
 def evaluate(expression: Any, inputs: Mapping[str, Any]) -> Any:

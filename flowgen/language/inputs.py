@@ -11,7 +11,13 @@ from flowgen.language.expressions import NAME
 from flowgen.language.header import Header
 from flowgen.language.tree import Tree
 
-TYPES = {"number": "a number", "integer": "a whole number", "text": "a text", "boolean": "true or false"}
+TYPES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "text": "a text",
+    "boolean": "true or false",
+    "axes": "a list of axis names",
+}
 """types of inputs, and how messages call their values"""
 ROWS = ("rows", "csv", "jsonl", "parquet")
 """axes whose points may set several inputs"""
@@ -22,23 +28,32 @@ def typed(spec: Any) -> bool:
     return isinstance(spec, dict) and ("type" in spec or "default" in spec)
 
 
+def is_port(kind: Any) -> bool:
+    """Whether an input of this type is fed by a node: its type is the name of a value, ``Latent`` or ``Model``."""
+    return isinstance(kind, str) and kind[:1].isupper() and NAME.fullmatch(kind) is not None
+
+
 def check_types(header: Header, tree: Tree) -> None:
     """The declarations under ``inputs``, defaults included."""
     for name, spec in header.inputs.items():
         if not typed(spec):
             continue
         at = tree.at(("inputs", name))
-        hint = f"the types are {', '.join(TYPES)}"
+        hint = f"the types are {', '.join(TYPES)}; an input that a node feeds names its value: Latent, Model, ..."
         if "type" not in spec:
             raise UserError(f"the input '{name}' has no type", at, hint)
-        if not isinstance(spec["type"], str) or spec["type"] not in TYPES:
+        if not is_port(spec["type"]) and (not isinstance(spec["type"], str) or spec["type"] not in TYPES):
             place = tree.at(("inputs", name, "type"))
             raise UserError(f"the input '{name}' can't be of type '{spec['type']}'", place, hint)
         for word in spec:
             if word not in ("type", "default", "description"):
                 place = tree.at(("inputs", name, word), key=True)
                 raise UserError(f"an input takes no '{word}'", place, "write {type: ..., default: ...}")
-        if "default" in spec and not fits(spec["default"], spec["type"]):
+        if is_port(spec["type"]):
+            if "default" in spec:
+                place = tree.at(("inputs", name, "default"), key=True)
+                raise UserError(f"the input '{name}' is fed by a node and has no default", place)
+        elif "default" in spec and not fits(spec["default"], spec["type"]):
             said = f"the input '{name}' is {TYPES[spec['type']]}, its default is {shown(spec['default'])}"
             raise UserError(said, tree.at(("inputs", name, "default")))
 
@@ -47,6 +62,8 @@ def fits(value: Any, kind: str) -> bool:
     """Whether a value is of an input's type."""
     if kind in ("number", "integer"):
         return isinstance(value, (int, float) if kind == "number" else int) and not isinstance(value, bool)
+    if kind == "axes":
+        return all(isinstance(name, str) for name in (value if isinstance(value, list) else [value]))
     return isinstance(value, str if kind == "text" else bool)
 
 
@@ -75,6 +92,12 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
     for name, value in overrides.items():
         if name in sweep:
             spec = sweep[name]
+            if isinstance(spec, dict) and isinstance(cases := spec.get("cases"), dict):
+                if value not in cases:
+                    hint = did_you_mean(str(value), map(str, cases))
+                    raise UserError(f"the axis '{name}' has no case {shown(value)}", hint=hint)
+                sweep[name] = {"cases": {value: cases[value]}}
+                continue
             if isinstance(spec, dict) and any(kind in spec for kind in ROWS):
                 hint = f"--where {name}=LABEL chooses one of its points"
                 raise UserError(f"the axis '{name}' sets several inputs and can't be set to {shown(value)}", hint=hint)
@@ -88,8 +111,18 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
     return sweep
 
 
-def values(header: Header, axes: dict[str, Axis], setters: dict[str, str], set_: Mapping[str, Any], tree: Tree) -> Any:
-    """The inputs that no axis sets, checked; axes' values are checked against their inputs' types too."""
+def values(
+    header: Header,
+    axes: dict[str, Axis],
+    setters: dict[str, str],
+    set_: Mapping[str, Any],
+    tree: Tree,
+    part: bool = False,
+) -> dict[str, Any]:
+    """The inputs that no axis sets, checked; axes' values are checked against their inputs' types too.
+
+    part: the graph is used as a node, which gives a value to what has no default.
+    """
     for name in set_:
         if (axis := setters.get(name, name)) != name:
             hint = f"--where {axis}=LABEL chooses one of its points"
@@ -98,10 +131,17 @@ def values(header: Header, axes: dict[str, Axis], setters: dict[str, str], set_:
     for name, spec in header.inputs.items():
         at = tree.at(("inputs", name))
         if name in setters:
+            if typed(spec) and is_port(spec["type"]):
+                raise UserError(f"the input '{name}' is fed by a node and can't be swept", axes[setters[name]].at)
             if typed(spec):
                 check_axis(name, spec["type"], axes[setters[name]])
             continue
         if typed(spec) and "default" not in spec:
+            if part:
+                continue
+            if is_port(spec["type"]):
+                hint = "its nodes can run as a part of another graph: {type: ./FILE.yaml, " + name + ": $NODE}"
+                raise UserError(f"the input '{name}' ({spec['type']}) is fed by a node", at, hint)
             hint = f"--set {name}=VALUE, or give it a default"
             raise UserError(f"the input '{name}' ({spec['type']}) has no value", at, hint)
         found[name] = spec["default"] if typed(spec) else spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,8 +45,11 @@ class Marks:
         )
 
 
-def read_marks(word: str, value: Any, at: Position | None) -> Marks:
-    """``checkpoint:`` or ``trajectory:`` of a node. Raises UserError."""
+def read_marks(word: str, spec: Mapping[str, Any], places: Mapping[str, Position]) -> Marks | None:
+    """``checkpoint:`` or ``trajectory:`` of a node, None where it has none. Raises UserError."""
+    if word not in spec:
+        return None
+    value, at = spec[word], places.get(word)
     hint = f"write {word}: {' or '.join(KINDS[word].values())}"
     if not isinstance(value, dict) or len(value) != 1:
         raise UserError(f"'{word}' takes one way to say which states of the loop it means", at, hint)

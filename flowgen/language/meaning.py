@@ -31,7 +31,7 @@ def check_names(document: Document, tree: Tree) -> None:
 
 def check_references(document: Document, tree: Tree) -> None:
     """Every reference names an input or a node; placeholders in texts name inputs."""
-    inputs = {*document.inputs, *document.setters}
+    inputs = {*document.inputs, *document.setters, *document.types}
     known = {*inputs, *document.nodes}
 
     def check(expression: Any, at: Position | None) -> None:
@@ -52,7 +52,7 @@ def check_references(document: Document, tree: Tree) -> None:
             for part in expression.values() if isinstance(expression, dict) else expression:
                 check_templates(part, at)
 
-    for node in document.nodes.values():
+    for node in [*document.nodes.values(), *(piece for cases in document.cases.values() for piece in cases.values())]:
         for name, expression in node.arguments.items():
             check(expression, node.places.get(name, node.at))
     for name, expression in document.defaults.items():
@@ -66,7 +66,8 @@ def check_references(document: Document, tree: Tree) -> None:
 def check_used(document: Document, added: Sequence[str]) -> None:
     """An axis that is added from outside varies something: a misspelt name would vary nothing."""
     expressions = [*document.defaults.values(), *(list(node.arguments.values()) for node in document.nodes.values())]
-    used = {ref.name for ref in references(expressions)}
+    expressions += [list(piece.arguments.values()) for cases in document.cases.values() for piece in cases.values()]
+    used = {ref.name for ref in references(expressions)} | {node.type[1:] for node in document.nodes.values()}
     for name in added:
         if not used & set(document.axes[name].inputs):
             known = {*document.inputs, *document.setters, *document.axes} - set(added)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from flowgen.errors import UserError, did_you_mean
+from flowgen.language.expressions import Schedule
 from flowgen.node.kinds import Loop, Source
 from flowgen.node.signature import Signature, signature_of
 from flowgen.values.model import Reference
@@ -39,6 +40,15 @@ class NodeType:
     """ports that certain parameter values leave unread"""
     abstract: Callable[..., Any] | None = None
     """the outputs' shapes, for code that can't run without numbers"""
+    passes: bool = False
+    """returns one element of its only port, a list, as it is: the one that its parameter ``index`` numbers"""
+
+    def unread(self, params: dict[str, Any], wires: Mapping[str, Sequence[Any]]) -> frozenset[str]:
+        """What some parameter values leave unread: names of ports, or ``port[n]`` for an element of a list."""
+        if not self.passes:
+            return frozenset(self.unused(params)) if self.unused else frozenset()
+        read = possible(params["index"])
+        return frozenset(f"{port}[{n}]" for port, listed in wires.items() for n in range(len(listed)) if n not in read)
 
     @property
     def doc(self) -> str:
@@ -58,7 +68,17 @@ class NodeType:
     def __reduce__(self) -> Any:
         if _TYPES.get(self.name) is self and not self.code.__module__.startswith("__main__"):
             return _registered, (self.name, self.code.__module__)
-        return object.__reduce_ex__(self, 2)
+        return NodeType, tuple(getattr(self, field.name) for field in fields(self))
+
+
+def possible(value: Any) -> set[Any]:
+    """The values that a parameter takes at some step."""
+    return {piece.value for piece in value.pieces} | {value.otherwise} if isinstance(value, Schedule) else {value}
+
+
+def element(port: str, n: int, unread: Container[str]) -> bool:
+    """Whether an element of a port is read."""
+    return port not in unread and f"{port}[{n}]" not in unread
 
 
 def _registered(name: str, module: str) -> NodeType:
@@ -75,10 +95,13 @@ def node(
     stored: bool | None = None,
     unused: Callable[[dict[str, Any]], set[str]] | None = None,
     abstract: Callable[..., Any] | None = None,
+    passes: bool = False,
 ) -> Callable[[C], C]:
     """Register a function, Loop or Reduce class as a node type.
 
-    ``stored`` defaults to True for nodes that use a model and for loops and reductions. Raises TypeError where the
+    ``stored`` defaults to True for nodes that use a model and for loops and reductions. ``passes``: the node returns
+    one element of its only port, a list, unchanged, the one that its parameter ``index`` numbers; its result is that
+    element's, keys included. Raises TypeError where the
     signature breaks the contract or the name is taken by other code.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*", name):
@@ -92,9 +115,9 @@ def node(
         other = _TYPES.get(name)
         if other and (other.code.__module__, other.code.__qualname__) != (code.__module__, code.__qualname__):
             raise TypeError(f"the node type '{name}' is registered by {other.code.__module__} already")
-        found = NodeType(name, code, kind, version, signature, False, unused, abstract)
+        found = NodeType(name, code, kind, version, signature, False, unused, abstract, passes)
         keep = (found.uses_model or kind != "function") if stored is None else stored
-        _TYPES[name] = NodeType(name, code, kind, version, signature, keep, unused, abstract)
+        _TYPES[name] = NodeType(name, code, kind, version, signature, keep, unused, abstract, passes)
         return code
 
     return register

@@ -16,6 +16,7 @@ from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
 from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
+from flowgen.node.registry import element
 from flowgen.plan.checkpoints import trajectory_keys
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.programs import Programs
@@ -111,16 +112,26 @@ class Keying:
         codes = Column(params.axes, numbers(params.values.shape)).over(axes, lengths)
         for unread, points in self.by_unused(node, axes):
             ports = [
-                (port, [spread(c.values, c.axes, axes, lengths).ravel()[points] for c in columns])
+                (
+                    port,
+                    [
+                        spread(c.values, c.axes, axes, lengths).ravel()[points]
+                        for n, c in enumerate(columns)
+                        if element(port, n, unread)
+                    ],
+                )
                 for port, columns in wired.items()
                 if port not in unread
             ]
+            if node.type.passes and len(ports[0][1]) == 1:
+                made.reshape(-1)[points] = ports[0][1][0]
+                continue
             texts = key_columns.Texts(params.values.ravel().tolist(), codes[points])
             made.reshape(-1)[points] = key_columns.item_keys(head, texts, ports, len(texts.codes))
         return Column(axes, made)
 
     def by_unused(self, node: GraphNode, axes: tuple[str, ...]) -> list[tuple[frozenset[str], Any]]:
-        """The points of some axes by the ports that they leave unread."""
+        """The points of some axes by the ports, and elements of ports, that they leave unread."""
         if node.name not in self.unused:
             return [(NOTHING, slice(None))]
         column = self.unused[node.name]
@@ -132,11 +143,11 @@ class Keying:
         """Canonical texts of a node's parameters along their axes; what they leave unread is noted."""
         axes = tuple(a for a in node.axes if any(a in c.axes for c in node.params.values()))
         shape, lengths = self.graph.shape(axes), self.graph.lengths
-        if node.type.unused is not None:
+        if node.type.unused is not None or node.type.passes:
             wide = {name: c.over(axes, lengths) for name, c in node.params.items()}
             left = np.empty(int(np.prod(shape)), dtype=object)
             for n in range(left.size):
-                left[n] = frozenset(node.type.unused({name: column[n] for name, column in wide.items()}))
+                left[n] = node.type.unread({name: column[n] for name, column in wide.items()}, node.wires)
             if any(left):
                 self.unused[node.name] = Column(axes, left.reshape(shape))
         texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in node.params.items()}
@@ -192,7 +203,10 @@ class Keying:
         for port, wires in sorted(node.wires.items()):
             columns = [self.wire(node, port, wire) for wire in wires]
             wired[port] = [self.pool(node, c, lengths) for c in columns] if ports[port].stream else columns
-        return self.widened(node, self.combine(node, self.params(node), wired))
+        params = self.params(node)
+        if node.entry.missing:
+            params = params.map(lambda text: f"{text} missing: {node.entry.missing}")
+        return self.widened(node, self.combine(node, params, wired))
 
     def widened(self, node: GraphNode, column: Column) -> Column:
         """A column along all axes of its node."""

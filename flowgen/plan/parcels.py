@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flowgen.graph.check import Check, Outcome
 from flowgen.graph.columns import Column, numbers
 from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.selects import sources
 from flowgen.plan.checkpoints import Checkpoints, States
 from flowgen.plan.keying import pooled_rows
 from flowgen.plan.program import Parcel, Program
@@ -230,7 +231,8 @@ class Cutter:
     def is_pooled(self, name: str) -> bool:
         """Whether a node feeds the stage's stream."""
         ports = self.node.type.signature.ports
-        return any(ports[p].stream and w.node == name for p, ws in self.node.wires.items() for w in ws)
+        streams = [w for p, ws in self.node.wires.items() if ports[p].stream for w in ws]
+        return any(source.node == name for wire in streams for source in sources(self.graph, wire))
 
     def parent_keys(self, name: str, rows: NDArray[np.int64]) -> list[str | None]:
         """The key of each row's parent; None where no row's computation reads it."""

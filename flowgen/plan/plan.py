@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from flowgen.graph.check import Check
 from flowgen.graph.columns import Column, shrink, spread
-from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.selects import chosen
 from flowgen.graph.trajectory import shown_loop
+from flowgen.node.registry import element
 from flowgen.plan.checkpoints import Checkpoints
+from flowgen.plan.claims import Claims
 from flowgen.plan.keying import Keying
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import Cut, Cutter, cuts
@@ -152,7 +155,8 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
     made = Plan(graph, checked, numerics, options, keying, keys, {}, {})
     wanted = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in stored}
     for wire in graph.outputs.values():
-        wanted[wire.node][...] = True
+        want(graph, wire, np.ones(graph.shape(graph.nodes[wire.node].axes), dtype=bool), wanted)
+    claims = Claims(kept, keys, wanted)
     todo: dict[str, tuple[Mask, dict[str, Mask]]] = {}
     items = {node.name: distinct(keys[node.name].values.ravel()) for node in graph.top()}
     missing = {node.name: ~known(keys[node.name], items[node.name], store) for node in kept}
@@ -162,6 +166,7 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
         compute = missing[node.name][items[node.name].item].reshape(wanted[node.name].shape) & wanted[node.name]
         if node.name in shown:
             compute |= shown[node.name]
+        compute = claims.left(node, compute)
         needs = propagate(graph, made.programs[node.name], node, compute, keying)
         for name in made.programs[node.name].reads:
             wanted[name] |= needs[name]
@@ -177,7 +182,8 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
         made.cutters[node.name] = Cutter(checked, code, node, keys, keying.unused, needs)
         cut: list[Cut] = []
         if loop := shown_loop(node):
-            made.makers[node.name] = spread(made.makers[loop], graph.nodes[loop].axes, node.axes, graph.lengths)
+            wide = spread(made.makers[loop], graph.nodes[loop].axes, node.axes, graph.lengths)
+            made.makers[node.name] = wide.copy()
         else:
             way = keying.trajectories.get(node.name)
             marks = way and node.entry.marks
@@ -185,6 +191,7 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
             cut = cuts(checked, node, first_points(items[node.name], compute), options, way, states)
             made.makers[node.name] = makers(items[node.name], cut, len(made.parcels)).reshape(compute.shape)
             made.parcels += cut
+        claims.lend(node, made.makers)
         about = made.nodes[node.name]
         about.known = about.items - int(missing[node.name].sum())
         if node.name in keying.trajectories:
@@ -224,21 +231,35 @@ def propagate(graph: Graph, code: Program, stage: GraphNode, compute: Mask, keyi
     reads = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in code.reads}
     for name in backwards(code):
         step = code.steps[name]
-        for port, wires in step.wires.items():
+        for port, n, wire in ((p, n, wire) for p, wires in step.wires.items() for n, wire in enumerate(wires)):
             need = inside[name]
             if name in keying.unused:
-                need = need & reads_port(keying.unused[name], port).over(axes, lengths).reshape(need.shape)
-            for wire in wires:
-                if wire.node in inside and wire.node != name:
-                    inside[wire.node] |= need
-                elif wire.node in reads:
-                    reads[wire.node] |= shrink(need, axes, graph.nodes[wire.node].axes, lengths)
+                need = need & reads_wire(keying.unused[name], port, n).over(axes, lengths).reshape(need.shape)
+            if wire.node in inside and wire.node != name:
+                inside[wire.node] |= need
+            elif step.type.signature.ports[port].stream:
+                want(graph, wire, shrink(need, axes, graph.nodes[wire.node].axes, lengths), reads)
+            elif wire.node in reads:
+                reads[wire.node] |= shrink(need, axes, graph.nodes[wire.node].axes, lengths)
     return {**inside, **reads}
 
 
-def reads_port(unused: Column, port: str) -> Column:
-    """Where a port is read."""
-    return Column(unused.axes, unused.map(lambda left: port not in left).values.astype(bool))
+def reads_wire(unused: Column, port: str, n: int) -> Column:
+    """Where an element of a port is read."""
+    return Column(unused.axes, unused.map(lambda left: element(port, n, left)).values.astype(bool))
+
+
+def want(graph: Graph, wire: Wire, mask: Mask, wanted: dict[str, Mask]) -> None:
+    """Note which points of the node that holds a wire's results are wanted; a select passes on what it chooses."""
+    node, lengths = graph.nodes[wire.node], graph.lengths
+    if not node.type.passes:
+        wanted[node.name] |= mask
+        return
+    for wires in node.wires.values():
+        for n, inner in enumerate(wires):
+            axes, where = chosen(graph, node, n)
+            part = mask & spread(where, axes, node.axes, lengths)
+            want(graph, inner, shrink(part, node.axes, graph.nodes[inner.node].axes, lengths), wanted)
 
 
 def backwards(code: Program) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.selects import sources, stored_output
 from flowgen.graph.variants import members
 from flowgen.node import NodeType
 from flowgen.plan.checkpoints import Resume, Save
@@ -78,15 +79,27 @@ class Parcel:
 
 
 def stages(graph: Graph) -> list[GraphNode]:
-    """The nodes whose results are stored, in order."""
-    kept = {wire.node for wire in graph.outputs.values()}
+    """The nodes whose results are stored, in order; what a select passes on is stored where it comes from."""
+    wires = list(graph.outputs.values())
     for node in graph.nodes.values():
-        kept |= {w.node for p, ws in node.wires.items() if node.type.signature.ports[p].stream for w in ws}
+        wires += [w for p, ws in node.wires.items() if node.type.signature.ports[p].stream for w in ws]
+    kept = {source.node for wire in wires for source in sources(graph, wire)}
     found = []
     for node in graph.top():
+        if node.type.passes:
+            continue
         wanted = node.type.stored if node.entry.store is None else node.entry.store == "always"
         if wanted or node.name in kept:
             found.append(node)
+    return found
+
+
+def read_by(graph: Graph, node: GraphNode) -> list[Wire]:
+    """The outputs that a node reads; what it pools is read where it is stored."""
+    found: list[Wire] = []
+    for port, wires in node.wires.items():
+        stream = node.type.signature.ports[port].stream
+        found += [w for wire in wires for w in (sources(graph, wire) if stream else (wire,))]
     return found
 
 
@@ -98,7 +111,7 @@ def program(graph: Graph, stage: GraphNode, stored: set[str], numerics: Numerics
     while todo:
         for node in members(graph, todo.pop()):
             inside.add(node.name)
-            for wire in (w for wires in node.wires.values() for w in wires):
+            for wire in read_by(graph, node):
                 source = graph.nodes[wire.node]
                 if source.is_reference or wire.node in inside or source.body_of is not None:
                     continue
@@ -107,9 +120,20 @@ def program(graph: Graph, stage: GraphNode, stored: set[str], numerics: Numerics
                 else:
                     todo.append(source)
     steps = {
-        name: Step(name, node.type, dict(node.wires), graph.bodies.get(name, ()), node.body_of)
+        name: Step(name, node.type, wires_of(graph, node), graph.bodies.get(name, ()), node.body_of)
         for name in graph.order
         if name in inside and (node := graph.nodes[name])
     }
+    reading = tuple(n for n in graph.order if n in reads)
     carries = way.programs.carries() if way else ()
-    return Program(stage.name, steps, tuple(n for n in graph.order if n in reads), numerics, carries=carries)
+    skips = stage.entry.missing == "skip"
+    return Program(stage.name, steps, reading, numerics, carries=carries, skips_missing=skips)
+
+
+def wires_of(graph: Graph, node: GraphNode) -> dict[str, tuple[Wire, ...]]:
+    """A node's wires; those of a pooled stream with the name under which the store holds the output."""
+    ports = node.type.signature.ports
+    return {
+        port: tuple(Wire(w.node, stored_output(graph, w)) for w in wires) if ports[port].stream else wires
+        for port, wires in node.wires.items()
+    }

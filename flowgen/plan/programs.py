@@ -14,6 +14,7 @@ from typing import Any
 
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.language.expressions import Schedule, at_step
+from flowgen.node.registry import element
 from flowgen.store import keys
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -27,7 +28,7 @@ class Reading:
     digest: str
     """equal for equal code, parameters and inputs, slots numbered"""
     slots: frozenset[int]
-    """what it and the nodes before it read from outside"""
+    """what it and the nodes before it read from outside, as the program numbers it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,10 @@ class Chain:
 
     digests: tuple[str, ...]
     """of the first k steps, k = 0 .. length"""
+    slots: tuple[int, ...]
+    """the slots that it reads, in the order in which it first reads them: what it calls slot 0, 1, ..."""
     first_use: tuple[int, ...]
-    """by slot: the first step that reads it, the length if none does"""
+    """for each of these: the first step that reads it"""
     steps: tuple[Mapping[str, Reading], ...] = field(default=(), compare=False, repr=False)
     """by step: the nodes of the body that it needs, and what each stands for"""
 
@@ -46,9 +49,10 @@ class Chain:
         """Steps."""
         return len(self.digests) - 1
 
-    def used(self, slot: int, steps: int | None = None) -> bool:
-        """Whether the first ``steps`` (all by default) read a slot."""
-        return self.first_use[slot] < (self.length if steps is None else steps)
+    def used(self, steps: int | None = None) -> tuple[int, ...]:
+        """The slots that the first ``steps`` (all by default) read, in order."""
+        done = self.length if steps is None else steps
+        return tuple(slot for slot, first in zip(self.slots, self.first_use, strict=True) if first < done)
 
     def common(self, other: Chain) -> int:
         """How many leading steps two programs share."""
@@ -84,6 +88,7 @@ class Programs:
     def find_slots(self, loop: GraphNode) -> None:
         """Number what the body reads from outside, walking from the feedback along the ports' names."""
         seen: set[str] = set()
+        self.numbers: dict[Any, int] = {}
 
         def visit(wire: Wire) -> None:
             if wire.node in seen or wire.node not in self.members:
@@ -94,13 +99,23 @@ class Programs:
             for port, wires in sorted(node.wires.items()):
                 for inner in wires:
                     if self.is_outside(inner):
-                        self.slots.append((node.name, port, inner))
+                        if self.identity(node.name, port, inner) not in self.numbers:
+                            self.numbers[self.identity(node.name, port, inner)] = len(self.slots)
+                            self.slots.append((node.name, port, inner))
                     else:
                         visit(inner)
 
         self.members = self.inside(loop)
         for _, wire in self.feedback(loop):
             visit(wire)
+
+    def identity(self, node: str, port: str, wire: Wire) -> Any:
+        """What makes two wires one slot: the same output; of models, each port reads parts of its own."""
+        return (node, port, wire) if wire.node in self.graph.references else wire
+
+    def slot(self, node: str, port: str, wire: Wire) -> int:
+        """The number of a wire from outside."""
+        return self.numbers[self.identity(node, port, wire)]
 
     def inside(self, loop: GraphNode) -> set[str]:
         """The nodes of a loop's body, of bodies within it too."""
@@ -133,18 +148,18 @@ class Programs:
         """Walk the steps."""
         head = keys.node_head(self.loop.type.name, self.loop.type.version, self.numerics)
         digests = [keys.digest("begin", head, params, str(length))]
-        first_use = [length] * len(self.slots)
+        numbers: dict[int, int] = {}
+        first_use: list[int] = []
         steps: list[Mapping[str, Reading]] = []
         last: tuple[Any, Step] | None = None
         for i in range(length):
             now = {node: {n: resolved(v, i, length) for n, v in found.items()} for node, found in values.items()}
             if last is None or last[0] != now:
-                last = (now, Step(self, now))
-            for slot in last[1].used:
-                first_use[slot] = min(first_use[slot], i)
+                last = (now, Step(self, now, numbers))
+            first_use += [i] * (len(numbers) - len(first_use))
             digests.append(keys.digest("chain", digests[-1], last[1].digest))
             steps.append(last[1].made)
-        return Chain(tuple(digests), tuple(first_use), tuple(steps))
+        return Chain(tuple(digests), tuple(numbers), tuple(first_use), tuple(steps))
 
 
 def resolved(value: Any, step: int, length: int) -> Any:
@@ -155,14 +170,16 @@ def resolved(value: Any, step: int, length: int) -> Any:
 
 
 class Step:
-    """One step of a body: its digest, and the slots that it reads."""
+    """One step of a body: its digest. ``numbers`` are what the chain calls the slots read so far; it grows."""
 
-    def __init__(self, programs: Programs, values: Values) -> None:
+    def __init__(self, programs: Programs, values: Values, numbers: dict[int, int]) -> None:
         self.programs = programs
         self.graph = programs.graph
         self.values = values
+        self.numbers = numbers
+        """what the program calls each slot, in the order of their first use"""
         self.used: set[int] = set()
-        """slots, of the nodes that were walked through"""
+        """slots, as the program numbers them, of the nodes that were walked through"""
         self.made: dict[str, Reading] = {}
         wires = programs.feedback(programs.loop)
         self.digest = keys.digest("step", *(field for port, wire in wires for field in (port, self.wire(wire, "", ""))))
@@ -174,9 +191,9 @@ class Step:
         if wire.output in signature.steps:
             return keys.emitted(self.depth(source), wire.output)
         if self.programs.is_outside(wire):
-            slot = self.programs.slots.index((node, port, wire))
-            self.used.add(slot)
-            return keys.digest("slot", str(slot))
+            number = self.numbers.setdefault(self.programs.slot(node, port, wire), len(self.numbers))
+            self.used.add(number)
+            return keys.digest("slot", str(number))
         found = self.node(source).digest
         main = next(iter(signature.outputs))
         return found if wire.output == main else keys.output_of(found, wire.output)
@@ -186,10 +203,10 @@ class Step:
         if node.name not in self.made:
             before, self.used = self.used, set()
             values = self.values[node.name]
-            unused = node.type.unused(dict(values)) if node.type.unused else set()
+            unused = node.type.unread(dict(values), node.wires)
             feedback = {port for port, _ in self.programs.feedback(node)} if node.type.kind == "loop" else set()
             ports = [
-                (port, [self.wire(wire, node.name, port) for wire in wires])
+                (port, [self.wire(w, node.name, port) for n, w in enumerate(wires) if element(port, n, unused)])
                 for port, wires in sorted(node.wires.items())
                 if port not in unused and port not in feedback
             ]
@@ -197,7 +214,9 @@ class Step:
                 ports.append((f"feedback {port}", [self.wire(wire, node.name, port)]))
             head = keys.node_head(node.type.name, node.type.version, self.programs.numerics)
             text = keys.canonical({name: self.programs.content(value) for name, value in values.items()})
-            self.made[node.name] = Reading(keys.item_key(head, text, ports), frozenset(self.used))
+            passed = node.type.passes and len(ports[0][1]) == 1
+            digest = ports[0][1][0] if passed else keys.item_key(head, text, ports)
+            self.made[node.name] = Reading(digest, frozenset(self.used))
             self.used |= before
         self.used |= self.made[node.name].slots
         return self.made[node.name]

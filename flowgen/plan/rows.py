@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.plan.parcels import Cut
 from flowgen.plan.programs import Chain, Reading
-from flowgen.plan.trajectories import APART, Trajectories, combined, ranked
+from flowgen.plan.trajectories import APART, Trajectories, combined
 
 Ints = NDArray[np.int64]
 
@@ -65,7 +65,7 @@ class Items:
         self.share = share
         self.chains, number = trajectories.numbered(loop.axes, graph.lengths)
         self.number = number[rows]
-        self.slots = [ranked(column).at(loop.axes, graph.lengths, rows) for column in trajectories.slots]
+        self.slots = trajectories.read(self.chains, self.number, loop.axes, graph.lengths, rows)
         longest = max(chain.length for chain in self.chains)
         self.count = np.zeros((len(self.chains), longest + 2), dtype=np.int64)
         np.add.at(self.count, (self.number, share + 1), 1)

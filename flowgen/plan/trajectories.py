@@ -16,6 +16,8 @@ Point = tuple[Chain, tuple[str, ...], tuple[str, ...]]
 """a program, the keys at the loop's ports, and the keys of its slots"""
 APART = -1
 """two items that don't even begin alike"""
+ABSENT = -1
+"""in tables by slot: a program has no such slot"""
 
 
 class Trajectories:
@@ -40,7 +42,7 @@ class Trajectories:
         """The key of the state after some steps; of the loop's result by default."""
         done = chain.length if steps is None else steps
         wired = [(name, [key]) for name, key in zip(self.ports, ports, strict=True)]
-        wired += [(f"slot {n}", [key]) for n, key in enumerate(slots) if chain.used(n, done)]
+        wired += [(f"slot {n}", [slots[slot]]) for n, slot in enumerate(chain.used(done))]
         found = keys.item_key(chain.digests[done], "", wired)
         return found if steps is None else keys.digest("state", found)
 
@@ -51,7 +53,7 @@ class Trajectories:
         for n, chain in enumerate(chains):
             rows = np.flatnonzero(number == n)
             wired = list(self.ports.items())
-            wired += [(f"slot {slot}", column) for slot, column in enumerate(self.slots) if chain.used(slot)]
+            wired += [(f"slot {n}", self.slots[slot]) for n, slot in enumerate(chain.used())]
             ports = [(name, [column.at(axes, lengths, rows)]) for name, column in wired]
             made[rows] = key_columns.item_keys(chain.digests[-1], "", ports, len(rows))
         return made
@@ -75,19 +77,51 @@ class Trajectories:
         """
         chains, number = self.numbered(axes, lengths)
         number = number[rows]
-        first_use = np.array([chain.first_use for chain in chains], dtype=np.int64).reshape(len(chains), -1)
         begun = combined([ranked(column).at(axes, lengths, rows) for column in self.ports.values()], len(rows))
-        slots = [ranked(column).at(axes, lengths, rows) for column in self.slots]
-        early = [np.where(first_use[number, n] == 0, slot, -1) for n, slot in enumerate(slots)]
+        slots = self.read(chains, number, axes, lengths, rows)
+        first_use = by_slot([chain.first_use for chain in chains], len(slots))
+        early = [np.where(first_use[number, n] == 0, slot, ABSENT) for n, slot in enumerate(slots)]
         head = np.unique([chain.digests[0] for chain in chains], return_inverse=True)[1]
         order = np.lexsort([*reversed(slots), number, *reversed(early), head[number], begun])
         one, other = order[:-1], order[1:]
         share = common_steps(chains, number[one], number[other])
         for n, slot in enumerate(slots):
-            used = np.minimum(first_use[number[one], n], first_use[number[other], n])
-            share = np.where((slot[one] != slot[other]) & (share > APART), np.minimum(share, used), share)
+            both = (slot[one] != ABSENT) & (slot[other] != ABSENT)  # where one has it not, their steps differ by then
+            parts = both & (slot[one] != slot[other]) & (share > APART)
+            share = np.where(parts, np.minimum(share, first_use[number[one], n]), share)
         share[begun[one] != begun[other]] = APART
         return rows[order], np.concatenate([[APART], share])
+
+    def read(
+        self,
+        chains: Sequence[Chain],
+        number: NDArray[np.int64],
+        axes: Sequence[str],
+        lengths: Mapping[str, int],
+        rows: NDArray[np.int64],
+    ) -> list[NDArray[np.int64]]:
+        """What some points read in each slot, as their programs number the slots: equal numbers for equal keys, ABSENT
+        where a program has no such slot. ``number`` is the program of each point.
+        """
+        own = by_slot([chain.slots for chain in chains], max((len(chain.slots) for chain in chains), default=0))
+        if not own.size:
+            return []
+        whole = key_columns.distinct(np.concatenate([column.values.ravel() for column in self.slots])).item
+        parts = np.split(whole, np.cumsum([column.values.size for column in self.slots])[:-1])
+        held = [
+            Column(column.axes, part.reshape(column.values.shape)).at(axes, lengths, rows)
+            for column, part in zip(self.slots, parts, strict=True)
+        ]
+        every = np.stack([*held, np.full(len(rows), ABSENT)])  # the last row is read where there is no slot
+        return [every[own[number, n], np.arange(len(rows))] for n in range(own.shape[1])]
+
+
+def by_slot(entries: Sequence[Sequence[int]], count: int) -> NDArray[np.int64]:
+    """A table, a row for each program; ABSENT where a program has fewer slots."""
+    found = np.full((len(entries), count), ABSENT, dtype=np.int64)
+    for n, entry in enumerate(entries):
+        found[n, : len(entry)] = entry
+    return found
 
 
 def ranked(column: Column) -> Column:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flowgen.execute.driver import Tally
 from flowgen.graph.model import Wire
+from flowgen.graph.selects import stored_output
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
@@ -103,7 +104,7 @@ def outputs(plan: Plan, tally: Tally) -> list[Column]:
         if replaced:
             keys = np.array([replaced.get(key, key) for key in keys.ravel()], dtype="S40").reshape(keys.shape)
         if (keys != b"").any():
-            found.append(Column(name, node.axes, keys, wire.output))
+            found.append(Column(name, node.axes, keys, stored_output(plan.graph, wire)))
     return found
 
 

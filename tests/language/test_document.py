@@ -51,7 +51,7 @@ def test_pieces_of_a_schedule_are_tried_in_order():
         ("{range: 3}", "{rnage: 3}", "g.yaml:4:9: the axis 'seed' can't be made from 'rnage'\n  did you mean 'range'?"),
         ("{range: 3}", "[]", "the axis 'seed' has no values"),
         ("{range: 3}", "[1, 1]", "holds 1 twice"),
-        ("{range: 3}", "{cases: {}}", "an axis from 'cases' is not available yet"),
+        ("{range: 3}", "{cases: {}}", "the axis 'seed': cases takes {label: piece of a node, ...}"),
         ("else: 1}", "}", "needs 'else'"),
         ("[0, 0.5]", "0.5", "'during' takes two bounds"),
         ("outputs: [c]", "outputs: [d]", "g.yaml:9:11: the output 'd' is not a node"),

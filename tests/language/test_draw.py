@@ -250,9 +250,15 @@ def test_typed_inputs(tmp_path, spec, given, value):
         (
             "{type: float, default: 1}",
             "",
-            "3:13: the input 'x' can't be of type 'float'\n  the types are number, integer, text, boolean",
+            "3:13: the input 'x' can't be of type 'float'\n  the types are number, integer, text, boolean, axes; "
+            "an input that a node feeds names its value: Latent, Model, ...",
         ),
-        ("{default: 1}", "", "3:6: the input 'x' has no type\n  the types are number, integer, text, boolean"),
+        (
+            "{default: 1}",
+            "",
+            "3:6: the input 'x' has no type\n  the types are number, integer, text, boolean, axes; "
+            "an input that a node feeds names its value: Latent, Model, ...",
+        ),
         (
             "{type: text, defualt: a}",
             "",

@@ -11,7 +11,7 @@ from flowgen.errors import UserError
 from flowgen.store import Lost, Store, block
 from flowgen.store import compact as compacting
 from flowgen.store.collect import choose, collect, keep_within
-from flowgen.store.quantities import age, limit_from_environment, shown, size
+from flowgen.store.quantities import age, shown, size
 from flowgen.store.reach import keys_of, packed, pin, pins, unpin
 
 DAY = 86400
@@ -199,18 +199,13 @@ def test_the_other_commands(store, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_sizes_and_ages(monkeypatch):
+def test_sizes_and_ages():
     assert [size(t) for t in ("50GB", "1.5 kB", "7", "2GiB")] == [50 * 10**9, 1500, 7, 2**31]
     assert [age(t) for t in ("30d", "12h", "0.5m")] == [30 * DAY, 12 * 3600, 30]
     assert [shown(n) for n in (0, 999, 1250, 5e10, 2.5e12)] == ["0 B", "999 B", "1.25 kB", "50 GB", "2.5 TB"]
     for function, text in ((size, "50 apples"), (size, "GB"), (age, "30"), (age, "d")):
         with pytest.raises(UserError):
             function(text)
-    monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "lots")
-    with pytest.raises(UserError, match="FLOWGEN_STORE_LIMIT: 'lots' is no size"):
-        limit_from_environment()
-    monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "2MB")
-    assert limit_from_environment() == 2_000_000
 
 
 def test_help_needs_no_torch():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from flowgen.config import resolve
 from flowgen.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,11 +19,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def store_option(function: F) -> F:
-    """``--store``, as ``run`` takes it."""
-    default = Path(".flowgen/store")
-    kind = click.Path(path_type=Path)
-    option = click.option("--store", type=kind, default=default, show_default=True, envvar="FLOWGEN_STORE")
-    return option(function)
+    """``--store``, the environment or flowgen.toml, as ``run`` takes it; a command takes ``store``, a path."""
+
+    @functools.wraps(function)
+    def command(*args: Any, store: Path | None, **others: Any) -> Any:
+        return function(*args, store=resolve(None, {"store": store}).store, **others)
+
+    option = click.option("--store", type=click.Path(path_type=Path), help="The store  [.flowgen/store]")
+    return cast(F, option(command))
 
 
 def changing(function: F) -> F:

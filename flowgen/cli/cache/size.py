@@ -13,7 +13,8 @@ from flowgen.cli.cache.common import existing, store_option
 @store_option
 def size(store: Path) -> None:
     """Say how much the store holds and takes."""
-    from flowgen.store.quantities import limit_from_environment, shown
+    from flowgen.config import resolve
+    from flowgen.store.quantities import shown
 
     opened = existing(store)
     found = opened.index.blocks()
@@ -22,5 +23,5 @@ def size(store: Path) -> None:
     aside = sum(path.stat().st_size for path in (store / "damaged").rglob("*") if path.is_file())
     if aside:
         click.echo(f"set aside as damaged: {shown(aside)} in {store / 'damaged'}, which may be deleted")
-    if (limit := limit_from_environment()) is not None:
+    if (limit := resolve(None, {}).store_limit) is not None:
         click.echo(f"limit: {shown(limit)}, kept after every run")

@@ -1,0 +1,176 @@
+"""Cases: alternatives of a node along an axis. Each becomes a node of its own, and a ``select`` takes their place.
+
+A node that stands in a loop is written out with its whole loop, once for each case, so that a case is computed exactly
+as the same graph without cases would be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+
+from flowgen.errors import UserError
+from flowgen.graph.expand import arguments_of, fixing, redirected, rewritten, type_of, wiring
+from flowgen.graph.inline import is_graph
+from flowgen.language.axes import Axis, Points
+from flowgen.language.document import Document, NodeEntry
+from flowgen.language.expressions import Ref, Schedule, references
+
+Chosen = tuple[tuple[str, str], ...]
+"""a label for each of some axes"""
+
+
+def number_of(axis: str) -> str:
+    """The hidden input that holds a case's number; no name that a file can write."""
+    return f"{axis}#"
+
+
+def with_cases(document: Document) -> Document:
+    """The document with every case written out. Raises UserError."""
+    case_nodes = {name: entry.type[1:] for name, entry in document.nodes.items() if entry.type.startswith("$")}
+    for name, axis in case_nodes.items():
+        check_axis(document, document.nodes[name], axis)
+    if not case_nodes:
+        return document
+    document = numbered(document, set(case_nodes.values()))
+    edges = wiring(document)
+    for component in list(nx.strongly_connected_components(edges)):
+        found = {case_nodes[name] for name in component if name in case_nodes}
+        if found:
+            along = [axis for axis in document.axes if axis in found]
+            document = Alternatives(document, with_scheduled(document, component, edges), along).written_out()
+    return document
+
+
+def with_scheduled(document: Document, loop: set[str], edges: nx.DiGraph[str]) -> set[str]:
+    """A loop with the nodes that change with its steps although they depend on none: they stand in its body too."""
+    if len(loop) == 1:
+        return loop
+    before = {name for name in nx.ancestors(edges, next(iter(loop))) if name not in loop}
+    alone = {n for part in nx.strongly_connected_components(edges) if len(part) == 1 for n in part} & before
+    first = {name for name in alone if any(map(has_schedule, arguments_of(document.nodes[name], document).values()))}
+    return loop | first.union(*(nx.descendants(edges, name) & before for name in first))
+
+
+def has_schedule(expression: Any) -> bool:
+    """Whether an argument depends on the step."""
+    return isinstance(expression, Schedule)
+
+
+def check_axis(document: Document, entry: NodeEntry, axis: str) -> None:
+    """``type: $name`` names an axis of cases, whose cases are node types."""
+    if axis not in document.cases:
+        hint = f"write sweep: {{{axis}: {{cases: {{LABEL: {{type: TYPE}}, ...}}}}}}"
+        raise UserError(f"the type '{entry.type}' is no axis of cases", entry.places.get("type", entry.at), hint)
+    for piece in document.cases[axis].values():
+        if is_graph(piece.type) or piece.type == "at":
+            said = f"the case '{piece.name}' can't be '{piece.type}': cases are node types so far"
+            raise UserError(said, piece.places.get("type", piece.at), "use the graph as a node, and select")
+
+
+def numbered(document: Document, used: set[str]) -> Document:
+    """The document with the cases' numbers as hidden inputs, for the axes that nodes take over."""
+    axes, setters = dict(document.axes), dict(document.setters)
+    for name in used:
+        axis = axes[name]
+        columns = {name: axis.values(name), number_of(name): tuple(range(len(axis)))}
+        axes[name] = Axis(name, axis.labels, Points(columns), axis.at)
+        setters[number_of(name)] = name
+    return replace(document, axes=axes, setters=setters)
+
+
+class Alternatives:
+    """A node with cases, or a loop that holds some, along the axes that they belong to."""
+
+    def __init__(self, document: Document, component: set[str], along: list[str]) -> None:
+        self.document = document
+        self.component = component
+        self.along = along
+        self.nodes: dict[str, NodeEntry] = {}
+
+    def written_out(self) -> Document:
+        """The document with a clone of the component for each case, and selects for what is read of it."""
+        self.clone(())
+        read = [ref for ref in self.refs() if ref.name in self.component]
+        for ref in dict.fromkeys(read):
+            self.select(ref, ())
+        changed = redirected(
+            self.document, lambda r: self.renamed(r) if r.name in self.component else r, self.component
+        )
+        return replace(changed, nodes={**changed.nodes, **self.nodes})
+
+    def refs(self) -> list[Ref]:
+        """All references from outside the component."""
+        outside = [entry for name, entry in self.document.nodes.items() if name not in self.component]
+        found = [ref for entry in outside for ref in references(arguments_of(entry, self.document))]
+        return found + [output.ref for output in self.document.outputs] + [fed.ref for fed in self.document.fed]
+
+    def clone(self, chosen: Chosen) -> None:
+        """The component once for each combination of labels."""
+        if len(chosen) < len(self.along):
+            axis = self.along[len(chosen)]
+            for label in self.document.axes[axis].labels:
+                self.clone((*chosen, (axis, label)))
+            return
+        labels = dict(chosen)
+        fixed = labels | {number_of(a): self.document.axes[a].labels.index(v) for a, v in chosen}
+
+        def change(ref: Ref) -> Any:
+            return Ref(named(ref.name, chosen), ref.port) if ref.name in self.component else fixing(fixed)(ref)
+
+        for name in self.component:
+            entry = self.taken_over(self.document.nodes[name], labels)
+            made = rewritten(entry, change, self.document)
+            self.nodes[named(name, chosen)] = replace(made, name=named(name, chosen), fixed={**made.fixed, **fixed})
+
+    def taken_over(self, entry: NodeEntry, labels: dict[str, str]) -> NodeEntry:
+        """A node with its case's piece."""
+        if not entry.type.startswith("$"):
+            return entry
+        piece = self.document.cases[entry.type[1:]][labels[entry.type[1:]]]
+        return replace(
+            entry,
+            type=piece.type,
+            arguments={**entry.arguments, **piece.arguments},
+            places={**entry.places, **piece.places},
+            over=piece.over or entry.over,
+            per=piece.per or entry.per,
+            store=piece.store or entry.store,
+            missing=piece.missing or entry.missing,
+        )
+
+    def select(self, ref: Ref, chosen: Chosen) -> None:
+        """The node that stands for an output of all cases: nested where several axes meet."""
+        entry = self.document.nodes[ref.name]
+        axis = self.along[len(chosen)]
+        parts = []
+        for label in self.document.axes[axis].labels:
+            inner = (*chosen, (axis, label))
+            if len(inner) == len(self.along):
+                parts.append(Ref(named(ref.name, inner), ref.port))
+            else:
+                self.select(ref, inner)
+                parts.append(Ref(named(self.renamed(ref).name, inner)))
+        name = named(self.renamed(ref).name, chosen)
+        places = {word: at for word, at in entry.places.items() if word == "type"}
+        arguments = {"from": parts, "index": Ref(number_of(axis))}
+        self.nodes[name] = NodeEntry(name, "select", arguments, (), (), None, entry.at, places, defaults={})
+
+    def renamed(self, ref: Ref) -> Ref:
+        """What stands for an output of a node with cases: a node of its name, or of its name and the output's."""
+        if ref.port is None or self.is_main(ref):
+            return Ref(ref.name)
+        return Ref(f"{ref.name}.{ref.port}")
+
+    def is_main(self, ref: Ref) -> bool:
+        """Whether an output is the main one, in every case."""
+        names = [named(ref.name, ()), *(n for n in self.nodes if n.startswith(f"{ref.name}@"))]
+        entries = [self.nodes[n] for n in names if n in self.nodes and self.nodes[n].type != "select"]
+        return all(next(iter(type_of(e, self.document).signature.outputs)) == ref.port for e in entries)
+
+
+def named(name: str, chosen: Chosen) -> str:
+    """The name of a node in some cases."""
+    return "@".join([name, *(label for _, label in chosen)])

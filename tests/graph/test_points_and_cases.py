@@ -1,0 +1,154 @@
+"""Other points of the sweep, selects and cases: equal to the same graphs written out, and never computed twice."""
+
+import pytest
+from small import SMALL, Lab, computed, to_compute
+
+from flowgen.errors import UserError
+
+BASE = SMALL.replace("[image, clip, fid]", "[image, plain]").replace(
+    "nodes:\n", "nodes:\n  plain: {type: at, of: $image, guidance: 1}\n"
+)
+SWITCH = (
+    SMALL.replace("sweep:\n", "inputs: {second: 0}\nsweep:\n")
+    .replace(
+        "  cond: {type: denoiser, x: $sampler.x, context: $text}",
+        "  context: {type: select, from: [$text, $other], index: $second}\n"
+        '  other: {type: encoder.text, text: "a green one"}\n'
+        "  cond: {type: denoiser, x: $sampler.x, context: $context}",
+    )
+    .replace("[image, clip, fid]", "[image]")
+)
+CASES = SMALL.replace(
+    "sweep:\n", "sweep:\n  solver: {cases: {ddim: {type: scheduler.ddim, eta: 0}, ddpm: scheduler.ddpm}}\n"
+).replace("sampler: {type: scheduler.ddim", "sampler: {type: $solver")
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    return Lab(tmp_path, zoo_folder)
+
+
+def keys(plan, name):
+    return plan.keys[name].values
+
+
+def test_another_point_has_the_items_of_that_point_and_costs_nothing_new(lab):
+    plan = lab.plan(BASE)
+    assert keys(plan, "plain/image").tolist() == keys(plan, "image")[:, 0].tolist()
+    assert plan.graph.nodes["plain/image"].axes == ("prompt", "seed")
+    assert not any(name.startswith("plain/") for name in ("plain/text", "plain/noise") if name in plan.graph.nodes)
+    assert sum(to_compute(plan)[n] for n in ("sampler", "plain/sampler") if n in to_compute(plan)) == 12
+    made = [key for cut in plan.parcels for key in plan.parcel(cut).keys]
+    assert len(made) == len(set(made))
+
+
+def test_another_point_that_is_new_is_computed_and_labelled(lab):
+    run = lab.run(BASE.replace("guidance: 1}", "guidance: 2}"), seed=0)
+    assert sum(n for name, n in computed(run).items() if name.endswith("sampler")) == 2 * 2 + 2
+    assert run.results.plain.dims[:2] == ("prompt", "seed")
+
+
+def test_noise_that_is_drawn_anew_is_that_of_the_other_point(lab):
+    plan = lab.plan(BASE.replace("guidance: 1}", "prompt: a red three}"))
+    assert keys(plan, "plain/image").tolist() == keys(plan, "image")[0].tolist()
+
+
+def test_a_constant_select_is_the_plain_wire(lab):
+    plain = keys(lab.plan(), "image")
+    assert keys(lab.plan(SWITCH), "image").tolist() == plain.tolist()
+    swept = lab.plan(SWITCH.replace("inputs: {second: 0}\nsweep:\n", "sweep:\n  second: [0, 1]\n"))
+    assert keys(swept, "image")[0].tolist() == plain.tolist()
+    assert not set(keys(swept, "image")[1].ravel()) & set(plain.ravel())
+
+
+def test_what_is_not_chosen_is_not_computed(lab):
+    assert "other" not in to_compute(lab.plan(SWITCH))
+    assert "text" not in to_compute(lab.plan(SWITCH, second=1))
+    run = lab.run(SWITCH, second=1, seed=0, guidance=1)
+    assert computed(run)["other"] == 1
+    assert "text" not in computed(run)
+
+
+def test_a_prompt_switched_in_the_loop_shares_its_beginning(lab):
+    text = SWITCH.replace("second: 0", "late: 0").replace(
+        "index: $second", "index: {step: [$late, 9], value: 1, else: 0}"
+    )
+    swept = text.replace("inputs: {late: 0}\nsweep:\n", "sweep:\n  late: [2, 4]\n")
+    run = lab.run(swept, prompt="a red three", seed=0, guidance=1)
+    assert run.plan.nodes["sampler"].items == 2
+    assert run.tally.calls()["denoiser"][1] == 4 + 2  # two steps in common, then two and two
+    plain = keys(lab.plan(prompt="a red three", seed=0, guidance=1), "image")
+    assert keys(run.plan, "image")[1].tolist() == plain.tolist()  # step 4 never comes: 4 steps
+
+
+def test_a_select_as_an_output_is_stored_where_it_comes_from(lab):
+    text = SWITCH.replace("[image]", "[context]").replace("inputs: {second: 0}\nsweep:\n", "sweep:\n  second: [0, 1]\n")
+    run = lab.run(text, seed=0, guidance=1)
+    assert computed(run) == {"text": 2, "other": 1}
+    assert run.results.context.dims[:2] == ("second", "prompt")
+
+
+def test_a_case_has_the_keys_of_the_graph_without_cases(lab):
+    cases = lab.plan(CASES)
+    ddim = keys(lab.plan(SMALL.replace("start: $noise", "eta: 0, start: $noise")), "image")
+    ddpm = keys(lab.plan(SMALL.replace("scheduler.ddim", "scheduler.ddpm")), "image")
+    found = keys(cases, "image")
+    assert cases.graph.nodes["image"].axes == ("solver", "prompt", "guidance", "seed")
+    assert found[0].tolist() == ddim.tolist()
+    assert found[1].tolist() == ddpm.tolist()
+    assert cases.graph.nodes["sampler@ddim"].axes == ("prompt", "guidance", "seed")
+    assert cases.graph.bodies["sampler@ddpm"] == ("cond@ddpm", "uncond@ddpm", "guided@ddpm")
+
+
+def test_cases_are_run_pooled_chosen_and_named(lab):
+    text = CASES.replace("over: [prompt, seed]", "over: [prompt, seed, solver]").replace(
+        "text: $prompt}\n  empty", 'text: "${prompt}"}\n  empty'
+    )
+    run = lab.run(text, guidance=1)
+    assert list(run.results.solver.values) == ["ddim", "ddpm"]
+    assert run.results.fid_count.values.tolist() == [12]
+    assert computed(run)["image"] == 12
+    one = lab.load(text, guidance=1, solver="ddpm")
+    assert to_compute(one.plan(lab.store)) == {"fid": 1}
+    assert [n for n in one.graph.nodes if "@" in n] == [n for n in one.graph.nodes if n.endswith("@ddpm")]
+
+
+def test_two_axes_of_cases_in_one_loop_and_another_point_of_one(lab):
+    text = CASES.replace(
+        "sweep:\n", "sweep:\n  how: {cases: {cfg: guidance.cfg, same: {type: guidance.cfg, scale: 1}}}\n"
+    )
+    text = text.replace("type: guidance.cfg, cond", "type: $how, cond").replace(
+        "nodes:\n", "nodes:\n  ref: {type: at, of: $image, solver: ddim, how: same}\n"
+    )
+    plan = lab.plan(text.replace("[image, clip, fid]", "[image, ref]"))
+    assert plan.graph.nodes["image"].axes == ("how", "solver", "prompt", "guidance", "seed")
+    assert keys(plan, "ref/image").tolist() == keys(plan, "image")[1, 0, :, 0].tolist()
+    assert keys(plan, "image")[1, 0, :, 0].tolist() == keys(plan, "image")[1, 0, :, 1].tolist()
+
+
+WRONG = [
+    (CASES, ("type: $solver", "type: $seed"), "the type '$seed' is no axis of cases"),
+    (CASES, ("type: scheduler.ddim", "type: scheduler.dim"), "3:33: no node type 'scheduler.dim'"),
+    (CASES, ("eta: 0}, ddpm", "etta: 0}, ddpm"), "has no port or parameter 'etta'\n  did you mean 'eta'?"),
+    (CASES, ("ddpm: scheduler.ddpm", "ddpm: {steps: 4}"), "the node 'ddpm' has no type"),
+    (CASES, ("ddpm: scheduler.ddpm", "ddpm: ./a.yaml"), "the case 'ddpm' can't be './a.yaml'"),
+    (BASE, ("guidance: 1}", "guidence: 1}"), "8:43: the graph has no input 'guidence' to set"),
+    (BASE, ("of: $image", "of: image"), "'of' takes a node"),
+    (BASE, ("of: $image", "of: $real"), "nothing that 'real' is made from uses guidance"),
+    (BASE, ("of: $image", "of: $plain"), "'plain' is made from itself"),
+    (BASE, (", guidance: 1}", "}"), "'plain' sets no input"),
+    (BASE, ("guidance: 1}", "guidance: $text}"), "'guidance' is an input and can't take a node"),
+    (SWITCH, ("second: 0", "second: 2"), "'index' is 0 to 1, not 2"),
+    (SWITCH, ("[$text, $other]", "[$text, $noise]"), "values of one kind: '$text' is a Conditioning and '$noise'"),
+    (SWITCH, ("from: [$text, $other], ", ""), "lists what to select from"),
+    (SWITCH, ("[$text, $other]", "[$text, $context]"), "'context' selects from itself"),
+    (SWITCH, ("index: $second", "index: $second, store: always"), "'select' has no results of its own to store"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "change", "expected"), WRONG, ids=[w[2] for w in WRONG])
+def test_wrong(lab, text, change, expected):
+    with pytest.raises(UserError) as caught:
+        lab.load(text, change).check()
+    assert expected in str(caught.value)
+    assert "g.yaml:" in str(caught.value)
