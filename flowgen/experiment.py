@@ -172,20 +172,20 @@ class Experiment:
         kept: Store = open_store(str(store))
         device = device_of(device)
         threads = threads_of(workers) if workers else 0
-        place = Place(str(Path(store).resolve()) if workers else str(store), device, threads)
+        place = Place(str(store), device, threads)
         make_plan = partial(self.plan, store, batch=batch, device=device, workers=workers)
         return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs or self.settings.runs))
 
     def defaulted(
         self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
-    ) -> tuple[str | Path, int | None, str, int]:
-        """What a call says, completed by the settings."""
+    ) -> tuple[Path, int | None, str, int]:
+        """What a call says, completed by the settings; the store by its whole path, which stays what it is."""
         settings = self.settings
         for name, value, least in (("batch", batch, 1), ("workers", workers, 0)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise UserError(f"'{name}' is a whole number of at least {least}, not {value!r}")
         return (
-            settings.store if store is None else store,
+            Path(settings.store if store is None else store).absolute(),
             settings.batch if batch is None else batch,
             settings.device if device is None else device,
             settings.workers if workers is None else workers,

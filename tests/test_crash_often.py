@@ -100,6 +100,6 @@ def test_a_killed_run_goes_on(tmp_path, server, where, count):
     plan, tally = work(lab)
     assert tally.computed() == left
     keys = [key.decode() if isinstance(key, bytes) else key for key in plan.keys["third"].values]
-    ((_, found),) = open_store(str(lab.store)).read(keys, plan.graph.output_of("third").output)
+    ((_, found),) = open_store(str(lab.store)).read(keys, plan.graph.outputs["third"].output)
     assert found.data.flatten().tolist() == [n + 110.0 for n in range(6)]
     assert os.listdir(lab.store / "tmp") == [] or where != "after publishing"

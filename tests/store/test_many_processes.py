@@ -57,13 +57,13 @@ def delete_index(rng, store):
 def hurt(rng, store):
     """A byte of a block changes on the disk."""
     names = sorted(store.on_disk())
-    for path in list(block.folder_of(store.path, rng.choice(names)).rglob("c.*")) if names else []:
-        try:
+    try:
+        for path in block.folder_of(store.path, rng.choice(names)).rglob("c.*") if names else ():
             with open(path, "r+b") as file:
                 file.seek(rng.randrange(20))
                 file.write(b"\xff")
-        except FileNotFoundError:
-            return
+    except FileNotFoundError:  # collected meanwhile
+        return
 
 
 def verify(rng, store):
