@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -50,16 +50,21 @@ def load(
     sweep: Mapping[str, Any] | None = None,
     where: Mapping[str, Any] | None = None,
     dtype: str | None = None,
+    imports: Sequence[str | Path] = (),
 ) -> Experiment:
     """Read a graph file.
 
     set: other values of inputs; one that is swept becomes an axis of length 1. sweep: axes to add or replace, as they
     are written in a file: ``{"seed": {"range": 4}}``. where: by axis, the points to keep: ``{"seed": [0, 3]}``.
-    dtype: precision of models whose node doesn't say one, float32, float16 or bfloat16.
+    dtype: precision of models whose node doesn't say one, float32, float16 or bfloat16. imports: Python files whose
+    code the graph may run.
 
     Raises UserError with file:line:column.
     """
-    return Experiment(load_document(path, set, sweep, where), dtype)
+    for name, given in (("set", set), ("sweep", sweep), ("where", where)):
+        if given is not None and not isinstance(given, Mapping):
+            raise UserError(f"'{name}' is a mapping from names to values, not a {type(given).__name__}")
+    return Experiment(load_document(path, set, sweep, where), dtype, imports)
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,11 @@ class Experiment:
     What a call leaves out is taken from the environment, the project's and the user's ``flowgen.toml``.
     """
 
-    def __init__(self, document: Document, dtype: str | None = None) -> None:
+    def __init__(self, document: Document, dtype: str | None = None, imports: Sequence[str | Path] = ()) -> None:
         self.document = document
         self.settings = resolve(document.folder, {"dtype": dtype})
+        allowed = [*map(Path, imports), *self.settings.imports]
+        document.imports = frozenset(path.resolve() for path in allowed)
         if self.settings.dtype:
             document.defaults.setdefault("dtype", self.settings.dtype)
         self._graph: Graph | None = None

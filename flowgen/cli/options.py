@@ -20,21 +20,29 @@ graph_argument = click.argument("graph", type=click.Path(path_type=Path))
 
 
 def setting(function: F) -> F:
-    """``--set``, ``--sweep`` and ``--where``, as often as needed; a command takes ``given``, arguments of ``load``."""
+    """``--set``, ``--sweep``, ``--where`` and ``--import``, as often as needed; a command takes ``given``, arguments of
+    ``load``.
+    """
 
     @functools.wraps(function)
     def command(
-        *args: Any, set_: tuple[str, ...], sweep: tuple[str, ...], where: tuple[str, ...], **others: Any
+        *args: Any,
+        set_: tuple[str, ...],
+        sweep: tuple[str, ...],
+        where: tuple[str, ...],
+        import_: tuple[str, ...],
+        **others: Any,
     ) -> Any:
-        given = {"set": read_settings(set_), "sweep": read_sweep(sweep), "where": read_where(where)}
+        given = {"set": read_settings(set_), "sweep": read_sweep(sweep), "where": read_where(where), "imports": import_}
         return function(*args, given=given, **others)
 
     for name, metavar, text in (
+        ("import", "FILE.py", "Allow the graph to run the code of this file."),
         ("where", "AXIS=POINTS", "Keep only these points: guidance=4,seed=0..7; a|b for several labels."),
         ("sweep", "NAME=VALUES", "Add or replace an axis: seed=1,2,4 or 'seed={range: 64}'."),
         ("set", "NAME=VALUE", "Give an input another value; a swept one is fixed."),
     ):
-        variable = "set_" if name == "set" else name
+        variable = f"{name}_" if name in ("set", "import") else name
         command = click.option(f"--{name}", variable, multiple=True, metavar=metavar, help=text)(command)
     return cast(F, command)
 

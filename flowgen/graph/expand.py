@@ -12,6 +12,7 @@ from flowgen.errors import UserError
 from flowgen.language.document import Document, NodeEntry
 from flowgen.language.expressions import Ref, references, substitute
 from flowgen.node import node_type
+from flowgen.node.files import file_type, is_file
 
 AT = "at"
 """the type of a node that stands for another node at another point of the sweep"""
@@ -105,10 +106,10 @@ def takes(entry: NodeEntry, document: Document) -> set[str]:
 def type_of(entry: NodeEntry, document: Document) -> Any:
     """An entry's node type. Raises UserError at its place."""
     place = entry.places.get("type", entry.at)
-    if ".py:" in entry.type:
-        hint = "register it from a module that you import (docs/own-nodes.md)"
-        raise UserError("a node from a Python file beside the graph is not available yet", place, hint)
     try:
+        if is_file(entry.type):
+            folder = document.folders.get(place.file, document.folder) if place else document.folder
+            return file_type(entry.type, folder, document.imports)
         return node_type(entry.type)
     except UserError as error:
         raise error.located(place) from None

@@ -103,6 +103,8 @@ class Document:
     """by axis of cases and label, the piece of a node"""
     fed: list[Fed] = field(default_factory=list)
     """what nodes feed to the inputs of graphs that are used as nodes"""
+    imports: frozenset[Path] = frozenset()
+    """Python files whose code the user allows to run"""
 
     def folder_of(self, node: NodeEntry, argument: str) -> Path:
         """What a path in a node's argument is relative to: the folder of the file that names it."""

@@ -6,7 +6,7 @@ import importlib.metadata
 import inspect
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -42,6 +42,8 @@ class NodeType:
     """the outputs' shapes, for code that can't run without numbers"""
     passes: bool = False
     """returns one element of its only port, a list, as it is: the one that its parameter ``index`` numbers"""
+    file: tuple[str, str, str] | None = field(default=None, repr=False)
+    """for a type from a file: its path, its text, and the name in it"""
 
     def unread(self, params: dict[str, Any], wires: Mapping[str, Sequence[Any]]) -> frozenset[str]:
         """What some parameter values leave unread: names of ports, or ``port[n]`` for an element of a list."""
@@ -66,6 +68,10 @@ class NodeType:
         return issubclass(next(iter(self.signature.outputs.values())), Reference)
 
     def __reduce__(self) -> Any:
+        if self.file:
+            from flowgen.node.files import from_source
+
+            return from_source, self.file
         if _TYPES.get(self.name) is self and not self.code.__module__.startswith("__main__"):
             return _registered, (self.name, self.code.__module__)
         return NodeType, tuple(getattr(self, field.name) for field in fields(self))
@@ -108,19 +114,37 @@ def node(
         raise TypeError(f"'{name}' is no name for a node type: lower case words with dots")
 
     def register(code: C) -> C:
-        kind: Kind = "function"
-        if isinstance(code, type):
-            kind = "loop" if issubclass(code, Loop) else "reduce"
-        signature = signature_of(code)
+        found = made(name, code, version, stored, unused, abstract, passes)
         other = _TYPES.get(name)
-        if other and (other.code.__module__, other.code.__qualname__) != (code.__module__, code.__qualname__):
+        same = other and (other.code.__module__, other.code.__qualname__) == (code.__module__, code.__qualname__)
+        if other and not same and not other.code.__module__.startswith("flowgen_file_"):
             raise TypeError(f"the node type '{name}' is registered by {other.code.__module__} already")
-        found = NodeType(name, code, kind, version, signature, False, unused, abstract, passes)
-        keep = (found.uses_model or kind != "function") if stored is None else stored
-        _TYPES[name] = NodeType(name, code, kind, version, signature, keep, unused, abstract, passes)
+        _TYPES[name] = found
         return code
 
     return register
+
+
+def made(
+    name: str,
+    code: Any,
+    version: int = 1,
+    stored: bool | None = None,
+    unused: Callable[[dict[str, Any]], set[str]] | None = None,
+    abstract: Callable[..., Any] | None = None,
+    passes: bool = False,
+) -> NodeType:
+    """A node type of some code, not registered. Raises TypeError where the signature breaks the contract."""
+    kind: Kind = "function"
+    if isinstance(code, type):
+        kind = "loop" if issubclass(code, Loop) else "reduce"
+    found = NodeType(name, code, kind, version, signature_of(code), False, unused, abstract, passes)
+    return replace(found, stored=(found.uses_model or kind != "function") if stored is None else stored)
+
+
+def registered(code: Any) -> NodeType | None:
+    """The type that code was registered as."""
+    return next((found for found in _TYPES.values() if found.code is code), None)
 
 
 def scheme(name: str) -> Callable[[C], C]:

@@ -104,7 +104,8 @@ def lanes(share: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
     begins = np.append(np.flatnonzero(share == APART), len(share))
     start = 0
     while start < len(share):
-        end = int(begins[np.searchsorted(begins, min(start + size, len(share)))])
+        last = int(begins[np.searchsorted(begins, start + size, side="right") - 1])
+        end = last if last > start else int(begins[np.searchsorted(begins, start, side="right")])
         end = min(end, max(start + size, start + LARGEST_PARCEL))
         yield start, end
         start = end

@@ -54,7 +54,7 @@ def test_points_that_begin_alike_stand_together_with_the_steps_that_they_share(l
 def test_lanes_are_cut_between_families():
     share = np.array([-1, 0, 2, -1, 1, -1, -1])
     assert list(lanes(share, 1)) == [(0, 3), (3, 5), (5, 6), (6, 7)]
-    assert list(lanes(share, 4)) == [(0, 5), (5, 7)]
+    assert list(lanes(share, 4)) == [(0, 3), (3, 7)]
     endless = np.array([-1] + [0] * (LARGEST_PARCEL + 9))
     assert list(lanes(endless, 5)) == [(0, LARGEST_PARCEL), (LARGEST_PARCEL, LARGEST_PARCEL + 10)]
 
