@@ -20,9 +20,10 @@ import numpy as np
 from torch import Tensor
 
 from flowgen.errors import UserError
+from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
 from flowgen.store.zarr_format import Buffer
-from flowgen.values.record import Record, rebuild
+from flowgen.values.record import REGISTRY, Record, rebuild
 
 MANIFEST = "block.json"
 VERSION = 2
@@ -35,6 +36,10 @@ LARGE = 1 << 20
 def syncers(process: int) -> ThreadPoolExecutor:
     """Threads of a process: fsync is the cost of publishing, so the paths of a block are synced side by side."""
     return ThreadPoolExecutor(8, thread_name_prefix=f"sync-{process}")
+
+
+class Unknown(UserError):
+    """A sound block that holds a kind of record of a pack that isn't installed here."""
 
 
 class Damaged(Exception):
@@ -281,13 +286,16 @@ def intact(data: bytearray, about: Mapping[str, Any]) -> bool:
 
 
 def record(output: str, about: Mapping[str, Any], data: Mapping[str, bytearray]) -> Record:
-    """An output's record from its files. Raises Damaged for a kind of record that isn't known here."""
+    """An output's record from its files. Raises Unknown for a kind of record of which no pack tells."""
     tensors: dict[str, Tensor] = {}
     for field, kind in about["fields"].items():
         inside = f"{output}/{field}/"
         chunk = next(path for path in data if path.startswith(inside) and not path.endswith(".json"))
         tensors[field] = zarr_format.decode(data[chunk], tuple(kind["shape"]), kind["dtype"])
+    if about["record"] not in REGISTRY:
+        load_packs()  # the state of a loop is a record of the pack that the loop is from
     try:
         return rebuild(about["record"], tensors, about["metadata"])
     except (KeyError, TypeError) as error:
-        raise Damaged(f"it holds a {about['record']}, which this installation doesn't know ({error})") from None
+        said = f"the store holds a '{about['record']}', which this installation doesn't know ({error})"
+        raise Unknown(said, hint="install the node pack that it comes from, in the version that wrote it") from None

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from flowgen.store import block as blocks
-from flowgen.store.block import Damaged
+from flowgen.store.block import Damaged, Unknown
 from flowgen.store.collect import remove
 from flowgen.store.database import only_one
 from flowgen.store.index import About
@@ -62,6 +62,8 @@ def rewrite_block(store: Store, rewrite: Rewrite) -> int:
         return rewrite.old.bytes
     try:
         old = blocks.read(store.path, name)
+    except Unknown:
+        return 0  # of a pack that isn't here: its blocks stay as they are
     except Damaged as error:
         if os.path.exists(blocks.folder_of(store.path, name)):
             store.set_aside(name, str(error))

@@ -81,7 +81,20 @@ def check_shapes(module: torch.nn.Module, part: Part) -> None:
             raise UserError(f"the weights of the part '{part.name}' don't fit: {said}", hint=hint)
 
 
-class Diffusers(Loader):
+class Pretrained(Loader):
+    """What the two libraries have in common."""
+
+    def load(self, part: Part, device: str) -> Any:
+        """From ``*.safetensors``."""
+        quiet()
+        found = class_of(json.loads(part.config))
+        module = found.from_pretrained(
+            part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
+        )
+        return ready(module, device)
+
+
+class Diffusers(Pretrained):
     """A diffusers network: UNet2DConditionModel, AutoencoderKL, ..."""
 
     libraries = ("diffusers",)
@@ -90,17 +103,8 @@ class Diffusers(Loader):
         """From ``config.json``."""
         return blank(lambda: class_of(json.loads(part.config)).from_config(settings(part)), part)
 
-    def load(self, part: Part, device: str) -> Any:
-        """From ``*.safetensors``."""
-        quiet()
-        found = class_of(json.loads(part.config))
-        module = found.from_pretrained(
-            part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
-        )
-        return ready(module, device)
 
-
-class Transformers(Loader):
+class Transformers(Pretrained):
     """A transformers network: CLIPTextModel, CLIPModel, ..."""
 
     libraries = ("transformers",)
@@ -109,15 +113,6 @@ class Transformers(Loader):
         """From ``config.json``."""
         found = class_of(json.loads(part.config))
         return blank(lambda: found(found.config_class.from_dict(settings(part))), part)
-
-    def load(self, part: Part, device: str) -> Any:
-        """From ``*.safetensors``."""
-        quiet()
-        found = class_of(json.loads(part.config))
-        module = found.from_pretrained(
-            part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
-        )
-        return ready(module, device)
 
 
 class Tokenizer(Loader):
