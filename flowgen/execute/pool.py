@@ -35,13 +35,18 @@ class Pool:
     def opener(self, device: str, digests: Digests, file_digest: Callable[[Path], str]) -> Callable[[Part], Any]:
         """What ``model[part]`` does in a task. Raises UserError if weights aren't those that were planned with."""
 
+        opened: dict[int, tuple[Part, Any]] = {}  # a task's own, so that a step asks no file for its digest
+
         def open_part(part: Part) -> Any:
+            if (known := opened.get(id(part))) and known[0] is part:
+                return known[1]
             digest = part.digest(file_digest)
             if digests.get((part.folder, part.name), digest) != digest:
                 raise StaleWeights(
                     f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
                 )
-            return self.get(part, digest, device)
+            opened[id(part)] = part, self.get(part, digest, device)
+            return opened[id(part)][1]
 
         return open_part
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -98,7 +99,14 @@ class Record:
         return next(iter(self.tensors().values())).shape[0]
 
     def _fields(self) -> Iterable[tuple[str, Any]]:
-        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        cls: Any = type(self)
+        return [(name, getattr(self, name)) for name in field_names(cls)]
+
+
+@functools.cache
+def field_names(cls: Any) -> tuple[str, ...]:
+    """The names of a record's fields."""
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def rebuild(name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Record:

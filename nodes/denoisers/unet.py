@@ -26,5 +26,6 @@ def denoise(x: Noisy, context: Conditioning, model: Annotated[Model, Uses("unet"
             f"{unet.config.cross_attention_dim}",
             hint="encode the text with the text encoder of the same model",
         )
-    told = unet(x.data.to(unet.dtype), x.time.timestep, encoder_hidden_states=context.states).sample
+    precision = next(unet.parameters()).dtype  # 'unet.dtype' walks through all of its modules
+    told = unet(x.data.to(precision), x.time.timestep, encoder_hidden_states=context.states).sample
     return Prediction(told.to(x.data.dtype), x, model["scheduler"].get("prediction_type", "epsilon"))
