@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.graph.check import Check
-from flowgen.graph.columns import Column, shrink, spread
-from flowgen.graph.model import Graph, GraphNode, Wire
-from flowgen.graph.selects import chosen
+from flowgen.graph.columns import Column, spread
+from flowgen.graph.model import Graph, GraphNode
 from flowgen.graph.trajectory import shown_loop
-from flowgen.node.registry import element
 from flowgen.plan.checkpoints import Checkpoints
 from flowgen.plan.claims import Claims
 from flowgen.plan.keying import Keying
+from flowgen.plan.needs import propagate, want
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import Cut, Cutter, cuts
 from flowgen.plan.program import Parcel, Program, program, stages
@@ -164,9 +163,9 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
     for node in reversed(kept):
         made.programs[node.name] = program(graph, node, stored, numerics, keying.trajectories.get(node.name))
         compute = missing[node.name][items[node.name].item].reshape(wanted[node.name].shape) & wanted[node.name]
-        if node.name in shown:
-            compute |= shown[node.name]
         compute = claims.left(node, compute)
+        if node.name in shown:  # also where another node has the result: its loop shows no states
+            compute = compute | shown[node.name]
         needs = propagate(graph, made.programs[node.name], node, compute, keying)
         for name in made.programs[node.name].reads:
             wanted[name] |= needs[name]
@@ -218,58 +217,6 @@ def makers(items: Distinct, cut: list[Cut], first: int) -> NDArray[np.int64]:
     for n, part in enumerate(cut, first):
         made[items.item[part.rows]] = n
     return made[items.item]
-
-
-def propagate(graph: Graph, code: Program, stage: GraphNode, compute: Mask, keying: Keying) -> dict[str, Mask]:
-    """Which points of each node are needed to compute a stage's points.
-
-    Nodes inside the stage have masks over the stage's axes, the nodes that are read over their own.
-    """
-    lengths, axes = graph.lengths, stage.axes
-    inside = {name: np.zeros(compute.shape, dtype=bool) for name in code.steps}
-    inside[stage.name] = compute
-    reads = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in code.reads}
-    for name in backwards(code):
-        step = code.steps[name]
-        for port, n, wire in ((p, n, wire) for p, wires in step.wires.items() for n, wire in enumerate(wires)):
-            need = inside[name]
-            if name in keying.unused:
-                need = need & reads_wire(keying.unused[name], port, n).over(axes, lengths).reshape(need.shape)
-            if wire.node in inside and wire.node != name:
-                inside[wire.node] |= need
-            elif step.type.signature.ports[port].stream:
-                want(graph, wire, shrink(need, axes, graph.nodes[wire.node].axes, lengths), reads)
-            elif wire.node in reads:
-                reads[wire.node] |= shrink(need, axes, graph.nodes[wire.node].axes, lengths)
-    return {**inside, **reads}
-
-
-def reads_wire(unused: Column, port: str, n: int) -> Column:
-    """Where an element of a port is read."""
-    return Column(unused.axes, unused.map(lambda left: element(port, n, left)).values.astype(bool))
-
-
-def want(graph: Graph, wire: Wire, mask: Mask, wanted: dict[str, Mask]) -> None:
-    """Note which points of the node that holds a wire's results are wanted; a select passes on what it chooses."""
-    node, lengths = graph.nodes[wire.node], graph.lengths
-    if not node.type.passes:
-        wanted[node.name] |= mask
-        return
-    for wires in node.wires.values():
-        for n, inner in enumerate(wires):
-            axes, where = chosen(graph, node, n)
-            part = mask & spread(where, axes, node.axes, lengths)
-            want(graph, inner, shrink(part, node.axes, graph.nodes[inner.node].axes, lengths), wanted)
-
-
-def backwards(code: Program) -> list[str]:
-    """A stage's nodes, each before what it needs: the stage's own, its body from the feedback on, then the others."""
-
-    def within(name: str) -> list[str]:
-        return [name, *(inner for member in reversed(code.steps[name].body) for inner in within(member))]
-
-    first = within(code.stage)
-    return [*first, *(name for name in reversed(code.steps) if name not in first)]
 
 
 def summary(graph: Graph, node: GraphNode, items: int, stored: bool) -> NodePlan:

@@ -75,6 +75,18 @@ def test_a_trajectory_asked_for_later_runs_the_loop_again_and_keeps_its_results(
     assert run.results["sum.trajectory"].values.reshape(4, 1).tolist() == expected
 
 
+def test_a_trajectory_is_made_where_another_loop_has_the_same_results(lab):
+    twin = "  other: {type: toy.count, start: $one, change: $same, steps: $steps}\n"
+    twin += "  same: {type: toy.counted, x: $other.x, by: 0.5}\n"
+    text = count("trajectory: {at: [0.5]}", "other, sum, sum.trajectory").replace("  sum:", twin + "  sum:")
+    results = lab.run(text).results.load()
+    for start in (1, 2):
+        for steps in (4, 8):
+            here = results.sel(start=start, steps=steps)
+            assert float(here["sum"].squeeze()) == float(here["other"].squeeze()) == start * 1.5**steps
+            assert float(here["sum.trajectory"].squeeze()) == start * 1.5 ** (steps // 2)
+
+
 def run_manifest(lab, block):
     from flowgen.execute.task import open_store
 
