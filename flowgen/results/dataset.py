@@ -23,7 +23,7 @@ from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, 
 from flowgen.values import Record
 
 NAME = "results.zarr"
-SLAB = 256 * 2**20
+SLAB = 64 * 2**20
 """bytes read and written at a time"""
 CHUNK = 4 * 2**20
 """bytes of a chunk, where one item isn't more"""
