@@ -127,8 +127,6 @@ class Record:
         return found.items()
 
 
-
-
 def rebuild(name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Record:
     """A record from its class name, dotted tensors and metadata. Raises KeyError for an unknown class."""
     cls = REGISTRY[name]
