@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +15,13 @@ from torch import Tensor
 from flowgen.errors import UserError
 from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
+from flowgen.store.aside import aside
 from flowgen.store.zarr_format import Buffer
 from flowgen.values.record import REGISTRY, Record, rebuild
 
 MANIFEST = "block.json"
-VERSION = 2
-"""of the manifest; blocks of version 1 are read too"""
-LARGE = 1 << 20
-"""bytes from which a file is on its way to the disk while digests are made"""
-
-
-@lru_cache(maxsize=1)
-def syncers(process: int) -> ThreadPoolExecutor:
-    """Threads of a process: fsync is the cost of publishing, so the paths of a block are synced side by side."""
-    return ThreadPoolExecutor(8, thread_name_prefix=f"sync-{process}")
+VERSION = 3
+"""of the manifest"""
 
 
 class Unknown(UserError):
@@ -44,23 +30,6 @@ class Unknown(UserError):
 
 class Damaged(Exception):
     """A block that isn't what was written."""
-
-
-class Unwritable(UserError):
-    """The disk of the store refused a write. What was published before is kept."""
-
-    @classmethod
-    def of(cls, root: Path, error: OSError) -> Unwritable:
-        """The system's error in words."""
-        said = {
-            errno.ENOSPC: "is full",
-            errno.EDQUOT: "is full: your quota is used up",
-            errno.EROFS: "can't be written: it is read-only",
-            errno.EIO: "reports an error (EIO)",
-        }
-        what = said.get(error.errno or 0, f"can't be written: {error.strerror or error}")
-        hint = "make room ('flowgen cache collect') or give another place with --store; what was published is kept"
-        return cls(f"the disk of the store {root} {what}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,61 +56,20 @@ def publish(
 ) -> tuple[str, int]:
     """Write a block aside, sync it, and give it its name by one rename; name and bytes. Raises Unwritable."""
     files = contents(keys, outputs)
-    with aside_of(root) as folder:
-        making: list[Future[None]] = []
-        try:
-            write_aside(folder, files, making)
-            manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
-            size = sum(len(piece) for data in files.values() for piece in data) + len(manifest)
-            return settle(root, folder, making, manifest), size
-        finally:
-            wait(making)
+    with aside(root) as block:
+        block.add(files)
+        manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
+        block.add({MANIFEST: (manifest,)})
+        name = digest(manifest)
+        block.settle(folder_of(root, name))
+        return name, sum(len(piece) for data in files.values() for piece in data) + len(manifest)
 
 
 def publish_files(root: Path, name: str, files: Mapping[str, bytes], manifest: bytes) -> None:
     """Put a block that came from another store, already checked, into this one. Raises Unwritable."""
-    with aside_of(root) as folder:
-        making: list[Future[None]] = []
-        try:
-            write_aside(folder, {path: (data,) for path, data in files.items()}, making)
-            settle(root, folder, making, manifest)
-        finally:
-            wait(making)
-
-
-@contextmanager
-def aside_of(root: Path) -> Iterator[Path]:
-    """A folder to write in, gone if anything fails. The system's errors are raised as Unwritable."""
-    folder = root / "tmp" / uuid.uuid4().hex
-    try:
-        yield folder
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise Unwritable.of(root, error) from None
-        raise
-
-
-def settle(root: Path, folder: Path, making: list[Future[None]], manifest: bytes) -> str:
-    """Add the manifest, sync everything, rename; the block's name."""
-    name = digest(manifest)
-    target = folder_of(root, name)
-    threads = syncers(os.getpid())
-    write_file(folder / MANIFEST, (manifest,))
-    small = [path for path in folder.rglob("*") if path.is_dir() or path.stat().st_size < LARGE]
-    making += [threads.submit(sync, path) for path in [folder, *small]]
-    wait(making)
-    for future in making:
-        future.result()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.rename(folder, target)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        shutil.rmtree(folder)  # the same block is there already
-    sync(target.parent)
-    return name
+    with aside(root) as block:
+        block.add({path: (data,) for path, data in {**files, MANIFEST: manifest}.items()})
+        block.settle(folder_of(root, name))
 
 
 def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> dict[str, tuple[Buffer, ...]]:
@@ -180,57 +108,18 @@ def manifest_of(
 
 def describe(path: str, data: tuple[Buffer, ...]) -> dict[str, Any]:
     """A file's size and digest, and a chunk's crc32c: that is enough for a read, the digest is for ``verify``."""
-    about: dict[str, Any] = {"size": sum(len(piece) for piece in data), "blake2b": digest(*data)}
+    about: dict[str, Any] = {"size": sum(len(piece) for piece in data), "sha256": digest(*data)}
     if not path.endswith(".json"):
         about["crc32c"] = int.from_bytes(data[-1], "little")
     return about
 
 
 def digest(*data: Buffer) -> str:
-    """160 bits of blake2b."""
-    made = hashlib.blake2b(digest_size=20)
+    """160 bits of sha256, which processors have instructions for."""
+    made = hashlib.sha256()
     for piece in data:
         made.update(piece)
-    return made.hexdigest()
-
-
-def write_aside(folder: Path, files: Mapping[str, tuple[Buffer, ...]], making: list[Future[None]]) -> None:
-    """Write files. Large ones are written and synced in threads, which are added to ``making``."""
-    for parent in sorted({(folder / path).parent for path in files}):
-        parent.mkdir(parents=True, exist_ok=True)
-    threads = syncers(os.getpid())
-    for path, data in files.items():
-        if sum(map(len, data)) >= LARGE:
-            making.append(threads.submit(write_synced, folder / path, data))
-        else:
-            write_file(folder / path, data)
-
-
-def write_synced(path: Path, data: tuple[Buffer, ...]) -> None:
-    """Write one file through to the disk."""
-    write_file(path, data)
-    sync(path)
-
-
-def write_file(path: Path, data: tuple[Buffer, ...]) -> None:
-    """Write one file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
-        for piece in data:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(descriptor, view) :]
-    finally:
-        os.close(descriptor)
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file's content, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return made.hexdigest()[:40]
 
 
 def read_manifest(root: Path, name: str) -> dict[str, Any]:
@@ -280,7 +169,7 @@ def read_file(folder: Path, path: str, about: Mapping[str, Any]) -> bytearray:
 def intact(data: bytearray, about: Mapping[str, Any]) -> bool:
     """Whether a file's content is what the manifest says."""
     if "crc32c" not in about:
-        return bool(digest(memoryview(data)) == about["blake2b"])
+        return bool(digest(memoryview(data)) == about["sha256"])
     body = np.frombuffer(data, dtype=np.uint8, count=len(data) - 4)
     return bool(zarr_format.checksum(body) == about["crc32c"] == int.from_bytes(data[-4:], "little"))
 

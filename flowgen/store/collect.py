@@ -95,9 +95,8 @@ def remove(store: Store, names: Sequence[str], reason: str) -> None:
         with suppress(FileNotFoundError):
             os.rename(blocks.folder_of(store.path, name), folder)
     store.index.drop(names, reason)
-    with store.lock:
-        for name in names:
-            store.cache.pop(name, None)
+    for name in names:
+        store.recent.drop(name)
     for folder in aside:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,9 +6,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +17,11 @@ from numpy.typing import NDArray
 
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
-from flowgen.store.block import Block, Damaged, Unwritable
+from flowgen.store.aside import Unwritable
+from flowgen.store.block import Block, Damaged
 from flowgen.store.index import About, Index
 from flowgen.store.leases import Leases
+from flowgen.store.recent import Recent
 from flowgen.values.record import Record
 
 STALE = 24 * 3600
@@ -63,11 +63,9 @@ class Gone(NamedTuple):
 class Store:
     """A store at a path. Several processes and threads may use one at once."""
 
-    def __init__(self, path: Path, cache_bytes: int = 1 << 30) -> None:
+    def __init__(self, path: Path, cache_bytes: int = 1 << 27) -> None:
         self.path = Path(path)
-        self.cache_bytes = cache_bytes
-        self.cache: OrderedDict[str, Block] = OrderedDict()
-        self.lock = threading.RLock()
+        self.recent = Recent(cache_bytes)
         try:
             for name in ("blocks", "tmp", "leases"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -80,7 +78,7 @@ class Store:
         self.sync()
 
     def __reduce__(self) -> Any:
-        return Store, (self.path, self.cache_bytes)
+        return Store, (self.path, self.recent.limit)
 
     def find(self, keys: Iterable[str]) -> dict[str, Location]:
         """Where the keys that are known lie."""
@@ -95,7 +93,7 @@ class Store:
         name, size = blocks.publish(self.path, keys, values, provenance)
         now = time.time()
         self.enter(About(name, str(provenance.get("type", "")), len(keys), size, now, now), keys)
-        self.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
+        self.recent.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
         return name
 
     def enter(self, about: About, keys: Sequence[str]) -> None:
@@ -158,24 +156,15 @@ class Store:
 
     def block(self, name: str) -> Block:
         """A block, read and verified once by this process. Raises Lost."""
-        with self.lock:
-            if name in self.cache:
-                self.cache.move_to_end(name)
-                return self.cache[name]
+        if held := self.recent.get(name):
+            return held
         try:
             found = blocks.read(self.path, name)
         except Damaged as error:
             raise self.set_aside(name, str(error)) from None
         self.index.use(name)
-        self.keep(name, found)
+        self.recent.keep(name, found)
         return found
-
-    def keep(self, name: str, found: Block) -> None:
-        """Hold a block in memory; the least recently used go when there are too many bytes."""
-        with self.lock:
-            self.cache[name] = found
-            while len(self.cache) > 1 and sum(b.nbytes for b in self.cache.values()) > self.cache_bytes:
-                self.cache.popitem(last=False)
 
     def manifest(self, name: str) -> dict[str, Any]:
         """A block's manifest. Raises Lost."""
@@ -194,8 +183,7 @@ class Store:
             with suppress(FileNotFoundError):  # another process does the same
                 os.rename(folder, aside)
         lost = self.index.drop([name], f"damaged: {reason}" if there else "")
-        with self.lock:
-            self.cache.pop(name, None)
+        self.recent.drop(name)
         return Lost(lost, f"block {name[:8]} is {f'damaged: {reason}' if there else 'gone'}")
 
     def verify(self, seen: Callable[[str, str], None] = lambda name, problem: None) -> list[str]:

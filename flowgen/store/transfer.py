@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
-from flowgen.store.block import MANIFEST, Damaged, Unwritable
+from flowgen.store.aside import Unwritable
+from flowgen.store.block import MANIFEST, Damaged
 from flowgen.store.store import Store
 
 Content: TypeAlias = dict[str, bytes]
@@ -103,7 +104,7 @@ def checked(name: str, files: dict[str, bytes]) -> dict[str, Any]:
     for path, about in manifest["files"].items():
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise Damaged(f"'{path}' leaves the block's folder")
-        if len(files[path]) != about["size"] or blocks.digest(files[path]) != about["blake2b"]:
+        if len(files[path]) != about["size"] or blocks.digest(files[path]) != about["sha256"]:
             raise Damaged(f"{path} has other content than written")
     return manifest
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import google_crc32c
@@ -40,6 +41,7 @@ def array_files(tensor: Tensor) -> dict[str, tuple[Buffer, ...]]:
     return {"zarr.json": (metadata(tuple(tensor.shape), kind, str(tensor.dtype)),), chunk: encode(tensor)}
 
 
+@lru_cache(maxsize=256)
 def metadata(shape: tuple[int, ...], kind: str, torch_dtype: str) -> bytes:
     """``zarr.json`` of an array in one chunk."""
     about: dict[str, Any] = {

@@ -34,7 +34,7 @@ def test_by_age_what_was_not_read_for_long_goes(store):
     old, read, new = (put(store, n) for n in range(3))
     used(store, old, time.time() - 40 * DAY)
     used(store, read, time.time() - 40 * DAY)
-    store.cache.clear()
+    store.recent.clear()
     assert get(store, 1) == [1]  # notes the use
     found = choose(store, older=30 * DAY)
     assert names(found.going) == {old}

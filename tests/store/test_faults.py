@@ -111,7 +111,7 @@ def test_a_thousand_damages_to_blocks_are_all_found(tmp_path):
             path = rng.choice(sorted(p for p in block.folder_of(root, name).rglob("*") if p.is_file()))
             hit["manifest" if path.name == "block.json" else "metadata" if path.suffix == ".json" else "chunk"] += 1
             damage(rng, path)
-        store.cache.clear()
+        store.recent.clear()
         for name, items in blocks.items():
             with pytest.raises(Lost) as caught:
                 get(store, *items)

@@ -24,7 +24,7 @@ def read(rng, store):
     """What is known is right, or lost since; an item holds its own number."""
     numbers = sorted(known(store, *rng.sample(range(ITEMS), 8)))
     if rng.random() < 0.7:
-        store.cache.clear()
+        store.recent.clear()
     assert not numbers or get(store, *numbers) == [float(n) for n in numbers]
 
 

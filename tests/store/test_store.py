@@ -105,7 +105,7 @@ def test_the_cache_is_bounded(tmp_path):
     store = Store(tmp_path, cache_bytes=3000)
     for n in range(5):
         store.write([key(n)], {"value": Features(torch.full((1, 250), float(n)), "x")}, {})
-    assert sum(b.nbytes for b in store.cache.values()) <= 3000
+    assert store.recent.bytes <= 3000
     assert [float(store.read([key(n)], "value")[0][1].data[0, 0]) for n in range(5)] == [0, 1, 2, 3, 4]
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_block_is_set_aside_and_its_items_are_missing(tmp_path, damage
         (folder / block.MANIFEST).unlink()
     else:
         os.rename(folder, tmp_path / "gone")
-    store.cache.clear()
+    store.recent.clear()
     with pytest.raises(Lost) as caught:
         store.read([key(2), key(1)], "value")
     assert set(caught.value.keys) == {key(0), key(1)}

@@ -54,7 +54,7 @@ def test_what_is_damaged_is_neither_exported_nor_imported(tmp_path):
 
 
 def test_a_tar_file_can_not_write_elsewhere(tmp_path):
-    data = b'{"files":{"../../../../evil":{"size":1,"blake2b":"%s"}},"keys":[]}' % block.digest(b"x").encode()
+    data = b'{"files":{"../../../../evil":{"size":1,"sha256":"%s"}},"keys":[]}' % block.digest(b"x").encode()
     name = block.digest(data)
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
         for path, content in (("block.json", data), ("../../../../evil", b"x")):
