@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from flowgen.errors import WiringError
@@ -12,8 +13,8 @@ from flowgen.values.per_item import over_items
 from flowgen.values.record import Record
 from flowgen.values.value import Value
 
-KINDS = ("epsilon", "v_prediction", "sample", "flow")
-"""What a denoiser can predict, in diffusers' words."""
+KINDS = ("epsilon", "v_prediction", "sample", "flow", "edm")
+"""What a denoiser can predict, in diffusers' words; edm is F of Karras et al. 2022, eq. 7, which is -v."""
 
 
 @dataclass(frozen=True)
@@ -85,29 +86,38 @@ class Prediction(Value):
 
     def x0(self) -> Tensor:
         """The clean latent that the prediction implies, [B, C, H, W]."""
-        alpha, sigma = self._coefficients()
-        if self.kind == "epsilon":
-            return (self.x.data - sigma * self.data) / alpha
-        if self.kind == "v_prediction":
-            return alpha * self.x.data - sigma * self.data
-        if self.kind == "flow":
-            return self.x.data - sigma * self.data
-        return self.data
+        of_x, of_data = self._weights()
+        if self.kind == "sample":
+            return self.data
+        return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
 
     def epsilon(self) -> Tensor:
         """The noise that the prediction implies, [B, C, H, W]."""
-        alpha, sigma = self._coefficients()
         if self.kind == "epsilon":
             return self.data
-        if self.kind == "v_prediction":
-            return alpha * self.data + sigma * self.x.data
-        return (self.x.data - alpha * self.x0()) / sigma
+        of_x, of_data = self._weights()
+        alpha, sigma = self.x.time.alpha, self.x.time.sigma
+        of_x, of_data = (1 - alpha * of_x) / sigma, -alpha * of_data / sigma
+        return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
 
-    def _coefficients(self) -> tuple[Tensor, Tensor]:
-        if self.kind not in KINDS:
-            raise WiringError(f"'{self.kind}' is no kind of prediction", hint=f"known: {', '.join(KINDS)}")
-        time = self.x.time
-        return over_items(time.alpha, self.x.data), over_items(time.sigma, self.x.data)
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """x0 is a sum of x and the prediction with these weights, each [B] float64.
+
+        v is defined for x of unit variance (Salimans & Ho 2022, arXiv:2202.00512), flow is epsilon - x0.
+        """
+        alpha, sigma = self.x.time.alpha, self.x.time.sigma
+        square = alpha**2 + sigma**2
+        if self.kind == "epsilon":
+            return 1 / alpha, -sigma / alpha
+        if self.kind == "v_prediction":
+            return alpha / square, -sigma / square.sqrt()
+        if self.kind == "edm":
+            return alpha / square, sigma / square.sqrt()
+        if self.kind == "flow":
+            return 1 / (alpha + sigma), -sigma / (alpha + sigma)
+        if self.kind == "sample":
+            return torch.zeros_like(alpha), torch.ones_like(alpha)
+        raise WiringError(f"'{self.kind}' is no kind of prediction", hint=f"known: {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)

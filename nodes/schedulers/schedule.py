@@ -25,8 +25,6 @@ def alphas_cumprod(config: str) -> Array:
     Computed in float32 as diffusers does and kept in float64: models were trained and are judged with these values.
     """
     about: dict[str, Any] = json.loads(config)
-    if about.get("rescale_betas_zero_snr"):
-        raise WiringError("schedules with zero terminal SNR are not supported yet")
     start, end = about.get("beta_start", 1e-4), about.get("beta_end", 0.02)
     total = about.get("num_train_timesteps", 1000)
     kind = about.get("beta_schedule", "linear")
@@ -39,12 +37,26 @@ def alphas_cumprod(config: str) -> Array:
             betas = torch.linspace(start**0.5, end**0.5, total, dtype=torch.float32) ** 2
         elif kind == "squaredcos_cap_v2":
             betas = cosine_betas(total)
+        elif kind == "sigmoid":
+            betas = torch.sigmoid(torch.linspace(-6, 6, total)) * (end - start) + start
         else:
-            raise WiringError(
-                f"the beta schedule '{kind}' is not known", hint="linear, scaled_linear, squaredcos_cap_v2"
-            )
-        found: Array = torch.cumprod(1 - betas, 0).double().numpy()
+            known = "linear, scaled_linear, squaredcos_cap_v2, sigmoid"
+            raise WiringError(f"the beta schedule '{kind}' is not known", hint=known)
+        bars = torch.cumprod(1 - betas, 0)
+        if about.get("rescale_betas_zero_snr"):
+            bars = zero_terminal_snr(bars)
+        found: Array = bars.double().numpy()
         return found
+
+
+def zero_terminal_snr(bars: torch.Tensor) -> torch.Tensor:
+    """Alpha-bar [T] shifted and scaled so that the last timestep is pure noise; Lin et al. 2023, arXiv:2305.08891,
+    algorithm 1. By way of betas, as diffusers, so that rounding is the same."""
+    roots = bars.sqrt()
+    first, last = roots[0].clone(), roots[-1].clone()
+    bars = ((roots - last) * (first / (first - last))) ** 2
+    betas = 1 - torch.cat([bars[:1], bars[1:] / bars[:-1]])
+    return torch.cumprod(1 - betas, 0)
 
 
 def cosine_betas(total: int) -> torch.Tensor:

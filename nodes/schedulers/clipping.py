@@ -1,0 +1,27 @@
+"""Keeping a predicted x0 within the range of the data."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Limit = Literal["model", "never"] | float
+
+
+def clipped(x0: Tensor, limit: float) -> Tensor:
+    """x0 cut to plus and minus ``limit``."""
+    return x0.clamp(-limit, limit)
+
+
+def thresholded(x0: Tensor, ratio: float, most: float = math.inf) -> Tensor:
+    """Dynamic thresholding; Saharia et al. 2022, arXiv:2205.11487, section 2.3.
+
+    An item is cut to plus and minus s and divided by s, where s is the quantile ``ratio`` of its magnitudes, at least 1
+    and at most ``most``.
+    """
+    sizes = [torch.quantile(item.flatten().abs().float(), ratio) for item in x0]
+    s = torch.stack(sizes).clamp(1, most).to(x0).reshape(-1, *[1] * (x0.dim() - 1))
+    return x0.clamp(-s, s) / s

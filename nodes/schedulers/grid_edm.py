@@ -1,0 +1,41 @@
+"""Grids of models with the preconditioning of EDM; Karras et al. 2022, arXiv:2206.00364.
+
+Such a network sees its input at unit variance for data of deviation ``sigma_data``. In flowgen's terms x0 is the
+data divided by it, alpha is ``sigma_data`` at every step, and the network predicts v (or -v).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from flowgen.errors import WiringError
+
+from .grid import Grid, karras
+
+
+def is_edm(about: dict[str, Any]) -> bool:
+    """Whether a diffusers scheduler configuration is one of EDM."""
+    return "sigma_data" in about
+
+
+@lru_cache(maxsize=1024)
+def edm_grid(config: str, steps: int, final: str) -> Grid:
+    """A grid from ``sigma_max`` to 0; the model's time is log(sigma) / 4 (table 1 of the paper)."""
+    about: dict[str, Any] = json.loads(config)
+    if steps < 1:
+        raise WiringError(f"steps must be at least 1, not {steps}")
+    top, bottom = about.get("sigma_max", 80.0), about.get("sigma_min", 0.002)
+    ramp = np.linspace(0, 1, steps)
+    if about.get("sigma_schedule", "karras") == "exponential":
+        sigma = np.exp(np.linspace(np.log(top), np.log(bottom), steps))
+    else:
+        sigma = karras(ramp, top, bottom, about.get("rho", 7.0))
+    if final == "model":
+        final = about.get("final_sigmas_type", "zero")
+    ends = np.append(sigma, sigma[-1] if final == "sigma_min" else 0.0)
+    data = about.get("sigma_data", 0.5)
+    return Grid(np.log(sigma) / 4, np.full_like(ends, data), ends, float(np.hypot(top, 1)), steps)

@@ -1,0 +1,29 @@
+"""What a network predicts, from the configuration of its scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowgen.errors import WiringError
+from flowgen.values import Prediction
+
+from .grid_edm import is_edm
+from .grid_flow import is_flow
+
+
+def predicted(about: dict[str, Any]) -> str:
+    """The kind of prediction, one of flowgen.values' KINDS, that a diffusers scheduler configuration stands for."""
+    if is_flow(about):
+        return "flow"
+    said: str = about.get("prediction_type", "epsilon")
+    return "edm" if is_edm(about) and said == "epsilon" else said
+
+
+def check_kind(prediction: Prediction, asked: str, about: dict[str, Any]) -> None:
+    """Raise WiringError for a prediction of another kind than asked for; "model" is what the configuration says."""
+    expected = predicted(about) if asked == "model" else asked
+    if prediction.kind != expected:
+        raise WiringError(
+            f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
+            hint="leave prediction_type out to take the model's own",
+        )
