@@ -14,14 +14,10 @@ from flowgen_nodes.schedulers import (
     dpm_2m_sde,
     dpm_2s,
     dpm_3m,
-    edm,
     euler,
     euler_ancestral,
     heun,
-    lcm,
     lms,
-    pndm,
-    tcd,
     unipc,
 )
 from flowgen_nodes.schedulers.kinds import predicted
@@ -155,7 +151,7 @@ def cases():
     for (node, name, options), spacing, levels, kind in itertools.product(
         COARSE + FINE, SPACINGS, LEVELS, ["epsilon", "v_prediction", "sample"]
     ):
-        if "Singlestep" in name and spacing != "linspace" or "Ancestral" in name and (levels or kind == "sample"):
+        if ("Singlestep" in name and spacing != "linspace") or ("Ancestral" in name and (levels or kind == "sample")):
             continue
         spaced = {} if "Singlestep" in name else {"timestep_spacing": spacing, "steps_offset": 1}
         if spacing != "leading":
