@@ -98,6 +98,16 @@ class Prediction(Signal):
             return self.data
         return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
 
+    @classmethod
+    def of_x0(cls, x0: Tensor, x: Noisy, kind: str) -> Prediction:
+        """The prediction of a kind that implies this clean latent [B, C, H, W]."""
+        of_x, of_data = cls(x0, x, kind)._weights()
+        return cls((x0 - over_items(of_x, x0) * x.data) / over_items(of_data, x0), x, kind)
+
+    def moved(self, by: Tensor) -> Prediction:
+        """The prediction whose x0 is larger by ``by`` [B, C, H, W]."""
+        return self.replace(data=self.data + by / over_items(self._weights()[1], by))
+
     def epsilon(self) -> Tensor:
         """The noise that the prediction implies, [B, C, ...]."""
         if self.kind == "epsilon":
