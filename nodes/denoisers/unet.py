@@ -8,6 +8,8 @@ from flowgen.errors import WiringError
 from flowgen.node import Uses, node
 from flowgen.values import Conditioning, Model, Noisy, Prediction
 
+from ..schedulers.kinds import network_input, predicted
+
 
 @node("denoiser", stored=False)
 def denoise(x: Noisy, context: Conditioning, model: Annotated[Model, Uses("unet", "scheduler")]) -> Prediction:
@@ -27,5 +29,6 @@ def denoise(x: Noisy, context: Conditioning, model: Annotated[Model, Uses("unet"
             hint="encode the text with the text encoder of the same model",
         )
     precision = next(unet.parameters()).dtype  # 'unet.dtype' walks through all of its modules
-    told = unet(x.data.to(precision), x.time.timestep, encoder_hidden_states=context.states).sample
-    return Prediction(told.to(x.data.dtype), x, model["scheduler"].get("prediction_type", "epsilon"))
+    kind = predicted(model["scheduler"])
+    told = unet(network_input(x, kind).to(precision), x.time.timestep, encoder_hidden_states=context.states).sample
+    return Prediction(told.to(x.data.dtype), x, kind)
