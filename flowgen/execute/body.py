@@ -7,15 +7,14 @@ that the loop shows are new in a step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from flowgen.execute.caller import Call, fits, merge
 from flowgen.execute.held import Held, hold
+from flowgen.execute.waves import Group, Prepared, Wave
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule, at_step
 from flowgen.node.registry import element
@@ -24,36 +23,6 @@ from flowgen.values import PerItem, Record
 
 if TYPE_CHECKING:
     from flowgen.execute.loop import LoopRun
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A node's call for the items that leave the same ports unread."""
-
-    step: Step
-    items: list[int]
-    call: Call
-    """complete but for the ports in ``fresh``"""
-    fresh: dict[str, tuple[Wire, ...]]
-    """ports whose values are made in this step"""
-
-    def filled(self, values: Mapping[Wire, Held]) -> Call:
-        """The call with this step's values."""
-        ports = dict(self.call.ports)
-        for name, wires in self.fresh.items():
-            found = [values[wire].rows(self.items) for wire in wires]
-            ports[name] = found if self.step.type.signature.ports[name].many else found[0]
-        return Call(self.call.type, ports, self.call.params, self.call.count)
-
-
-@dataclass(slots=True)
-class Wave:
-    """Nodes that wait for no other of the body's: inner loops, and groups of calls that may run as one."""
-
-    loops: list[tuple[Step, list[int]]]
-    calls: list[Prepared]
-    groups: list[list[Prepared]] | None = None
-    """found with the first step's values; shapes stay as they are"""
 
 
 class Body:
@@ -82,12 +51,7 @@ class Body:
         for wave in self.waves:
             for step, items in wave.loops:
                 self.keep(step, items, LoopRun(self.stage, step, values).run(items), values)
-            filled = [(prepared, prepared.filled(values)) for prepared in wave.calls]
-            for prepared, made in filled:
-                made.carried = {c: self.carry(prepared, c) for c in prepared.step.type.signature.carries}
-            if wave.groups is None:
-                wave.groups = grouped(filled)
-            self.run_groups(wave.groups, {id(prepared): made for prepared, made in filled}, values)
+            self.run_groups(wave.grouped(values), values)
 
     def params_now(self, step: Step, values: Mapping[Wire, Held]) -> dict[int, dict[str, Any]]:
         """Each item's per-item parameters at its own step."""
@@ -205,20 +169,22 @@ class Body:
         kept = self.loop.carried.get((prepared.step.name, argument))
         return None if kept is None else kept[[self.loop.active.index(item) for item in prepared.items]]
 
-    def run_groups(self, groups: list[list[Prepared]], made: dict[int, Call], values: dict[Wire, Held]) -> None:
+    def run_groups(self, groups: Iterable[Group], values: dict[Wire, Held]) -> None:
         """Run the calls of a wave, those of a group as one batch, and keep what they return."""
         parts: dict[str, list[tuple[list[int], dict[str, Record]]]] = {}
         for group in groups:
-            calls = [made[id(prepared)] for prepared in group]
-            outputs, carried = self.stage.caller.run(merge(calls) if len(calls) > 1 else calls[0])
+            made = group.filled(values)
+            for argument in made.type.signature.carries:
+                made.carried[argument] = self.carry(group.calls[0], argument)
+            outputs, carried = self.stage.caller.run(made)
             start = 0
-            for prepared in group:
-                rows = range(start, start + len(prepared.items))
-                start += len(prepared.items)
-                own = outputs if len(group) == 1 else {k: v.take(rows) for k, v in outputs.items()}
+            for prepared in group.calls:
+                stop = start + len(prepared.items)
+                own = outputs if len(group.calls) == 1 else {k: v.part(start, stop) for k, v in outputs.items()}
                 parts.setdefault(prepared.step.name, []).append((prepared.items, own))
-                for argument, value in carried.items():
-                    self.keep_carry(prepared, argument, value)
+                start = stop
+            for argument, value in carried.items():
+                self.keep_carry(group.calls[0], argument, value)
         for name, pieces in parts.items():
             items = [item for rows, _ in pieces for item in rows]
             joined = {k: type(v).concat([p[k] for _, p in pieces]) for k, v in pieces[0][1].items()}
@@ -240,12 +206,3 @@ class Body:
             kept = value.new_zeros(len(self.loop.active), *value.shape[1:])
         rows = torch.tensor([self.loop.active.index(item) for item in prepared.items], device=value.device)
         self.loop.carried[place] = kept.index_copy(0, rows, value)
-
-
-def grouped(filled: list[tuple[Prepared, Call]]) -> list[list[Prepared]]:
-    """Calls of one model with equal static arguments and shapes together; each other call alone."""
-    groups: dict[Any, list[Prepared]] = {}
-    for n, (prepared, made) in enumerate(filled):
-        mergeable = made.type.uses_model and not made.type.signature.carries
-        groups.setdefault(fits(made) if mergeable else n, []).append(prepared)
-    return list(groups.values())

@@ -131,22 +131,17 @@ def joined(results: list[Result]) -> Result:
     return outputs, carried
 
 
-def merge(calls: Sequence[Call]) -> Call:
-    """Several calls of one type, with equal static arguments and equal shapes, as one larger batch."""
-    first = calls[0]
-
-    def together(values: list[Any]) -> Any:
-        if isinstance(values[0], Record):
-            return type(values[0]).concat(values)
-        if isinstance(values[0], PerItem):
-            return PerItem([v for value in values for v in value.values])
-        if isinstance(values[0], list):
-            return [together(list(entries)) for entries in zip(*values, strict=True)]
+def together(values: list[Any]) -> Any:
+    """An argument of several calls, which fit, as that of one larger batch."""
+    if len(values) == 1:
         return values[0]
-
-    ports = {k: together([c.ports[k] for c in calls]) for k in first.ports}
-    params = {k: together([c.params[k] for c in calls]) for k in first.params}
-    return Call(first.type, ports, params, sum(c.count for c in calls))
+    if isinstance(values[0], Record):
+        return type(values[0]).concat(values)
+    if isinstance(values[0], PerItem):
+        return PerItem([v for value in values for v in value.values])
+    if isinstance(values[0], list):
+        return [together(list(entries)) for entries in zip(*values, strict=True)]
+    return values[0]
 
 
 def fits(made: Call) -> tuple[Any, ...]:

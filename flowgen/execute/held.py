@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +10,30 @@ from numpy.typing import NDArray
 from flowgen.values import Record
 
 
-@dataclass(frozen=True, slots=True)
 class Held:
     """A batch, and for every item of the parcel the row that is its value (-1: it has none)."""
 
-    record: Record
-    index: NDArray[np.int64]
+    __slots__ = ("_index", "count", "items", "record")
+
+    def __init__(self, record: Record, index: NDArray[np.int64]) -> None:
+        self.record = record
+        self.items: Sequence[int] | None = None
+        """the items that the rows are, where that is all there is to say"""
+        self.count = len(index)
+        self._index: NDArray[np.int64] | None = index
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """The rows of the parcel's items."""
+        if self._index is None:
+            self._index = np.full(self.count, -1, dtype=np.int64)
+            self._index[np.asarray(self.items, dtype=np.int64)] = np.arange(len(self.items or ()))
+        return self._index
 
     def rows(self, items: Sequence[int]) -> Record:
         """The values of some items, in their order."""
+        if items == self.items:
+            return self.record
         wanted = self.index[np.asarray(items, dtype=np.int64)]
         if len(wanted) and wanted.min() < 0:
             raise LookupError("an item is read that was not computed")
@@ -29,7 +43,7 @@ class Held:
 
 
 def hold(record: Record, items: Sequence[int], count: int) -> Held:
-    """A batch whose rows are these items, of a parcel with ``count`` items."""
-    index = np.full(count, -1, dtype=np.int64)
-    index[np.asarray(items, dtype=np.int64)] = np.arange(len(items))
-    return Held(record, index)
+    """A batch whose rows are these items, of a parcel with ``count`` items; the index is made when it is asked for."""
+    held = Held.__new__(Held)
+    held.record, held.items, held.count, held._index = record, list(items), count, None
+    return held

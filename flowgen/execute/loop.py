@@ -75,6 +75,8 @@ class LoopRun:
     def next(self, waiting: list[int]) -> list[int]:
         """Take from those that wait the items to begin: as many as there are places for all that will leave them."""
         taken: list[int] = []
+        if not waiting:
+            return taken
         room = self.slots - len(self.active) - sum(family(item, self.leaving) - 1 for item in self.active)
         while waiting and (room >= (size := family(waiting[0], self.leaving)) or not (self.active or taken)):
             taken.append(waiting.pop(0))

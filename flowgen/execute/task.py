@@ -17,6 +17,7 @@ from distributed import get_worker
 
 from flowgen.execute.caller import Caller
 from flowgen.execute.failures import finite, isolated, less_failed
+from flowgen.execute.memory import give_back
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
 from flowgen.execute.waiting import shares
@@ -110,6 +111,8 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
             for keys, outputs in finite(code, results, failed):
                 publish(*unpublished(keys, outputs, store) if parcel.saves else (keys, outputs))
             items += len(part) - sum(key in failed for key in part.keys)
+            del results
+    give_back()
     return Receipt(
         stage=parcel.stage,
         number=parcel.number,

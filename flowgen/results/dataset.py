@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from flowgen.errors import UserError
+from flowgen.execute.memory import give_back
 from flowgen.language.axes import Axis
 from flowgen.results.columns import Column, Reader
 from flowgen.results.labels import coordinate
@@ -23,7 +24,7 @@ from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, 
 from flowgen.values import Record
 
 NAME = "results.zarr"
-SLAB = 256 * 2**20
+SLAB = 64 * 2**20
 """bytes read and written at a time"""
 CHUNK = 4 * 2**20
 """bytes of a chunk, where one item isn't more"""
@@ -96,6 +97,8 @@ def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_
             metadata = {k: v for k, v in metadata.items() if k in said and repr(said[k]) == repr(v)}
         for variable in variables:
             arrays[variable.field][(*region, ...)] = values[variable.field].reshape((*keys.shape, *variable.shape))
+        del values
+        give_back()
     for variable in variables:
         arrays[variable.field].attrs.update(attributes_of(column, variable, metadata, type(first)))
 

@@ -63,7 +63,7 @@ class Gone(NamedTuple):
 class Store:
     """A store at a path. Several processes and threads may use one at once."""
 
-    def __init__(self, path: Path, cache_bytes: int = 1 << 27) -> None:
+    def __init__(self, path: Path, cache_bytes: int = 1 << 26) -> None:
         self.path = Path(path)
         self.recent = Recent(cache_bytes)
         try:

@@ -91,6 +91,12 @@ class Prediction(Value):
             return self.data
         return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
 
+    @classmethod
+    def of_x0(cls, x0: Tensor, x: Noisy, kind: str) -> Prediction:
+        """The prediction of a kind that implies this clean latent [B, C, H, W]."""
+        of_x, of_data = cls(x0, x, kind)._weights()
+        return cls((x0 - over_items(of_x, x0) * x.data) / over_items(of_data, x0), x, kind)
+
     def epsilon(self) -> Tensor:
         """The noise that the prediction implies, [B, C, H, W]."""
         if self.kind == "epsilon":

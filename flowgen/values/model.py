@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -95,9 +96,15 @@ class Model(Reference):
         return self.parts[name]
 
     def config(self, name: str) -> dict[str, Any]:
-        """A part's configuration."""
-        found: dict[str, Any] = json.loads(self.part(name).config)
-        return found
+        """A part's configuration, which is shared: not to be changed."""
+        return parsed(self.part(name).config)
+
+
+@functools.lru_cache(maxsize=256)
+def parsed(config: str) -> dict[str, Any]:
+    """A configuration from its JSON."""
+    found: dict[str, Any] = json.loads(config)
+    return found
 
 
 def canonical(config: Mapping[str, Any]) -> str:

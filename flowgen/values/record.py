@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -17,7 +16,7 @@ REGISTRY: dict[str, type[Record]] = {}
 
 
 class Record:
-    """Base of frozen dataclasses whose fields are tensors [B, ...], other records, or metadata.
+    """Base of frozen dataclasses (no slots, no ``__post_init__``) of tensors [B, ...], other records, and metadata.
 
     Metadata (texts, numbers, tuples) is the same for every item; records of unequal metadata or shape never share a
     batch.
@@ -51,8 +50,12 @@ class Record:
         return found
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+        """A copy with some fields changed. Raises TypeError for a field that there isn't."""
+        if unknown := changes.keys() - self.__dict__.keys():
+            raise TypeError(f"{type(self).__name__} has no field '{min(unknown)}'")
+        made = object.__new__(type(self))  # dataclasses.replace takes longer than many a node
+        made.__dict__.update(self.__dict__, **changes)
+        return made
 
     def map(self, function: Any) -> Self:
         """A copy with ``function`` applied to each tensor."""
@@ -69,9 +72,28 @@ class Record:
         index = torch.as_tensor(rows, dtype=torch.long)
         return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
+    def part(self, start: int, stop: int) -> Self:
+        """The items of some consecutive rows, as views."""
+        return self.map(lambda tensor: tensor[start:stop])
+
     def to(self, device: torch.device | str) -> Self:
         """A copy on a device."""
         return self.map(lambda tensor: tensor.to(device))
+
+    def fits(self, other: Record) -> bool:
+        """Whether the two can be one batch: whether their signatures are equal."""
+        if type(self) is not type(other):
+            return False
+        for (_, mine), (_, theirs) in zip(self._fields(), other._fields(), strict=True):
+            if isinstance(mine, Tensor):
+                if not isinstance(theirs, Tensor) or mine.shape[1:] != theirs.shape[1:] or mine.dtype != theirs.dtype:
+                    return False
+            elif isinstance(mine, Record):
+                if not isinstance(theirs, Record) or not mine.fits(theirs):
+                    return False
+            elif mine != theirs:
+                return False
+        return True
 
     def signature(self) -> tuple[Any, ...]:
         """What two records must share to be one batch: class, metadata, shapes and dtypes of an item."""
@@ -84,9 +106,8 @@ class Record:
         first = records[0]
         if len(records) == 1:
             return first
-        for other in records[1:]:
-            if other.signature() != first.signature():
-                raise WiringError(f"{cls.__name__} of unequal shape or metadata can't share a batch")
+        if not all(first.fits(other) for other in records[1:]):
+            raise WiringError(f"{cls.__name__} of unequal shape or metadata can't share a batch")
         changes: dict[str, Any] = {}
         for name, value in first._fields():
             if isinstance(value, Tensor):
@@ -96,17 +117,14 @@ class Record:
         return first.replace(**changes)
 
     def __len__(self) -> int:
-        return next(iter(self.tensors().values())).shape[0]
+        for _, value in self._fields():
+            if isinstance(value, (Tensor, Record)):
+                return len(value)
+        raise ValueError(f"a {type(self).__name__} without tensors has no items")
 
     def _fields(self) -> Iterable[tuple[str, Any]]:
-        cls: Any = type(self)
-        return [(name, getattr(self, name)) for name in field_names(cls)]
-
-
-@functools.cache
-def field_names(cls: Any) -> tuple[str, ...]:
-    """The names of a record's fields."""
-    return tuple(field.name for field in dataclasses.fields(cls))
+        found: dict[str, Any] = self.__dict__
+        return found.items()
 
 
 def rebuild(name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Record:

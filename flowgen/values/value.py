@@ -39,12 +39,13 @@ class Value(Record):
 
     def same_as(self, other: Value) -> None:
         """Raise WiringError unless ``other`` may be added: same type, same metadata, same shape."""
-        mine, theirs = self.metadata(), other.metadata()
         if type(self) is not type(other):
             raise WiringError(f"{type(self).__name__} and {type(other).__name__} don't add up")
-        for name in mine:
-            if mine[name] != theirs[name] and not isinstance(mine[name], dict):
-                raise WiringError(f"{type(self).__name__}s of {name} '{mine[name]}' and '{theirs[name]}' don't add up")
+        for name, mine in self._fields():
+            if isinstance(mine, (Tensor, Record)):
+                continue
+            if mine != (theirs := getattr(other, name)):
+                raise WiringError(f"{type(self).__name__}s of {name} '{mine}' and '{theirs}' don't add up")
         if self.data.shape != other.data.shape:
             raise WiringError(f"shapes {tuple(self.data.shape)} and {tuple(other.data.shape)} differ")
 

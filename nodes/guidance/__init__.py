@@ -1,5 +1,5 @@
 """Guidance: how predictions are combined."""
 
-from . import cfg
+from . import apg, cfg, cfg_zero, compose, perturbed, rescale, tcfg
 
-__all__ = ["cfg"]
+__all__ = ["apg", "cfg", "cfg_zero", "compose", "perturbed", "rescale", "tcfg"]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from flowgen.errors import WiringError
-from flowgen.values import Noisy, Prediction
+from flowgen.values import Prediction
 
 from .grid_edm import is_edm
 from .grid_flow import is_flow
@@ -29,10 +27,3 @@ def check_kind(prediction: Prediction, asked: str, about: dict[str, Any]) -> Non
             f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
             hint="leave prediction_type out to take the model's own",
         )
-
-
-def network_input(x: Noisy, kind: str) -> Tensor:
-    """x [B, ...] as a network that predicts ``kind`` reads it: at unit variance, in flow matching as it is."""
-    if kind == "flow":
-        return x.data
-    return (x * (x.time.alpha**2 + x.time.sigma**2).rsqrt()).data

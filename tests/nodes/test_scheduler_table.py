@@ -8,6 +8,7 @@ import diffusers
 import pytest
 import torch
 from driving import close, sample
+from flowgen_nodes.denoisers.denoise import network_input
 from flowgen_nodes.schedulers import (
     deis,
     dpm_2m,
@@ -24,7 +25,7 @@ from flowgen_nodes.schedulers import (
     tcd,
     unipc,
 )
-from flowgen_nodes.schedulers.kinds import network_input, predicted
+from flowgen_nodes.schedulers.kinds import predicted
 
 from flowgen.values import Model, Noise, Part, PerItem, Prediction
 from flowgen.values.model import canonical
@@ -169,16 +170,8 @@ def spaced(node, name, options, spacing, levels, kind):
     return Case(node, name, {**options, **about, **levels, "prediction_type": kind}, steps=steps)
 
 
-def every():
-    """All that there is: some 400 cases."""
-    solvers = [(*each, n) for n, each in enumerate(COARSE + FINE)]
-    for (node, name, options, _), spacing, levels, kind in itertools.product(solvers, SPACINGS, LEVELS, KINDS):
-        if case := spaced(node, name, options, spacing, levels, kind):
-            yield case
-
-
 def cases():
-    """Of those each solver with each spacing, with each kind of prediction and with each choice of noise levels."""
+    """Each solver with each spacing, with each kind of prediction and with each choice of noise levels."""
     for n, (node, name, options) in enumerate(COARSE + FINE):
         for m in range(3):
             plain = spaced(node, name, options, SPACINGS[m], {}, KINDS[(n + m) % 3])

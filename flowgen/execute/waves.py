@@ -1,0 +1,71 @@
+"""What runs in one step of a loop's body: calls prepared once, those of one model and shape as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowgen.execute.caller import Call, fits, together
+from flowgen.execute.held import Held
+from flowgen.graph.model import Wire
+from flowgen.plan.program import Step
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A node's call for the items that leave the same ports unread."""
+
+    step: Step
+    items: list[int]
+    call: Call
+    """complete but for the ports in ``fresh``"""
+    fresh: dict[str, tuple[Wire, ...]]
+    """ports whose values are made in this step"""
+
+    def port(self, name: str, values: Mapping[Wire, Held]) -> Any:
+        """What a port takes in this step."""
+        if name not in self.fresh:
+            return self.call.ports.get(name)
+        found = [values[wire].rows(self.items) for wire in self.fresh[name]]
+        return found if self.step.type.signature.ports[name].many else found[0]
+
+
+class Group:
+    """Calls that run as one batch: what stays the same from step to step is put together once."""
+
+    def __init__(self, calls: list[Prepared]) -> None:
+        self.calls = calls
+        made = [prepared.call for prepared in calls]
+        self.fresh = sorted({name for prepared in calls for name in prepared.fresh})
+        names = [name for name in made[0].ports if name not in self.fresh]
+        ports = {name: together([call.ports[name] for call in made]) for name in names}
+        params = {name: together([call.params[name] for call in made]) for name in made[0].params}
+        self.constant = Call(made[0].type, ports, params, sum(call.count for call in made))
+
+    def filled(self, values: Mapping[Wire, Held]) -> Call:
+        """The batch with this step's values."""
+        ports = dict(self.constant.ports)
+        for name in self.fresh:
+            ports[name] = together([prepared.port(name, values) for prepared in self.calls])
+        return Call(self.constant.type, ports, self.constant.params, self.constant.count)
+
+
+@dataclass(slots=True)
+class Wave:
+    """Nodes that wait for no other of the body's: inner loops, and calls of which some may run as one."""
+
+    loops: list[tuple[Step, list[int]]]
+    calls: list[Prepared]
+    groups: list[Group] | None = None
+    """found with the first step's values; shapes stay as they are"""
+
+    def grouped(self, values: Mapping[Wire, Held]) -> Iterable[Group]:
+        """Calls of one model with equal static arguments and shapes together; each other call alone."""
+        if self.groups is None:
+            alike: dict[Any, list[Prepared]] = {}
+            for n, prepared in enumerate(self.calls):
+                mergeable = prepared.step.type.uses_model and not prepared.step.type.signature.carries
+                alike.setdefault(fits(Group([prepared]).filled(values)) if mergeable else n, []).append(prepared)
+            self.groups = [Group(calls) for calls in alike.values()]
+        return self.groups
