@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -58,7 +58,8 @@ def denoise(
     data = network_input(x, kind).to(precision)
     if concat is not None:
         data = torch.cat([data, concat.data.to(data)], 1)
-    asked = Question(data, x.time.timestep, context, told_guidance(guidance, family, x, model.label), rate)
+    scale = told_scale(guidance, net, x, model.label)
+    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"])
     with perturbing(net, Perturbation(perturb, layers, blur)):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
@@ -91,7 +92,7 @@ def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:
         )
 
 
-def check_context(context: Conditioning, net: object, family: Family, label: str) -> None:
+def check_context(context: Conditioning, net: Any, family: Family, label: str) -> None:
     """Raise WiringError for a condition that isn't for this network."""
     if context.space and context.space != family.conditions:
         wanted = f"reads '{family.conditions}'" if family.conditions else "reads none"
@@ -99,7 +100,7 @@ def check_context(context: Conditioning, net: object, family: Family, label: str
             f"the condition is of the kind '{context.space}', the denoiser of '{label}' {wanted}",
             hint="encode the text with the text encoder of the same model",
         )
-    width = net.config.get(family.width) if family.width else None  # type: ignore[attr-defined]
+    width = net.config.get(family.width) if family.width else None
     if context.states is not None and width is not None and context.states.shape[-1] != width:
         raise WiringError(
             f"the condition has width {context.states.shape[-1]}, the denoiser of '{label}' takes {width}",
@@ -107,12 +108,12 @@ def check_context(context: Conditioning, net: object, family: Family, label: str
         )
 
 
-def told_guidance(guidance: PerItem[float | None] | None, family: Family, x: Noisy, label: str) -> Tensor | None:
+def told_scale(guidance: PerItem[float | None] | None, net: Any, x: Noisy, label: str) -> Tensor | None:
     """The scale that a distilled network is told, [B], None where none is given. Raises WiringError for others."""
     given = [] if guidance is None else [value for value in guidance.values if value is not None]
     if not given:
         return None
-    if not family.distilled:
+    if not net.config.get("guidance_embeds"):
         raise WiringError(f"the denoiser of '{label}' isn't told a scale", hint="use guidance.cfg")
     if len(given) < len(x.data):
         raise WiringError("'guidance' is given for some items and not for others")

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from flowgen.errors import WiringError
 from flowgen.node import Feedback, Loop, Uses
-from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
+from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
 
 from .clipping import Limit, clipped, thresholded
 from .ddim import add_noise
-from .discrete import Emitted, Sampled
+from .discrete import DiffusionState, Emitted, Sampled
 from .grid import Final, Grid, Habits, Sigmas, Spacing
 from .grid_edm import edm_grid, is_edm
 from .grid_flow import flow_grid, is_flow, tokens
@@ -29,16 +29,11 @@ STEPS = 50
 
 
 @dataclass(frozen=True)
-class LinearState(Record):
-    """A sampler's state: where each item is, what it keeps of earlier calls, and its random stream."""
+class LinearState(DiffusionState):
+    """A sampler's state, with what it keeps of earlier calls."""
 
-    x: Tensor
-    """[B, C, H, W]"""
-    stream: Tensor
-    """[B, n] uint8"""
     kept: Tensor | None
     """[B, M, C, H, W], None where the sampler keeps nothing"""
-    space: str
 
 
 class Linear(Loop):
@@ -109,7 +104,7 @@ class Linear(Loop):
         x = mapped(np.array([[table.start] for table in tables]), [data])
         count = tables[0].maps.shape[1] - 1
         kept = data.new_zeros(len(data), count, *data.shape[1:]) if count else None
-        return LinearState(x, self.start.stream, kept, self.start.space)
+        return LinearState(x, self.start.stream, self.start.space, kept)
 
     def emit(self, state: LinearState, i: PerItem[int]) -> Emitted:
         """x and its time."""
@@ -130,8 +125,8 @@ class Linear(Loop):
         terms = [state.x, self.clean(prediction), *kept]
         x, *keeping = (mapped(maps[:, row], terms) for row in range(maps.shape[1]))
         after = state.replace(x=x, kept=torch.stack(keeping, 1) if keeping else None)
-        noise = torch.tensor([t.noise[k] for t, k in tables], dtype=torch.float64)
-        return add_noise(after, noise, [bool(each) for each in noise.tolist()])
+        noise = [float(t.noise[k]) for t, k in tables]
+        return add_noise(after, torch.tensor(noise, dtype=torch.float64), [bool(each) for each in noise])
 
     def finish(self, state: LinearState) -> Sampled:
         """The clean latent."""

@@ -161,8 +161,8 @@ WRONG = [
     ),
     (
         "a port left open",
-        ("context: $text}", "}"),
-        "16:3: the denoiser needs a condition with states\n  wire 'context': encode a text with encoder.text",
+        ("latent: $sampler.sample}", "}"),
+        "19:3: the port 'latent' of 'image' (decoder.vae) is not wired\n  it takes a Latent: write latent: $NODE",
     ),
     (
         "a parameter left out",
