@@ -29,4 +29,6 @@ def check(graph: Path, given: dict[str, Any], settings: Settings) -> None:
     swept = [axis for axis in experiment.document.axes.values() if not axis.maker]
     points = math.prod(map(len, swept))
     axes = " × ".join(f"{len(a)} {a.name}" for a in swept)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
     console.print(f"{graph} is sound: {points} points" + (f" ({axes})" if axes else ""), highlight=False)
