@@ -19,6 +19,7 @@ from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
@@ -174,6 +175,9 @@ class Point:
         stream = next(name for name, port in ports.items() if port.stream)
         reduction = instance(node.type, {k: v for k, v in arguments.items() if k != stream})
         state = reduction.merge(reduction.add(arguments[stream]), reduction.add(arguments[stream]))
+        for warning in few(self.graph, node, reduction.least(state)):
+            if warning not in self.found.warnings:
+                self.found.warnings.append(warning)
         return named(reduction.finish(state), node.type.signature.outputs)
 
     def arguments(self, node: GraphNode) -> dict[str, Any]:

@@ -245,7 +245,7 @@ WRONG = [
 
 def test_an_input_that_nothing_uses_is_a_warning(tmp_path, zoo_folder, other):
     file = written(tmp_path, GOOD, zoo_folder, other)
-    assert load(file).check().warnings == [f"{file}:2:20: nothing in the graph uses the input 'strength'"]
+    assert load(file).check().warnings[0] == f"{file}:2:20: nothing in the graph uses the input 'strength'"
     file.write_text(GOOD.replace("scale: $guidance", "scale: $strength"))
     with pytest.raises(UserError, match="nothing in the graph uses the axis 'guidance'"):
         load(file).check()
