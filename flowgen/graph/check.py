@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,6 +115,10 @@ class Point:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
         outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
+        if outcome.peak_bytes > (there := memory()):
+            takes, has = (f"{size / 2**30:.3g} GiB" for size in (outcome.peak_bytes, there))
+            said = f"one item of '{node.name}' takes {takes} of memory, and this machine has {has}"
+            raise node.error(said, hint="make the values that it is given smaller")
         self.found.outcomes[node.name].append(outcome)
         self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), sum(self.parts.opened.values()))
         for output, value in outputs.items():
@@ -205,6 +210,11 @@ class Point:
     def at(self, column: Column) -> Any:
         """A column's value at this point (the first along axes that the node pools)."""
         return column.values[tuple(self.where.get(axis, 0) for axis in column.axes)]
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def leads_to(graph: Graph, name: str, targets: set[str]) -> bool:
