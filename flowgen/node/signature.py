@@ -61,6 +61,8 @@ class Param:
             check_bounds(self.name, value)
             pieces = tuple(replace(piece, value=self.validate(piece.value)) for piece in value.pieces)
             return Schedule(pieces, self.validate(value.otherwise))
+        if isinstance(value, list) and get_origin(self.annotation) is tuple:
+            value = tuple(value)  # YAML has lists alone
         try:
             return _adapter(self.annotation).validate_python(value)
         except ValidationError as error:
