@@ -7,22 +7,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
 from flowgen.language.expressions import at_step
+from flowgen.language.meaning import unused
 from flowgen.node import Loop
 from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
 from flowgen.values.model import opening
 
+NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
+"""what torch raises where code asks a tensor without numbers for one"""
 ITEMS = 2
 """items of an abstract batch: two, so that code which squeezes a single item away is found"""
 
@@ -56,12 +65,14 @@ class Check:
     """steps of each loop node, along the axes that they depend on"""
     weights: dict[str, int] = field(default_factory=dict)
     """bytes of weights in memory by node, of its largest variant"""
+    warnings: list[str] = field(default_factory=list)
+    """what is allowed and hardly meant, each with its place"""
 
 
 def check(graph: Graph) -> Check:
     """Run the graph abstractly. Raises UserError at the node where values don't fit together."""
     add_references(graph)
-    found = Check(graph, variants(graph), {})
+    found = Check(graph, variants(graph), {}, warnings=unused(graph.document))
     parts = AbstractParts()
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
         for node in graph.top():
@@ -164,6 +175,9 @@ class Point:
         stream = next(name for name, port in ports.items() if port.stream)
         reduction = instance(node.type, {k: v for k, v in arguments.items() if k != stream})
         state = reduction.merge(reduction.add(arguments[stream]), reduction.add(arguments[stream]))
+        for warning in few(self.graph, node, reduction.least(state)):
+            if warning not in self.found.warnings:
+                self.found.warnings.append(warning)
         return named(reduction.finish(state), node.type.signature.outputs)
 
     def arguments(self, node: GraphNode) -> dict[str, Any]:
@@ -212,7 +226,9 @@ def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
     return (
         f"'{node.name}' ({node.type.name}) doesn't accept what it is given: {first}",
         "",
-        "shapes and dtypes of its inputs don't fit; code that can't run without numbers needs 'abstract='",
+        "its code needs numbers where 'check' has only shapes: its author gives @node(..., abstract=...)"
+        if isinstance(error, NEEDS_NUMBERS)
+        else "the shapes or dtypes of what is wired into it don't fit",
     )
 
 

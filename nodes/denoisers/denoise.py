@@ -13,6 +13,7 @@ from flowgen.values import Conditioning, Latent, Model, Noisy, PerItem, Predicti
 
 from ..families import Family, Question
 from ..schedulers.kinds import predicted
+from .perturb import Blur, How, Perturbation, perturbing
 
 PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
 
@@ -25,6 +26,9 @@ def denoise(
     concat: Latent | None = None,
     guidance: PerItem[float | None] = None,
     rate: float = 25.0,
+    perturb: How = "none",
+    layers: tuple[str, ...] = ("mid_block*",),
+    blur: Blur = "infinite",
 ) -> Prediction:
     """One call of the network: what it predicts of x at x's own time, given the condition.
 
@@ -39,6 +43,10 @@ def denoise(
     guidance: the scale that a distilled model (Flux dev) is told; guidance.cfg has nothing to do with it.
 
     rate: frames per second, for video models that are told it.
+
+    perturb: put the transformer blocks called ``layers`` (names, with * and ?) out of action: identity_attention lets
+    every position attend to itself alone, blurred_attention blurs the queries (``blur``: the Gaussian's deviation in
+    positions), skip_layers leaves the blocks out. For guidance.perturbed.
     """
     family: Family = model["family"]
     net = model[family.network]
@@ -52,7 +60,8 @@ def denoise(
         data = torch.cat([data, concat.data.to(data)], 1)
     scale = told_scale(guidance, net, x, model.label)
     asked = Question(data, x.time.timestep, context, scale, rate, model["latent"])
-    said = family.predict(net, asked).to(x.data.dtype)
+    with perturbing(net, Perturbation(perturb, layers, blur)):
+        said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
         said, variance = said.chunk(2, dim=1)
         return Prediction(said, x, kind, variance)

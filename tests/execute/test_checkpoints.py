@@ -137,6 +137,7 @@ LOOPS = {
     "ddpm": "type: scheduler.ddpm",
     "unipc": "type: scheduler.unipc, order: 3",
     "edm": "type: scheduler.edm, churn: 2",
+    "adapter": "type: scheduler.diffusers, class: UniPCMultistepScheduler, options: {solver_order: 3}",
 }
 
 

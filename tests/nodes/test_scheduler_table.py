@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import diffusers
 import pytest
 import torch
-from driving import close, sample
+from driving import close, made, run, sample
 from flowgen_nodes.denoisers.denoise import network_input
 from flowgen_nodes.schedulers import (
+    adapter,
     deis,
     dpm_2m,
     dpm_2m_sde,
@@ -27,6 +28,7 @@ from flowgen_nodes.schedulers import (
 )
 from flowgen_nodes.schedulers.kinds import predicted
 
+from flowgen.errors import WiringError
 from flowgen.values import Model, Noise, Part, PerItem, Prediction
 from flowgen.values.model import canonical
 from flowgen.values.random import draw, start
@@ -212,6 +214,49 @@ def cases():
     yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", wide)
     yield Case(unipc.UniPC, "UniPCMultistepScheduler", wide)
     yield Case(heun.Heun, "HeunDiscreteScheduler", {"clip_sample": True, "clip_sample_range": 0.8})
+
+
+ADAPTED = [
+    ("KDPM2DiscreteScheduler", {"use_karras_sigmas": True}),
+    ("KDPM2AncestralDiscreteScheduler", {}),
+    ("HeunDiscreteScheduler", {"prediction_type": "v_prediction"}),
+    ("UniPCMultistepScheduler", {"solver_order": 3}),
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    ("PNDMScheduler", {}),
+    ("LCMScheduler", {}),
+    ("SASolverScheduler", {}),
+    ("EDMDPMSolverMultistepScheduler", {}),
+    ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ADAPTED, ids=[name for name, _ in ADAPTED])
+def test_the_adapter_equals_the_class_that_it_takes(unet, name, options):
+    """In one batch, the second item two calls behind the first; what an object keeps is taken out after every call."""
+    case = Case(adapter.Adapter, name, options)
+    model = model_of(case)
+    arguments = {"model": model, "class_": name, "options": options, "steps": 7}
+    data, after = draw(start([0, 1]), SHAPE)
+    loop = made(adapter.Adapter, Noise(data, after, ""), [0], arguments)
+    lengths = loop.length() * 2
+    denoise = denoiser(unet, model.config("scheduler"))
+    found = run(adapter.Adapter, Noise(data, after, ""), denoise, [0, 2], lengths, arguments)
+    assert close(found, torch.stack([theirs(case, unet, seed, 7) for seed in (0, 1)]), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_": "EulerScheduler"}, "diffusers has no scheduler 'EulerScheduler'"),
+        ({"class_": "EulerDiscreteScheduler", "options": {"eta": 1}}, "has no option 'eta'"),
+        ({"class_": "PNDMScheduler", "steps": 0}, "doesn't run with 0 steps"),
+    ],
+)
+def test_the_adapter_says_what_diffusers_lacks(arguments, message):
+    model = model_of(Case(adapter.Adapter, "PNDMScheduler"))
+    data, after = draw(start([0]), SHAPE)
+    with pytest.raises(WiringError, match=message):
+        made(adapter.Adapter, Noise(data, after, ""), [0], {"model": model, **arguments}).length()
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
