@@ -87,8 +87,8 @@ def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
             parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", dtype)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
     parts |= family.made_parts(parts)
-    parts["family"] = family_part(family, index, configs)
-    parts["latent"] = Part("latent", f"{HERE}:Config", "", canonical(family.latent(configs)))
+    parts["family"] = family_part(family, index, configs, str(folder))
+    parts["latent"] = Part("latent", f"{HERE}:Config", str(folder), canonical(family.latent(configs)))
     return parts
 
 
