@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from . import conditions, decoders, denoisers, encoders, guidance, metrics, models, noise, routing, schedulers, std, zoo
+from . import (
+    cascades,
+    conditions,
+    decoders,
+    denoisers,
+    encoders,
+    guidance,
+    metrics,
+    models,
+    noise,
+    routing,
+    schedulers,
+    std,
+    zoo,
+)
 
 __all__ = [
+    "cascades",
     "conditions",
     "decoders",
     "denoisers",

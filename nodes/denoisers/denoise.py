@@ -51,7 +51,7 @@ def denoise(
     family: Family = model["family"]
     net = model[family.network]
     check_latent(x, concat, model)
-    context = context or Conditioning()
+    context = Conditioning() if context is None else context
     check_context(context, net, family, model.label)
     kind = family.kind(model["scheduler"]) or predicted(model["scheduler"])
     precision = next(net.parameters()).dtype  # 'unet.dtype' walks through all of its modules

@@ -69,10 +69,10 @@ def family_for(pipeline: str, label: str) -> Family:
     return TABLE[pipeline]()
 
 
-def family_part(family: Family, index: Config, configs: Configs) -> Part:
+def family_part(family: Family, index: Config, configs: Configs, folder: str) -> Part:
     """A family as a part of a model, without weights."""
     cls = type(family)
-    return Part("family", f"{cls.__module__}:{cls.__qualname__}", "", canonical(family.about(index, configs)))
+    return Part("family", f"{cls.__module__}:{cls.__qualname__}", folder, canonical(family.about(index, configs)))
 
 
 __all__ = ["TABLE", "Config", "Configs", "Family", "Question", "family_for", "family_part", "register"]

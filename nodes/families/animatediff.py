@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,7 @@ from .stable_diffusion import StableDiffusion
 
 FRAMES = 16
 """of a video where nothing is said"""
+NAMES = ("unet", "motion_adapter")
 
 
 class AnimateDiff(StableDiffusion):
@@ -28,10 +30,9 @@ class AnimateDiff(StableDiffusion):
 
     def made_parts(self, parts: Mapping[str, Part]) -> dict[str, Part]:
         """The network: the UNet and the motion module as one."""
-        names = ("unet", "motion_adapter")
-        config = canonical({name: json.loads(parts[name].config) for name in names})
+        config = canonical({name: json.loads(parts[name].config) for name in NAMES})
         folder = str(Path(parts["unet"].folder).parent)
-        files = tuple(f"{name}/{file}" for name in names for file in parts[name].files)
+        files = tuple(f"{name}/{file}" for name in NAMES for file in parts[name].files)
         loader = f"{MotionUNet.__module__}:{MotionUNet.__qualname__}"
         return {"motion_unet": Part("motion_unet", loader, folder, config, files, parts["unet"].dtype)}
 
@@ -62,24 +63,29 @@ class MotionUNet(Loader):
 
     def build(self, part: Part) -> Any:
         """From their configurations."""
-        return self.joined(part, lambda loader, own: loader.build(own))
+        from diffusers import UNetMotionModel
+
+        from ..models.loaders import Diffusers, blank
+
+        unet, adapter = (Diffusers().build(own) for own in self.both(part))
+        told = SimpleNamespace(config=adapter.config, to=lambda **_: adapter)  # abstract weights can't be moved
+        return blank(lambda: UNetMotionModel.from_unet2d(unet, told, load_weights=False), part)
 
     def load(self, part: Part, device: str) -> Any:
         """From their weights."""
-        from ..models.loaders import ready
-
-        return ready(self.joined(part, lambda loader, own: loader.load(own, "cpu")), device)
-
-    def joined(self, part: Part, opened: Any) -> Any:
-        """Both, as one network."""
         from diffusers import UNetMotionModel
 
-        from ..models.loaders import Diffusers
+        from ..models.loaders import Diffusers, ready
 
-        both = []
-        for name, config in json.loads(part.config).items():
+        unet, adapter = (Diffusers().load(own, "cpu") for own in self.both(part))
+        return ready(UNetMotionModel.from_unet2d(unet, adapter), device)
+
+    def both(self, part: Part) -> list[Part]:
+        """The UNet and the motion module as parts of their own."""
+        found = []
+        configs = json.loads(part.config)
+        for name in NAMES:
             files = tuple(file.removeprefix(f"{name}/") for file in part.files if file.startswith(f"{name}/"))
-            own = replace(part, name=name, folder=f"{part.folder}/{name}", config=canonical(config), files=files)
-            both.append(opened(Diffusers(), own))
-        adapter, unet = both
-        return UNetMotionModel.from_unet2d(unet, adapter).eval().requires_grad_(False)
+            changes = {"name": name, "folder": f"{part.folder}/{name}", "config": canonical(configs[name])}
+            found.append(replace(part, **changes, files=files))
+        return found

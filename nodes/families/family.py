@@ -68,6 +68,8 @@ class Family(Loader):
     """what kind of condition the network reads: families of one kind read one another's; empty for none"""
     width: ClassVar[str] = ""
     """the entry of the network's configuration that says how wide the states of a condition are"""
+    schedule: ClassVar[Config] = {}
+    """what the family's pipeline adds to the scheduler's configuration without saying it there"""
     reads: ClassVar[Mapping[str, Any]] = {}
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
     emptied: ClassVar[tuple[str, ...]] = ()

@@ -28,6 +28,7 @@ class Flux(Family):
     network = "transformer"
     conditions = "T5 states with CLIP's summary"
     width = "joint_attention_dim"
+    schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
         """The network's own number of channels is that of a patch."""

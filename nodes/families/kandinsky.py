@@ -24,6 +24,7 @@ class Prior(Family):
     makes = "embeddings"
     conditions = "CLIP states with a summary and a mask"
     width = "embedding_dim"
+    schedule = {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "linspace"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
         """A vector."""

@@ -27,6 +27,7 @@ class LTX(Family):
     makes = "videos"
     conditions = "T5 states with a mask, of videos"
     width = "caption_channels"
+    schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
         """Sizes are the pipeline's own; neither network says any."""

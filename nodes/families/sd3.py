@@ -24,6 +24,7 @@ class StableDiffusion3(Family):
     network = "transformer"
     conditions = "CLIP and T5 states with two summaries"
     width = "joint_attention_dim"
+    schedule = {"timestep_spacing": "linspace"}  # noqa: RUF012
 
     def about(self, index: Config, configs: Configs) -> Config:
         """How wide T5's states are, where the folder has no T5: zeros take their place."""

@@ -31,4 +31,4 @@ def cfg(cond: Prediction, uncond: Prediction | None = None, scale: PerItem[float
     if uncond is None:
         check_uncond(scale)
         return cond
-    return uncond + scale * (cond - uncond)
+    return (uncond + scale * (cond - uncond)).replace(variance=cond.variance)

@@ -36,9 +36,6 @@ MODULE_CLASSES = {
 }
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
-IMPLIED = {"UnCLIPScheduler": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "linspace"}}
-"""What a scheduler class does without saying it in its configuration."""
-
 
 def read_model(folder: Path, label: str, dtype: str) -> Model:
     """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
@@ -83,16 +80,15 @@ def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
             parts[name] = tokenizer(name, folder / name, str(cls))
         elif "Scheduler" in str(cls):
             config = read_json(folder / name / "scheduler_config.json")
-            config |= IMPLIED.get(str(cls), {})
-            parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical(config))
+            parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical({**config, **family.schedule}))
         elif library in LIBRARIES and (folder / name / "config.json").is_file():
             config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
             loader = "Transformers" if library == "transformers" else "Diffusers"
             parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", dtype)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
     parts |= family.made_parts(parts)
-    parts["family"] = family_part(family, index, configs)
-    parts["latent"] = Part("latent", f"{HERE}:Config", "", canonical(family.latent(configs)))
+    parts["family"] = family_part(family, index, configs, str(folder))
+    parts["latent"] = Part("latent", f"{HERE}:Config", str(folder), canonical(family.latent(configs)))
     return parts
 
 

@@ -14,6 +14,7 @@ from flowgen.node import Feedback, Loop, Uses
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
 from flowgen.values.per_item import over_items
 
+from .clipping import thresholded
 from .schedule import Array, Plan, Spacing, plan
 
 
@@ -94,10 +95,10 @@ class Discrete(Loop):
                 f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
                 hint="leave prediction_type out to take the model's own",
             )
-        if about.get("thresholding"):
-            raise WiringError("dynamic thresholding is not supported yet", hint="see clip_sample")
         x0 = prediction.x0()
         limit = self.clip_sample
+        if limit == "model" and about.get("thresholding"):
+            return thresholded(x0, about.get("dynamic_thresholding_ratio", 0.995), about.get("sample_max_value", 1.0))
         if limit == "model":
             limit = about.get("clip_sample_range", 1.0) if about.get("clip_sample", True) else "never"
         return x0 if isinstance(limit, str) else x0.clamp(-limit, limit)

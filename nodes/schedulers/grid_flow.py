@@ -42,7 +42,7 @@ def flow_grid(
     """A grid from noise to the data.
 
     ``spacing``: "linspace" from the first to the last sigma of training, "trailing" from 1 to 1 / steps; "model" is
-    the latter where the shift depends on the latent's size, as diffusers' pipelines have it, otherwise the former.
+    what the model's family says, or the latter where the shift depends on the latent's size and otherwise the former.
     ``shift``: None is the configuration's.
     """
     about: dict[str, Any] = json.loads(config)
@@ -53,7 +53,8 @@ def flow_grid(
         raise WiringError("flow matching has no spacing 'leading'", hint="linspace or trailing")
     by = shift_of(about, tokens) if shift is None else shift
     if spacing == "model":
-        spacing = "trailing" if about.get("use_dynamic_shifting") and not habits.coarse else "linspace"
+        dynamic = about.get("use_dynamic_shifting") and not habits.coarse
+        spacing = about.get("timestep_spacing", "trailing" if dynamic else "linspace")
     if habits.coarse:  # in diffusers' order of rounding: whole timesteps are made of it
         even = np.linspace(1, 1 / total, steps + 1)
         sigma = even[:-1] if habits.from_noise else (1 - even)[:0:-1]

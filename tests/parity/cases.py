@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
-from comparing import SEEDS, Both, Case, asked, videos
+from comparing import PROMPTS, SEEDS, Both, Case, asked, videos
 from flowgen_nodes.families.flux import unpacked
 
 CLASSES = (7, 250)
+
+
+def one_by_one(pipe: Any, options: dict[str, Any]) -> Both:
+    """SDXL's pipeline mixes up the sizes of the prompts and of the negative prompts of a batch."""
+    rows = []
+    for prompt, seed in itertools.product(PROMPTS, SEEDS):
+        rows.append([])
+        for kind in ("latent", "pt"):
+            generator = torch.Generator("cpu").manual_seed(seed)
+            alone = asked(kind, **{**options, "prompt": prompt, "generator": generator})
+            rows[-1].append(pipe(**alone).images)
+    latents, made = (torch.cat(each) for each in zip(*rows, strict=True))
+    return latents, made
 
 
 def packed_pictures(pipe: Any, options: dict[str, Any]) -> Both:
@@ -20,7 +34,7 @@ def packed_pictures(pipe: Any, options: dict[str, Any]) -> Both:
 def packed_videos(pipe: Any, options: dict[str, Any]) -> Both:
     """LTX returns latents as a list of tokens."""
     latents = pipe(**asked("latent", **options)).frames
-    return latents.transpose(1, 2).unflatten(2, (3, 4, 4)), pipe(**asked("pt", **options)).frames
+    return latents.transpose(1, 2).unflatten(2, (3, 8, 8)), pipe(**asked("pt", **options)).frames
 
 
 def classes(pipe: Any, options: dict[str, Any]) -> Both:
@@ -51,8 +65,9 @@ CASES = [
         text="condition.size, context: $encoded, original_width: 50, crop_top: 3",
         noise="}\n  encoded: {type: encoder.text, text: $prompt",
         empty='encoder.text, text: "", empty: encode',
-        options={"original_size": (32, 50), "crops_coords_top_left": (3, 0), "negative_prompt": [""] * 4}
+        options={"original_size": (32, 50), "crops_coords_top_left": (3, 0), "negative_prompt": ""}
         | {"negative_original_size": (32, 32), "negative_target_size": (32, 32)},
+        theirs=one_by_one,
     ),
     Case("sd3", "scheduler.euler"),
     Case("flux", "scheduler.euler", guidance=1.0, denoiser=", guidance: 5.5", noise=", width: 32, height: 32",
@@ -63,8 +78,8 @@ CASES = [
     Case("dit", text="condition.class, label: $prompt", empty="condition.class", prompts=CLASSES, theirs=classes),
     Case("wan", "scheduler.euler", "decoder.video", noise=", width: 16, height: 16, frames: 9", theirs=videos,
          options=FEW),
-    Case("ltx", "scheduler.euler", "decoder.video", noise=", width: 16, height: 16, frames: 9", theirs=packed_videos,
-         options=FEW),
+    Case("ltx", "scheduler.euler", "decoder.video", noise=", width: 32, height: 32, frames: 9", theirs=packed_videos,
+         options={**FEW, **SMALL}),
     Case("animatediff", decoder="decoder.video", noise=", frames: 4", theirs=videos, options={"num_frames": 4}),
     Case("stable-audio", "scheduler.dpm_2m", "decoder.audio", text="encoder.text, text: $prompt, seconds: 5",
          empty='encoder.text, text: "", seconds: 5', theirs=sounds, options={"audio_end_in_s": 5.0},
