@@ -33,7 +33,7 @@ class Noise(Value):
 
 @dataclass(frozen=True)
 class Latent(Value):
-    """A clean latent, scaled as the denoiser sees it."""
+    """A latent, scaled as the denoiser sees it: clean, or left on its way with its noise level."""
 
     dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
 
@@ -41,6 +41,15 @@ class Latent(Value):
     """[B, C, H, W]"""
     space: str
     """identity of the latent space, see ``space_of``"""
+    alpha: Tensor | None = None
+    """[B] float64, signal coefficient of a noisy one, as of Time"""
+    sigma: Tensor | None = None
+    """[B] float64, noise coefficient"""
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether it was left on its way; it can't be decoded."""
+        return self.sigma is not None
 
 
 @dataclass(frozen=True)

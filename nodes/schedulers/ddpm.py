@@ -8,7 +8,8 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .discrete import DiffusionState, Discrete, at, scale
+from .discrete import Discrete, at, scale
+from .sampler import DiffusionState
 
 
 @node("scheduler.ddpm")
