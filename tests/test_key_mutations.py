@@ -59,6 +59,7 @@ USED = {
     ("digits", "text_encoder"): {"text", "empty"} | BOTH,
     ("digits", "tokenizer"): {"text", "empty"} | BOTH,
     ("digits", "latent"): {"noise"} | BOTH,
+    ("digits", "family"): {"text", "empty"} | BOTH,
     ("judge", "clip"): {"clip", "clip_mean"},
     ("judge", "tokenizer"): {"clip", "clip_mean"},
     ("judge", "image_processor"): {"clip", "clip_mean"},

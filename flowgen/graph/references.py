@@ -58,9 +58,10 @@ def check_parts(graph: Graph, node: GraphNode) -> None:
         for wire, part in itertools.product(wires, parts):
             for model in set(map(id_of, graph.references[wire.node].values.flat)):
                 try:
-                    model.model.part(part)
+                    model.model.used([part])
                 except UserError as error:
-                    hint = f"'{node.type.name}' needs a model with {' and '.join(parts)}; {error.hint}"
+                    needed = " and ".join(name for name in parts if not name.endswith("?"))
+                    hint = f"'{node.type.name}' needs a model with {needed}; {error.hint}"
                     raise type(error)(error.message, node.place(port), hint) from None
 
 
@@ -80,4 +81,4 @@ class id_of:
 def used_parts(graph: Graph, node: GraphNode, port: str, model: Model) -> list[Part]:
     """The parts of a model that a port of a node reads; all where it declares none."""
     names = node.type.signature.ports[port].parts or tuple(model.parts)
-    return [model.part(name) for name in names]
+    return model.used(names)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 class Uses:
     """The parts of a model that a port reads; only their digests enter the key.
 
-    ``Annotated[Model, Uses("unet", "scheduler")]`` on a port.
+    ``Annotated[Model, Uses("unet", "scheduler", "text_encoder_2?")]`` on a port; a model may lack a part with ``?``.
     """
 
     parts: tuple[str, ...]

@@ -95,10 +95,10 @@ def variables_of(column: Column, record: Record, names: Names) -> list[Variable]
         name = column.name if number == 0 else names.variable(f"{column.name}_{dotted.replace('.', '_')}")
         shape = tuple(tensor.shape[1:])
         owner, inner = owner_of(record, dotted)
-        known = type(owner).dims.get(inner, ())
+        known = owner.dimensions(inner, len(shape))
         dims: tuple[str, ...] = ()
         for n, length in enumerate(shape):
-            called = known[n] if len(known) == len(shape) else f"{name}_dim_{n}"
+            called = known[n] if known else f"{name}_dim_{n}"
             dims += (names.dim(called, name, length, dims),)
         found.append(Variable(name, dotted, dims, shape, as_numpy(tensor[:0]).dtype))
     return found

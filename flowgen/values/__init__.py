@@ -5,12 +5,13 @@ from __future__ import annotations
 from flowgen.values.carried import Carried
 from flowgen.values.diffusion import Conditioning, Latent, Noise, Noisy, Prediction, Time
 from flowgen.values.model import Model, Part, Reference
-from flowgen.values.observed import Features, Image, Moments, Score
+from flowgen.values.observed import Audio, Features, Image, Moments, Score, Video
 from flowgen.values.per_item import PerItem
 from flowgen.values.record import Record
 from flowgen.values.value import Value
 
 __all__ = [
+    "Audio",
     "Carried",
     "Conditioning",
     "Features",
@@ -28,4 +29,5 @@ __all__ = [
     "Score",
     "Time",
     "Value",
+    "Video",
 ]

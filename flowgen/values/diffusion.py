@@ -16,12 +16,22 @@ from flowgen.values.value import Value
 KINDS = ("epsilon", "v_prediction", "sample", "flow", "edm")
 """What a denoiser can predict, in diffusers' words; edm is F of Karras et al. 2022, eq. 7, which is -v."""
 
+LAYOUTS = {1: ("feature",), 2: ("channel", "position"), 3: ("channel", "y", "x"), 4: ("channel", "frame", "y", "x")}
+"""Names of the dimensions of what diffuses, by how many there are: embeddings, sounds, pictures, videos."""
+
+
+class Signal(Value):
+    """Base of what diffuses or is told of it, of any rank: [B, D], [B, C, L], [B, C, H, W], [B, C, F, H, W]."""
+
+    @classmethod
+    def dimensions(cls, name: str, rank: int) -> tuple[str, ...]:
+        """Names after the item axis, by rank."""
+        return LAYOUTS.get(rank, ()) if name == "data" else super().dimensions(name, rank)
+
 
 @dataclass(frozen=True)
-class Noise(Value):
+class Noise(Signal):
     """Start noise and the random stream it came from; stochastic steps go on where the stream stands."""
-
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
 
     data: Tensor
     """[B, ...], standard normal"""
@@ -32,13 +42,11 @@ class Noise(Value):
 
 
 @dataclass(frozen=True)
-class Latent(Value):
+class Latent(Signal):
     """A latent, scaled as the denoiser sees it: clean, or left on its way with its noise level."""
 
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
-
     data: Tensor
-    """[B, C, H, W]"""
+    """[B, C, ...]"""
     space: str
     """identity of the latent space, see ``space_of``"""
     alpha: Tensor | None = None
@@ -69,32 +77,31 @@ class Time(Record):
 
 
 @dataclass(frozen=True)
-class Noisy(Value):
+class Noisy(Signal):
     """A latent on its way: raw (denoisers scale their input themselves) and aware of its time."""
 
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
-
     data: Tensor
-    """[B, C, H, W]"""
+    """[B, C, ...]"""
     time: Time
     space: str = ""
 
 
 @dataclass(frozen=True)
-class Prediction(Value):
+class Prediction(Signal):
     """What a denoiser said of ``x``; converts to any kind."""
 
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("channel", "y", "x")}
-
     data: Tensor
-    """[B, C, H, W]"""
+    """[B, C, ...]"""
     x: Noisy
     """what the prediction was made from"""
     kind: str
     """one of KINDS"""
+    variance: Tensor | None = None
+    """[B, C, ...], where between the least and the largest variance the step's is, -1..1, if the network says it;
+    Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 15"""
 
     def x0(self) -> Tensor:
-        """The clean latent that the prediction implies, [B, C, H, W]."""
+        """The clean latent that the prediction implies, [B, C, ...]."""
         of_x, of_data = self._weights()
         if self.kind == "sample":
             return self.data
@@ -106,8 +113,12 @@ class Prediction(Value):
         of_x, of_data = cls(x0, x, kind)._weights()
         return cls((x0 - over_items(of_x, x0) * x.data) / over_items(of_data, x0), x, kind)
 
+    def moved(self, by: Tensor) -> Prediction:
+        """The prediction whose x0 is larger by ``by`` [B, C, H, W]."""
+        return self.replace(data=self.data + by / over_items(self._weights()[1], by))
+
     def epsilon(self) -> Tensor:
-        """The noise that the prediction implies, [B, C, H, W]."""
+        """The noise that the prediction implies, [B, C, ...]."""
         if self.kind == "epsilon":
             return self.data
         of_x, of_data = self._weights()
@@ -137,14 +148,27 @@ class Prediction(Value):
 
 @dataclass(frozen=True)
 class Conditioning(Record):
-    """A text (or other condition) as the denoiser reads it."""
+    """A text, a class or another condition as the denoiser reads it; a family of models fills what it needs."""
 
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {"states": ("token", "width"), "pooled": ("width",)}
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {
+        "states": ("token", "width"),
+        "pooled": ("width",),
+        "mask": ("token",),
+        "sizes": ("number",),
+    }
 
-    states: Tensor
+    states: Tensor | None = None
     """[B, L, D], one state per token"""
     pooled: Tensor | None = None
-    """[B, D'], a summary, where the model has one"""
+    """[B, D'], a summary"""
+    mask: Tensor | None = None
+    """[B, L] int64, 1 where a token counts"""
+    labels: Tensor | None = None
+    """[B] int64, a class, or the noise level of a picture that is made larger; -1 is no class"""
+    sizes: Tensor | None = None
+    """[B, n] float32, sizes and scores that the model is told"""
+    space: str = ""
+    """what kind of condition it is: a denoiser refuses those of another; empty fits any"""
 
 
 def space_of(channels: int, scale: float, shift: float, factor: int) -> str:

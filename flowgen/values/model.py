@@ -7,7 +7,7 @@ import contextvars
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,6 +94,11 @@ class Model(Reference):
         if name not in self.parts:
             raise WiringError(f"the model '{self.label}' has no part '{name}'", hint=did_you_mean(name, self.parts))
         return self.parts[name]
+
+    def used(self, names: Sequence[str]) -> list[Part]:
+        """The parts of these names; ``NAME?`` is left out where the model lacks it. Raises WiringError for others."""
+        wanted = [name for name in names if not name.endswith("?") or name[:-1] in self.parts]
+        return [self.part(name.removesuffix("?")) for name in wanted]
 
     def config(self, name: str) -> dict[str, Any]:
         """A part's configuration, which is shared: not to be changed."""

@@ -29,6 +29,32 @@ class Image(Value):
 
 
 @dataclass(frozen=True)
+class Video(Value):
+    """Moving pictures as computed: floating point, not clipped."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("frame", "channel", "y", "x")}
+
+    data: Tensor
+    """[B, F, C, H, W]"""
+    range: tuple[float, float] = (-1.0, 1.0)
+    """what stands for black and white"""
+    rate: float = 8.0
+    """frames per second"""
+
+
+@dataclass(frozen=True)
+class Audio(Value):
+    """Sounds as computed: floating point, nominally in -1..1, not clipped."""
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("speaker", "sample")}
+
+    data: Tensor
+    """[B, speakers, samples]"""
+    rate: int = 44100
+    """samples per second"""
+
+
+@dataclass(frozen=True)
 class Features(Value):
     """Feature vectors and the extractor that they come from."""
 

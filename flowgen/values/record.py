@@ -29,6 +29,12 @@ class Record:
         super().__init_subclass__(**options)
         REGISTRY[cls.__name__] = cls
 
+    @classmethod
+    def dimensions(cls, name: str, rank: int) -> tuple[str, ...]:
+        """Names of the ``rank`` dimensions of a tensor after the item axis; empty where it has none for so many."""
+        known = cls.dims.get(name, ())
+        return known if len(known) == rank else ()
+
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by dotted field name, nested records included."""
         found: dict[str, Tensor] = {}

@@ -1,25 +1,64 @@
-"""The node ``decoder.vae``."""
+"""The nodes that decode: ``decoder.vae``, ``decoder.video``, ``decoder.audio``."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
+from torch import Tensor
+
 from flowgen.errors import WiringError
 from flowgen.node import Uses, node
-from flowgen.values import Image, Latent, Model
+from flowgen.values import Audio, Image, Latent, Model, Video
 
-from ..models.folder import vae_space
+from ..families import Family
+
+NODES = {"pictures": "decoder.vae", "videos": "decoder.video", "sounds": "decoder.audio"}
+Decoding = Annotated[Model, Uses("family", "vae?", "movq?")]
 
 
 @node("decoder.vae")
-def decode(latent: Latent, model: Annotated[Model, Uses("vae")]) -> Image:
-    """A latent as a picture [B, 3, H, W], nominally in -1..1, not clipped (Rombach et al. 2022, section 3.1)."""
-    vae = model["vae"]
-    own = vae_space(dict(vae.config))
+def decode(latent: Latent, model: Decoding) -> Image:
+    """A latent as a picture [B, 3, H, W], nominally in -1..1, not clipped (Rombach et al. 2022, section 3.1).
+
+    What a model of pixels samples is a picture already.
+    """
+    return Image(decoded(latent, model, "pictures"))
+
+
+@node("decoder.video")
+def decode_video(latent: Latent, model: Decoding, rate: float = 8.0) -> Video:
+    """A latent [B, C, F, H, W] as a video [B, frames, 3, H, W], nominally in -1..1, not clipped.
+
+    rate: frames per second at which it is shown; it changes no frame.
+    """
+    return Video(decoded(latent, model, "videos").transpose(1, 2), rate=rate)
+
+
+@node("decoder.audio")
+def decode_audio(latent: Latent, model: Decoding, seconds: float = 0.0) -> Audio:
+    """A latent [B, C, L] as a sound [B, speakers, samples], nominally in -1..1, not clipped.
+
+    seconds: how much of it to keep; 0 is all. Sounds are as long as the model's, silent after the time that
+    encoder.text was told.
+    """
+    sound = decoded(latent, model, "sounds")
+    rate = model["vae"].config.sampling_rate
+    return Audio(sound[..., : round(seconds * rate)] if seconds else sound, rate)
+
+
+def decoded(latent: Latent, model: Model, makes: str) -> Tensor:
+    """What a latent stands for. Raises WiringError for one of another space, or a model that makes something else."""
+    family: Family = model["family"]
+    if family.makes != makes:
+        right = NODES.get(family.makes)
+        hint = f"use {right}" if right else "wire it into a condition"
+        raise WiringError(f"'{model.label}' makes {family.makes}, not {makes}", hint=hint)
+    vae = model[family.autoencoder] if family.autoencoder in model.parts else None
+    own = family.space(dict(vae.config)) if vae is not None else ""
     if latent.space != own:
         raise WiringError(
-            f"the latent's space ({latent.space}) is not the one that the decoder of '{model.label}' reads ({own})",
+            f"the latent's space ({latent.space or 'pixels'}) is not the one that the decoder of '{model.label}' reads "
+            f"({own or 'pixels'})",
             hint="decode with the VAE of the model that made the latent",
         )
-    scaled = latent.data / (vae.config.scaling_factor or 1.0) + (vae.config.shift_factor or 0.0)
-    return Image(vae.decode(scaled.to(vae.dtype)).sample.float())
+    return latent.data if vae is None else family.decode(vae, latent.data)

@@ -1,5 +1,5 @@
 """Denoisers: networks that predict from a noisy latent."""
 
-from . import unet
+from . import denoise
 
-__all__ = ["unet"]
+__all__ = ["denoise"]

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 
 from flowgen.node import Uses, node
 from flowgen.values import Conditioning, Model, PerItem
+from flowgen.values.per_item import over_items
+
+from ..families import Family
+
+PARTS = (
+    "family",
+    "text_encoder?",
+    "text_encoder_2?",
+    "text_encoder_3?",
+    "tokenizer?",
+    "tokenizer_2?",
+    "tokenizer_3?",
+    "projection_model?",
+)
 
 
 @node("encoder.text")
-def encode_text(text: PerItem[str], model: Annotated[Model, Uses("text_encoder", "tokenizer")]) -> Conditioning:
-    """A text as the denoiser reads it: the text encoder's last hidden states [B, L, D].
+def encode_text(
+    text: PerItem[str], model: Annotated[Model, Uses(*PARTS)], empty: Literal["model", "encode"] = "model"
+) -> Conditioning:
+    """A text as the model's denoiser reads it, encoded with all of the model's text encoders as its family does.
 
-    Padded and cut to the tokeniser's longest input, as Stable Diffusion was trained (Rombach et al. 2022).
+    states: [B, L, D], one for each token, padded and cut to the length that the model was trained with. Families that
+    have them add a summary (pooled) and a mask.
+
+    empty: how an empty text is encoded. "model" is what the model's own pipeline does without a negative prompt:
+    Stable Diffusion XL takes zeros; "encode" encodes it like any other.
     """
-    tokens = model["tokenizer"](text.values, padding="max_length", truncation=True)
-    encoder = model["text_encoder"]
-    ids = torch.tensor(tokens["input_ids"], device=encoder.device)
-    return Conditioning(encoder(ids).last_hidden_state)
+    family: Family = model["family"]
+    found = family.encode(model, text.values)
+    blank = [empty == "model" and not said for said in text.values]
+    if not family.emptied or not any(blank):
+        return found
+    kept = torch.tensor([float(not each) for each in blank])
+    fields = {name: getattr(found, name) for name in family.emptied}
+    return found.replace(**{name: value * over_items(kept, value) for name, value in fields.items()})

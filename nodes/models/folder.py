@@ -8,28 +8,46 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.errors import UserError
-from flowgen.values.diffusion import space_of
 from flowgen.values.model import Model, Part, canonical
 
+from ..families import family_for, family_part
+
 HERE = "flowgen_nodes.models.loaders"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+    "added_tokens.json",
+)
+LIBRARIES = {
+    "diffusers": "diffusers",
+    "transformers": "transformers",
+    "stable_audio": "diffusers.pipelines.stable_audio",
+}
+"""Where networks come from, by what ``model_index.json`` calls the place; diffusers keeps some with their pipeline."""
 NOT_SHAPE = ("dtype", "torch_dtype", "transformers_version", "architectures", "name_or_path")
 """Entries of a network's configuration that change nothing it computes; the precision is the node's parameter."""
-MODULE_CLASSES = {"DigitsClassifier": "flowgen_nodes:Classifier"}
-"""Names in a ``config.json`` under ``class``, and this pack's code for them."""
+MODULE_CLASSES = {
+    "DigitsClassifier": ("features", "flowgen_nodes:Classifier"),
+    "DigitsNoisyClassifier": ("classifier", "flowgen_nodes:NoisyClassifier"),
+}
+"""By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
 
 def read_model(folder: Path, label: str, dtype: str) -> Model:
     """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
     if (folder / "model_index.json").is_file():
-        return Model(pipeline_parts(folder, dtype), label)
+        return Model(pipeline_parts(folder, label, dtype), label)
     if (folder / "config.json").is_file():
         config = read_json(folder / "config.json")
         if config.get("model_type") == "clip":
             return Model(clip_parts(folder, config, dtype), label)
         if config.get("class") in MODULE_CLASSES:
-            about = {**config, "class": MODULE_CLASSES[config["class"]]}
-            return Model({"features": network("features", folder, about, f"{HERE}:Module", dtype)}, label)
+            part, code = MODULE_CLASSES[config["class"]]
+            return Model({part: network(part, folder, {**config, "class": code}, f"{HERE}:Module", dtype)}, label)
         raise UserError(
             f"flowgen can't read the model in '{label}'", hint=f"{folder / 'config.json'} names no known class"
         )
@@ -49,10 +67,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def pipeline_parts(folder: Path, dtype: str) -> dict[str, Part]:
-    """Networks, tokenisers and the scheduler's configuration of a diffusers folder, and its latent space."""
+def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
+    """Networks, tokenisers and schedulers of a diffusers folder, its family, and what its latents are like."""
     parts: dict[str, Part] = {}
-    for name, entry in read_json(folder / "model_index.json").items():
+    index = read_json(folder / "model_index.json")
+    family = family_for(str(index.get("_class_name", "")), label)
+    for name, entry in index.items():
         if name.startswith("_") or not isinstance(entry, list) or not (folder / name).is_dir():
             continue
         library, cls = entry
@@ -61,11 +81,14 @@ def pipeline_parts(folder: Path, dtype: str) -> dict[str, Part]:
         elif "Scheduler" in str(cls):
             config = read_json(folder / name / "scheduler_config.json")
             parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical(config))
-        elif library in ("diffusers", "transformers") and (folder / name / "config.json").is_file():
-            config = {**read_json(folder / name / "config.json"), "class": f"{library}:{cls}"}
-            parts[name] = network(name, folder / name, config, f"{HERE}:{library.capitalize()}", dtype)
-    if latent := latent_part(parts):
-        parts["latent"] = latent
+        elif library in LIBRARIES and (folder / name / "config.json").is_file():
+            config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
+            loader = "Transformers" if library == "transformers" else "Diffusers"
+            parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", dtype)
+    configs = {name: json.loads(part.config) for name, part in parts.items()}
+    parts |= family.made_parts(parts)
+    parts["family"] = family_part(family, index, configs)
+    parts["latent"] = Part("latent", f"{HERE}:Config", "", canonical(family.latent(configs)))
     return parts
 
 
@@ -101,35 +124,6 @@ def tokenizer(name: str, folder: Path, cls: str) -> Part:
     files = tuple(file for file in TOKENIZER_FILES if (folder / file).is_file())
     cls = cls.removesuffix("Fast")
     return Part(name, f"{HERE}:Tokenizer", str(folder), canonical({"class": f"transformers:{cls}"}), files)
-
-
-def latent_part(parts: dict[str, Part]) -> Part | None:
-    """What noise must look like for this model: channels, size and space; free of any weights."""
-    if "unet" not in parts:
-        return None
-    unet = json.loads(parts["unet"].config)
-    size = unet.get("sample_size") or 0
-    height, width = size if isinstance(size, list) else (size, size)
-    about: dict[str, Any] = {
-        "channels": unet["in_channels"],
-        "height": height,
-        "width": width,
-        "space": "",
-        "factor": 1,
-    }
-    if "vae" in parts:
-        vae = json.loads(parts["vae"].config)
-        about["factor"] = 2 ** (len(vae["block_out_channels"]) - 1)
-        about["space"] = vae_space(vae)
-    return Part("latent", f"{HERE}:Config", "", canonical(about))
-
-
-def vae_space(config: dict[str, Any]) -> str:
-    """The identity of the latent space that an AutoencoderKL reads and writes."""
-    factor = 2 ** (len(config["block_out_channels"]) - 1)
-    return space_of(
-        config["latent_channels"], config.get("scaling_factor") or 1.0, config.get("shift_factor") or 0.0, factor
-    )
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:

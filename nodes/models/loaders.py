@@ -16,7 +16,7 @@ from flowgen.values.model import Loader, Part
 from .folder import read_header
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-LIBRARIES = ("diffusers", "transformers", "flowgen_nodes")
+LIBRARIES = ("diffusers", "diffusers.pipelines.stable_audio", "transformers", "flowgen_nodes")
 """Where a model's classes may come from: a folder's configuration never names other code."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ def noise(
     per: PerItem[str] = "",
     width: int = 0,
     height: int = 0,
+    frames: int = 0,
 ) -> Noise:
     """Standard normal noise in the model's latent shape, drawn on the CPU from the item's own seed.
 
@@ -30,13 +31,29 @@ def noise(
 
     per: names of axes along which to draw anew; their values are hashed with the seed.
 
-    width, height: of the decoded picture in pixels; 0 is the model's own size.
+    width, height: of the decoded picture in pixels; frames: of the decoded video. 0 is the model's own.
     """
     latent = model["latent"]
-    factor = latent["factor"]
-    if width % factor or height % factor:
-        raise WiringError(f"width and height must be multiples of {factor}, not {width} x {height}")
-    shape = (latent["channels"], height // factor or latent["height"], width // factor or latent["width"])
     streams = start([seed_stream(s, salt) for s, salt in zip(seed.values, per.values, strict=True)])
-    data, after = draw(streams, shape)
+    data, after = draw(streams, shape(latent, width, height, frames))
     return Noise(data, after, latent["space"])
+
+
+def shape(latent: dict[str, Any], width: int, height: int, frames: int) -> tuple[int, ...]:
+    """The shape of one item's latent. Raises WiringError for sizes that the model can't have."""
+    if "shape" in latent:
+        if width or height or frames:
+            raise WiringError("what this model samples has one size", hint="leave width, height and frames out")
+        return tuple(latent["shape"])
+    factor, multiple = latent["factor"], latent.get("multiple", latent["factor"])
+    if width % multiple or height % multiple:
+        raise WiringError(f"width and height must be multiples of {multiple}, not {width} x {height}")
+    picture = (height // factor or latent["height"], width // factor or latent["width"])
+    if "frames" not in latent:
+        if frames:
+            raise WiringError("this model makes pictures", hint="'frames' is for video models")
+        return (latent["channels"], *picture)
+    step = latent["frame_factor"]
+    if frames and (frames - 1) % step:
+        raise WiringError(f"frames must be 1 more than a multiple of {step}, not {frames}")
+    return (latent["channels"], ((frames or latent["frames"]) - 1) // step + 1, *picture)

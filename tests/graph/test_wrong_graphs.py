@@ -162,7 +162,7 @@ WRONG = [
     (
         "a port left open",
         ("context: $text}", "}"),
-        "16:3: the port 'context' of 'cond' (denoiser) is not wired\n  it takes a Conditioning: write context: $NODE",
+        "16:3: the denoiser needs a condition with states\n  wire 'context': encode a text with encoder.text",
     ),
     (
         "a parameter left out",
@@ -173,7 +173,7 @@ WRONG = [
         "a model without the part that is needed",
         ("{type: features, model: $eye", "{type: features, model: $digits"),
         "20:37: the model 'ZOO/digits' has no part 'features'\n"
-        "  'features' needs a model with features; known: latent, scheduler, text_encoder, tokenizer, unet, vae",
+        "  'features' needs a model with features; known: family, latent, scheduler, text_encoder, tokenizer, unet, vae",
     ),
     (
         "'per' without such an axis",

@@ -8,7 +8,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from driving import close, loaded, opened
 from flowgen_nodes.decoders.vae import decode
-from flowgen_nodes.denoisers.unet import denoise
+from flowgen_nodes.denoisers.denoise import denoise
 from flowgen_nodes.encoders.text import encode_text
 from flowgen_nodes.metrics.clip import clip_score
 from flowgen_nodes.metrics.features import features, identity, reference
@@ -45,9 +45,10 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def at_time(data, timesteps):
+def at_time(data, timesteps, model):
     ones = torch.ones(len(data), dtype=torch.float64)
-    return Noisy(data, Time(torch.zeros(len(data), dtype=torch.long), torch.tensor(timesteps), ones, ones, ones))
+    time = Time(torch.zeros(len(data), dtype=torch.long), torch.tensor(timesteps), 0 * ones, ones, ones)
+    return Noisy(data, time, model.config("latent")["space"])
 
 
 def test_text_states_equal_the_pipelines(digits, pipeline):
@@ -94,8 +95,8 @@ def test_predictions_equal_the_unets_and_depend_on_everything(digits, pipeline):
     latents, timesteps = random(3, 4, 8, 8), [1, 400, 999]
     with opened():
         context = encode_text(PerItem(TEXTS), digits)
-        mine = denoise(at_time(latents, timesteps), context, digits).data
-        same = denoise(at_time(latents[:1].repeat(3, 1, 1, 1), [500] * 3), context, digits).data
+        mine = denoise(at_time(latents, timesteps, digits), digits, context).data
+        same = denoise(at_time(latents[:1].repeat(3, 1, 1, 1), [500] * 3, digits), digits, context).data
         for n, t in enumerate(timesteps):
             wanted = pipeline.unet(latents[n : n + 1], t, encoder_hidden_states=context.states[n : n + 1]).sample
             assert close(mine[n : n + 1], wanted, 1e-5)
@@ -106,9 +107,9 @@ def test_predictions_equal_the_unets_and_depend_on_everything(digits, pipeline):
 
 def test_wrong_shapes_are_refused(digits):
     with opened(), pytest.raises(WiringError, match="takes 4"):
-        denoise(at_time(random(1, 3, 8, 8), [1]), Conditioning(random(1, 16, 64)), digits)
+        denoise(at_time(random(1, 3, 8, 8), [1], digits), digits, Conditioning(random(1, 16, 64)))
     with opened(), pytest.raises(WiringError, match="width 32"):
-        denoise(at_time(random(1, 4, 8, 8), [1]), Conditioning(random(1, 16, 32)), digits)
+        denoise(at_time(random(1, 4, 8, 8), [1], digits), digits, Conditioning(random(1, 16, 32)))
 
 
 def test_noise_is_what_diffusers_draws(digits):

@@ -1,0 +1,110 @@
+"""The node ``denoiser``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from flowgen.errors import WiringError
+from flowgen.node import Uses, node
+from flowgen.values import Conditioning, Latent, Model, Noisy, PerItem, Prediction
+
+from ..families import Family, Question
+from ..schedulers.kinds import predicted
+
+PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
+
+
+@node("denoiser", stored=False)
+def denoise(
+    x: Noisy,
+    model: Annotated[Model, Uses(*PARTS)],
+    context: Conditioning | None = None,
+    concat: Latent | None = None,
+    guidance: PerItem[float | None] = None,
+    rate: float = 25.0,
+) -> Prediction:
+    """One call of the network: what it predicts of x at x's own time, given the condition.
+
+    The kind of prediction (epsilon, v, sample, flow) is the one the model was trained for, from its family and its
+    scheduler's configuration. Items of a batch may be at different timesteps. x is raw: the node scales it to unit
+    variance where the network was trained so, and runs the network in its own precision.
+
+    context: what the network is told: a text from encoder.text, a class from condition.class.
+
+    concat: channels that some networks read beside x: a masked picture, a small picture to make larger.
+
+    guidance: the scale that a distilled model (Flux dev) is told; guidance.cfg has nothing to do with it.
+
+    rate: frames per second, for video models that are told it.
+    """
+    family: Family = model["family"]
+    net = model[family.network]
+    check_latent(x, concat, model)
+    context = context or Conditioning()
+    check_context(context, net, family, model.label)
+    kind = family.kind(model["scheduler"]) or predicted(model["scheduler"])
+    precision = next(net.parameters()).dtype  # 'unet.dtype' walks through all of its modules
+    data = network_input(x, kind).to(precision)
+    if concat is not None:
+        data = torch.cat([data, concat.data.to(data)], 1)
+    asked = Question(data, x.time.timestep, context, told_guidance(guidance, family, x, model.label), rate)
+    said = family.predict(net, asked).to(x.data.dtype)
+    if said.shape[1] == 2 * x.data.shape[1]:
+        said, variance = said.chunk(2, dim=1)
+        return Prediction(said, x, kind, variance)
+    return Prediction(said, x, kind)
+
+
+def network_input(x: Noisy, kind: str) -> Tensor:
+    """x as the network reads it: at unit variance, in flow matching as it is."""
+    return x.data if kind == "flow" else (x * (x.time.alpha**2 + x.time.sigma**2).rsqrt()).data
+
+
+def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:
+    """Raise WiringError unless x, and what stands beside it, is of the space that the network reads."""
+    latent = model["latent"]
+    if x.space != latent["space"]:
+        said = f"the latent is of the space '{x.space or 'pixels'}', the denoiser of '{model.label}' reads "
+        raise WiringError(
+            f"{said}'{latent['space'] or 'pixels'}'", hint="draw the noise for the model that denoises it: model: ..."
+        )
+    if "channels" in latent and x.data.shape[1] != latent["channels"]:
+        channels = f"{x.data.shape[1]} channels, the denoiser of '{model.label}' takes {latent['channels']}"
+        raise WiringError(f"the latent has {channels}")
+    beside, given = latent.get("beside", 0), concat.data.shape[1] if concat is not None else 0
+    if beside != given:
+        raise WiringError(
+            f"the denoiser of '{model.label}' reads {beside} channels beside the latent, it is given {given}",
+            hint="'concat' is for networks that read more than x: those of inpainting and of upscaling",
+        )
+
+
+def check_context(context: Conditioning, net: object, family: Family, label: str) -> None:
+    """Raise WiringError for a condition that isn't for this network."""
+    if context.space and context.space != family.conditions:
+        wanted = f"reads '{family.conditions}'" if family.conditions else "reads none"
+        raise WiringError(
+            f"the condition is of the kind '{context.space}', the denoiser of '{label}' {wanted}",
+            hint="encode the text with the text encoder of the same model",
+        )
+    width = net.config.get(family.width) if family.width else None  # type: ignore[attr-defined]
+    if context.states is not None and width is not None and context.states.shape[-1] != width:
+        raise WiringError(
+            f"the condition has width {context.states.shape[-1]}, the denoiser of '{label}' takes {width}",
+            hint="encode the text with the text encoder of the same model",
+        )
+
+
+def told_guidance(guidance: PerItem[float | None] | None, family: Family, x: Noisy, label: str) -> Tensor | None:
+    """The scale that a distilled network is told, [B], None where none is given. Raises WiringError for others."""
+    given = [] if guidance is None else [value for value in guidance.values if value is not None]
+    if not given:
+        return None
+    if not family.distilled:
+        raise WiringError(f"the denoiser of '{label}' isn't told a scale", hint="use guidance.cfg")
+    if len(given) < len(x.data):
+        raise WiringError("'guidance' is given for some items and not for others")
+    return torch.tensor(given, device=x.data.device, dtype=torch.float32)

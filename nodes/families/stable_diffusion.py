@@ -1,0 +1,37 @@
+"""Stable Diffusion 1 and 2: CLIP's states, a UNet, latents of an AutoencoderKL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from flowgen.values import Conditioning, Model
+
+from .family import Family, Question
+from .texts import tokens
+
+
+class StableDiffusion(Family):
+    """Latent diffusion with cross attention to CLIP's last states; Rombach et al. 2022, arXiv:2112.10752."""
+
+    pipelines = (
+        "StableDiffusionPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionControlNetPipeline",
+    )
+    conditions = "CLIP states"
+    width = "cross_attention_dim"
+
+    def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
+        """Padded and cut to the tokeniser's longest input, as the model was trained."""
+        encoder = model["text_encoder"]
+        ids, mask = tokens(model["tokenizer"], texts, encoder.device)
+        attended = mask if getattr(encoder.config, "use_attention_mask", False) else None
+        return Conditioning(encoder(ids, attention_mask=attended).last_hidden_state, space=self.conditions)
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon or v."""
+        return net(asked.x, asked.time, encoder_hidden_states=asked.states()).sample
