@@ -121,7 +121,7 @@ class Sampler(Loop):
             raise WiringError(
                 "strength and after exclude each other", hint="strength is for a clean init, after for a noisy one"
             )
-        if not 0 <= found < steps:
+        if found and not 0 < found < steps:
             said = f"strength {strength}" if after is None else f"after {after}"
             raise WiringError(f"{said} leaves none of {steps} steps to take")
         return found
