@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
 from flowgen.language.expressions import at_step
+from flowgen.language.meaning import unused
 from flowgen.node import Loop, Stretch
 from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
 from flowgen.values.model import opening
 
+NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
+"""what torch raises where code asks a tensor without numbers for one"""
 ITEMS = 2
 """items of an abstract batch: two, so that code which squeezes a single item away is found"""
 
@@ -58,12 +68,14 @@ class Check:
     """their steps"""
     weights: dict[str, int] = field(default_factory=dict)
     """bytes of weights in memory by node, of its largest variant"""
+    warnings: list[str] = field(default_factory=list)
+    """what is allowed and hardly meant, each with its place"""
 
 
 def check(graph: Graph) -> Check:
     """Run the graph abstractly. Raises UserError at the node where values don't fit together."""
     add_references(graph)
-    found = Check(graph, variants(graph), {})
+    found = Check(graph, variants(graph), {}, warnings=unused(graph.document))
     parts = AbstractParts()
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
         for node in graph.top():
@@ -106,6 +118,10 @@ class Point:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
         outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
+        if outcome.peak_bytes > (there := memory()):
+            takes, has = (f"{size / 2**30:.3g} GiB" for size in (outcome.peak_bytes, there))
+            said = f"one item of '{node.name}' takes {takes} of memory, and this machine has {has}"
+            raise node.error(said, hint="make the values that it is given smaller")
         self.found.outcomes[node.name].append(outcome)
         self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), sum(self.parts.opened.values()))
         for output, value in outputs.items():
@@ -167,6 +183,9 @@ class Point:
         stream = next(name for name, port in ports.items() if port.stream)
         reduction = instance(node.type, {k: v for k, v in arguments.items() if k != stream})
         state = reduction.merge(reduction.add(arguments[stream]), reduction.add(arguments[stream]))
+        for warning in few(self.graph, node, reduction.least(state)):
+            if warning not in self.found.warnings:
+                self.found.warnings.append(warning)
         return named(reduction.finish(state), node.type.signature.outputs)
 
     def arguments(self, node: GraphNode) -> dict[str, Any]:
@@ -196,6 +215,11 @@ class Point:
         return column.values[tuple(self.where.get(axis, 0) for axis in column.axes)]
 
 
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
 def leads_to(graph: Graph, name: str, targets: set[str]) -> bool:
     """Whether a node is one of the targets or feeds one, within its body."""
     if name in targets:
@@ -215,7 +239,9 @@ def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
     return (
         f"'{node.name}' ({node.type.name}) doesn't accept what it is given: {first}",
         "",
-        "shapes and dtypes of its inputs don't fit; code that can't run without numbers needs 'abstract='",
+        "its code needs numbers where 'check' has only shapes: its author gives @node(..., abstract=...)"
+        if isinstance(error, NEEDS_NUMBERS)
+        else "the shapes or dtypes of what is wired into it don't fit",
     )
 
 

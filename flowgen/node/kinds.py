@@ -161,3 +161,7 @@ class Reduce:
     def finish(self, state: Any) -> Any:
         """The result, a value of one item."""
         raise NotImplementedError  # pragma: no cover
+
+    def least(self, state: Any) -> int:
+        """How many independent items a result that means something takes; reads shapes alone. Fewer are a warning."""
+        return 1

@@ -191,6 +191,8 @@ def find_source(text: str, folder: Path) -> Source:
     prefix, _, rest = text.partition(":")
     if rest and prefix in _SCHEMES:
         return Source(text, _SCHEMES[prefix](rest))
+    if "://" in text:
+        raise UserError(f"'{text}' is an address, and flowgen reads files", hint="download it and give its path")
     path = (folder / text).resolve()
     if not path.exists():
         raise UserError(f"there is no file or folder '{text}'", hint=f"looked at {path}")

@@ -36,6 +36,9 @@ MODULE_CLASSES = {
 }
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
+IMPLIED = {"UnCLIPScheduler": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "linspace"}}
+"""What a scheduler class does without saying it in its configuration."""
+
 
 def read_model(folder: Path, label: str, dtype: str) -> Model:
     """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
@@ -80,6 +83,7 @@ def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
             parts[name] = tokenizer(name, folder / name, str(cls))
         elif "Scheduler" in str(cls):
             config = read_json(folder / name / "scheduler_config.json")
+            config |= IMPLIED.get(str(cls), {})
             parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical(config))
         elif library in LIBRARIES and (folder / name / "config.json").is_file():
             config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}

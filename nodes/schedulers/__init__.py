@@ -1,6 +1,7 @@
 """Schedulers: the loops of diffusion, one file each."""
 
 from . import (
+    adapter,
     ddim,
     ddpm,
     deis,
@@ -20,6 +21,7 @@ from . import (
 )
 
 __all__ = [
+    "adapter",
     "ddim",
     "ddpm",
     "deis",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -12,6 +12,8 @@ from flowgen.values.random import draw
 
 from .discrete import Discrete, at, scale
 from .sampler import DiffusionState
+
+State = TypeVar("State", bound=DiffusionState)
 
 
 @node("scheduler.ddim")
@@ -48,7 +50,7 @@ class DDIM(Discrete):
         return add_noise(state.replace(x=x), sigma, [eta > 0 for eta in self.eta.values])
 
 
-def add_noise(state: DiffusionState, sigma: torch.Tensor, drawing: list[bool]) -> DiffusionState:
+def add_noise(state: State, sigma: torch.Tensor, drawing: list[bool]) -> State:
     """Add ``sigma`` [B] times fresh noise to the items that draw; the others' streams stay where they are."""
     rows = [row for row, draws in enumerate(drawing) if draws]
     if not rows:

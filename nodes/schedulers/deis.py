@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.polynomial import Polynomial
 
 from flowgen.node import node
 
@@ -14,18 +13,8 @@ from .dpm import orders
 from .grid import Grid, Habits
 from .linear import Linear
 from .schedule import Array
-from .steps import epsilon, through, toward
+from .steps import area, epsilon, toward
 from .table import Table, tabulate
-
-
-def area(polynomial: Polynomial, top: float) -> float:
-    """The integral of a polynomial in u times e^u from 0 to ``top``, in parts."""
-    ends = 0.0
-    sign = 1.0
-    for _ in range(polynomial.degree() + 1):
-        ends += sign * (polynomial(top) * np.exp(top) - polynomial(0.0))
-        polynomial, sign = polynomial.deriv(), -sign
-    return float(ends)
 
 
 @lru_cache(maxsize=1024)
@@ -42,7 +31,7 @@ def deis_table(grid: Grid, order: int, lower_final: bool) -> Table:
         top = np.log(ratio[k + 1] / ratio[k])
         after = x * (grid.alpha[k + 1] / grid.alpha[k])
         for n in range(each[k]):
-            after = after + grid.alpha[k + 1] * ratio[k] * area(through(places, n), top) * said[n]
+            after = after + grid.alpha[k + 1] * ratio[k] * area(places, n, top, np.exp) * said[n]
         return after, said[: order - 1]
 
     return tabulate(grid, call, order - 1)

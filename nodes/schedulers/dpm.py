@@ -27,6 +27,10 @@ class DPM(Linear):
         said = self.about.get("solver_type") if self.solver == "model" else self.solver
         return "heun" if said == "heun" else "midpoint"
 
+    def lowered(self) -> tuple[bool, bool]:
+        """Whether the last steps are of lower order if they are few, and whether the last is of order 1 in any case."""
+        return self.about.get("lower_order_final", True), self.about.get("euler_at_final", False)
+
 
 def second(grid: Grid, k: int, x: Array, said: Sequence[Array], solver: str) -> Array:
     """A step of order 2 from the last two predictions of x0, newest first; algorithm 2 of the paper."""
@@ -36,16 +40,18 @@ def second(grid: Grid, k: int, x: Array, said: Sequence[Array], solver: str) -> 
     return toward(grid, k, x, said[0]) + grid.alpha[k + 1] * first_moment(h, solver) * change
 
 
-def third(grid: Grid, k: int, x: Array, said: Sequence[Array]) -> Array:
-    """A step of order 3 from the last three predictions."""
+def third(grid: Grid, k: int, x: Array, said: Sequence[Array], share: float) -> Array:
+    """A step of order 3 from the last three predictions.
+
+    ``share``: of the second difference that counts; 1 is Taylor's, the authors' code and diffusers take half.
+    """
     log_snr = grid.log_snr
     h, h0, h1 = (log_snr[k + 1 - n] - log_snr[k - n] for n in range(3))
-    near, far = (said[0] - said[1]) * (h / h0), (said[1] - said[2]) * (h / h1)
-    slope = near + h0 / (h0 + h1) * (near - far)
-    bend = h / (h0 + h1) * (near - far)
-    first = first_moment(h, "heun")
-    two = (np.expm1(-h) + h) / h**2 - 0.5 if h else 0.0
-    return toward(grid, k, x, said[0]) + grid.alpha[k + 1] * (first * slope - two * bend)
+    near, far = (said[0] - said[1]) / h0, (said[1] - said[2]) / h1
+    bend = (near - far) / (h0 + h1)
+    first = h * (near + h0 * bend) * first_moment(h, "heun")
+    second = 2 * h**2 * bend * ((np.expm1(-h) + h) / h**2 - 0.5) if h else 0 * bend
+    return toward(grid, k, x, said[0]) + grid.alpha[k + 1] * (first - share * second)
 
 
 def first_moment(h: float, solver: str) -> float:

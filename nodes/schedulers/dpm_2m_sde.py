@@ -43,5 +43,4 @@ class DPM2MSDE(DPM):
 
     def table(self, grid: Grid, row: int) -> Table:
         """The coefficients of an item."""
-        lower, euler = self.about.get("lower_order_final", True), self.about.get("euler_at_final", False)
-        return sde_table(grid, self.weighing(), lower, euler)
+        return sde_table(grid, self.weighing(), *self.lowered())

@@ -63,7 +63,7 @@ def flow_grid(
         static = 1.0 if about.get("use_dynamic_shifting") and shift is None else by
         sigma = np.linspace(1, shifted(np.array(1 / total), static), steps)
     sigma = shifted(sigma, by)
-    if about.get("shift_terminal"):
+    if about.get("shift_terminal") and steps > 1:
         sigma = 1 - (1 - sigma) * (1 - about["shift_terminal"]) / (1 - sigma[-1])
     sigmas = habits.sigmas(about, sigmas)
     if sigmas != "trained":

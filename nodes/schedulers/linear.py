@@ -112,8 +112,8 @@ class Linear(Sampler):
         terms = [state.x, self.clean(prediction), *kept]
         x, *keeping = (mapped(maps[:, row], terms) for row in range(maps.shape[1]))
         after = state.replace(x=x, kept=torch.stack(keeping, 1) if keeping else None)
-        noise = torch.tensor([t.noise[k] for t, k in tables], dtype=torch.float64)
-        return add_noise(after, noise, [bool(each) for each in noise.tolist()])
+        noise = [float(t.noise[k]) for t, k in tables]
+        return add_noise(after, torch.tensor(noise, dtype=torch.float64), [bool(each) for each in noise])
 
     def clean(self, prediction: Prediction) -> Tensor:
         """x0 as predicted, within the range that is asked for."""

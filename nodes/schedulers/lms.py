@@ -10,7 +10,7 @@ from flowgen.node import node
 from .grid import Grid, Habits
 from .linear import Linear
 from .schedule import Array
-from .steps import slope, through
+from .steps import area, slope
 from .table import Table, tabulate
 
 
@@ -22,8 +22,7 @@ def lms_table(grid: Grid, order: int) -> Table:
         slopes = [slope(grid, k, x, x0, k), *kept][: k + 1]
         places = grid.sigma[k - len(slopes) + 1 : k + 1][::-1]
         for n, each in enumerate(slopes):
-            area = through(places, n).integ()
-            x = x + (area(grid.sigma[k + 1]) - area(grid.sigma[k])) * each
+            x = x + area(places, n, grid.sigma[k + 1]) * each
         return x, [*slopes, *kept][: order - 1]
 
     return tabulate(grid, call, order - 1)

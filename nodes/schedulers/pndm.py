@@ -31,7 +31,7 @@ def pndm_calls(config: str, steps: int, spacing: str) -> tuple[tuple[int, ...], 
         spacing = about.get("timestep_spacing", "leading")
     if not 1 <= steps <= total:
         raise WiringError(f"steps must be 1 to {total}, not {steps}")
-    times = timesteps(total, steps, spacing, offset)  # type: ignore[arg-type]
+    times = timesteps(total, steps, spacing, offset)
     if times[0] >= total:
         raise WiringError(f"{steps} steps with spacing '{spacing}' and offset {offset} leave the schedule")
     if about.get("skip_prk_steps"):

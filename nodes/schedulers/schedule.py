@@ -110,7 +110,8 @@ def plan(
     table = alphas_cumprod(config)
     total = len(table)
     if not 1 <= steps <= total:
-        raise WiringError(f"steps must be 1 to {total}, not {steps}")
+        hint = f"the model was trained with {total} steps: take that many or fewer"
+        raise WiringError(f"steps must be 1 to {total}, not {steps}", hint=hint)
     times = timesteps(total, steps, spacing, about.get("steps_offset", 0))
     if max(times) >= total:
         raise WiringError(

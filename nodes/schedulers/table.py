@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flowgen.values.per_item import over_items
@@ -45,7 +46,9 @@ class Table:
         return len(self.times)
 
 
-def tabulate(grid: Grid, step: Step, kept: int = 0, noise: Array | None = None, calls: Array | None = None) -> Table:
+def tabulate(
+    grid: Grid, step: Step, kept: int = 0, noise: Array | None = None, calls: NDArray[np.intp] | None = None
+) -> Table:
     """The table of a sampler over a grid.
 
     ``kept``: how many tensors it keeps. ``calls``: for each call the place in the grid at which it is made, where

@@ -1,4 +1,4 @@
-"""Every sampler node against diffusers' class, with a real tiny UNet, at 5, 10, 25 and 50 steps in one batch."""
+"""Every sampler node against diffusers' class, with a real tiny UNet, at 1, 5, 10, 25 and 50 steps in one batch."""
 
 import itertools
 import json
@@ -7,26 +7,33 @@ from dataclasses import dataclass, field
 import diffusers
 import pytest
 import torch
-from driving import close, sample
+from driving import close, made, run, sample
+from flowgen_nodes.denoisers.denoise import network_input
 from flowgen_nodes.schedulers import (
+    adapter,
     deis,
     dpm_2m,
     dpm_2m_sde,
     dpm_2s,
     dpm_3m,
+    edm,
     euler,
     euler_ancestral,
     heun,
+    lcm,
     lms,
+    pndm,
+    tcd,
     unipc,
 )
 from flowgen_nodes.schedulers.kinds import predicted
 
+from flowgen.errors import WiringError
 from flowgen.values import Model, Noise, Part, PerItem, Prediction
 from flowgen.values.model import canonical
 from flowgen.values.random import draw, start
 
-STEPS = [5, 10, 25, 50]
+STEPS = [1, 5, 10, 25, 50]
 SHAPE = (2, 8, 8)
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -94,7 +101,7 @@ def diffusers_mu(scheduler):
 
     about = scheduler.config
     names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-    return calculate_shift(16, *(about.get(name, default) for name, default in zip(names, (256, 4096, 0.5, 1.15))))
+    return calculate_shift(16, *(about[name] for name in names))
 
 
 def model_of(case):
@@ -106,10 +113,7 @@ def denoiser(unet, about):
     kind = predicted(about)
 
     def denoise(x):
-        square = x.time.alpha**2 + x.time.sigma**2
-        scale = torch.ones_like(square) if kind == "flow" else square.rsqrt()
-        said = unet((x * scale).data, x.time.timestep).sample
-        return Prediction(said, x, kind)
+        return Prediction(unet(network_input(x, kind), x.time.timestep).sample, x, kind)
 
     return denoise
 
@@ -135,7 +139,11 @@ COARSE = [
     ),
     (dpm_2s.DPM2S, "DPMSolverSinglestepScheduler", {}),
     (unipc.UniPC, "UniPCMultistepScheduler", {}),
-    (unipc.UniPC, "UniPCMultistepScheduler", {"solver_order": 3, "solver_type": "bh1"}),
+    (
+        unipc.UniPC,
+        "UniPCMultistepScheduler",
+        {"solver_order": 3, "solver_type": "bh1", "final_sigmas_type": "sigma_min"},
+    ),
     (deis.DEIS, "DEISMultistepScheduler", {}),
     (deis.DEIS, "DEISMultistepScheduler", {"solver_order": 3}),
 ]
@@ -147,20 +155,108 @@ FINE = [
 ]
 
 
+KINDS = ["epsilon", "v_prediction", "sample"]
+
+
+def spaced(node, name, options, spacing, levels, kind):
+    """A case over the noise levels of training; None where diffusers has no such thing, or fails."""
+    if ("Singlestep" in name and spacing != "linspace") or ("Ancestral" in name and (levels or kind == "sample")):
+        return None
+    if levels and (options.get("final_sigmas_type") or (node is lms.LMS and kind == "sample")):
+        return None  # a last step of no length, which diffusers divides by; growth that swallows the bound
+    about = {} if "Singlestep" in name else {"timestep_spacing": spacing}
+    if spacing == "leading":
+        about["steps_offset"] = 1
+    # with 50 beta sigmas two timesteps are equal, and diffusers runs off its list
+    steps = STEPS[:-1] if "use_beta_sigmas" in levels else STEPS
+    return Case(node, name, {**options, **about, **levels, "prediction_type": kind}, steps=steps)
+
+
 def cases():
-    for (node, name, options), spacing, levels, kind in itertools.product(
-        COARSE + FINE, SPACINGS, LEVELS, ["epsilon", "v_prediction", "sample"]
+    """Each solver with each spacing, with each kind of prediction and with each choice of noise levels."""
+    for n, (node, name, options) in enumerate(COARSE + FINE):
+        for m in range(3):
+            plain = spaced(node, name, options, SPACINGS[m], {}, KINDS[(n + m) % 3])
+            spread = spaced(node, name, options, SPACINGS[(n + m) % 3], LEVELS[m + 1], KINDS[(n + 2 * m) % 3])
+            yield from filter(None, (plain, spread))
+    for spacing, skip, kind in itertools.product(SPACINGS, [True, False], KINDS[:2]):
+        about = {"timestep_spacing": spacing, "skip_prk_steps": skip, "prediction_type": kind}
+        yield Case(pndm.PNDM, "PNDMScheduler", {**about, "set_alpha_to_one": skip}, steps=STEPS if skip else STEPS[1:])
+    for kind in KINDS:
+        yield Case(
+            lcm.LCM, "LCMScheduler", {"prediction_type": kind, "clip_sample": kind == "sample"}, steps=[1, 2, 4, 8]
+        )
+        for eta in (0.0, 0.3, 1.0):
+            eta_of = {"eta": PerItem([eta] * 4)}
+            yield Case(tcd.TCD, "TCDScheduler", {"prediction_type": kind}, eta_of, [1, 2, 4, 50], {"eta": eta})
+    for kind, levels in itertools.product(KINDS[:2], ["karras", "exponential"]):
+        about = {"prediction_type": kind, "sigma_schedule": levels}
+        steps = STEPS[levels == "exponential" :]  # of which diffusers takes the last for the first if it is alone
+        yield Case(edm.EDM, "EDMEulerScheduler", about, {"solver": "euler"}, steps)
+        yield Case(dpm_2m.DPM2M, "EDMDPMSolverMultistepScheduler", about, steps=steps)
+    for options in (
+        {"shift": 3.0},
+        {"use_dynamic_shifting": True},
+        {"use_dynamic_shifting": True, "time_shift_type": "linear", "shift_terminal": 0.1},
+        {"shift": 2.0, "use_karras_sigmas": True},
     ):
-        if ("Singlestep" in name and spacing != "linspace") or ("Ancestral" in name and (levels or kind == "sample")):
-            continue
-        spaced = {} if "Singlestep" in name else {"timestep_spacing": spacing, "steps_offset": 1}
-        if spacing != "leading":
-            spaced.pop("steps_offset", None)
-        if levels and "final_sigmas_type" in options:
-            continue  # a last step of no length, which diffusers divides by
-        # with 50 beta sigmas two timesteps are equal, and diffusers runs off its list
-        steps = STEPS[:3] if "use_beta_sigmas" in levels else STEPS
-        yield Case(node, name, {**options, **spaced, **levels, "prediction_type": kind}, steps=steps)
+        steps = STEPS["shift_terminal" in options :]  # one step can't both begin and end somewhere
+        yield Case(euler.Euler, "FlowMatchEulerDiscreteScheduler", options, steps=steps)
+    yield Case(heun.Heun, "FlowMatchHeunDiscreteScheduler", {"shift": 3.0})
+    flow = {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"}
+    yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", flow)
+    yield Case(unipc.UniPC, "UniPCMultistepScheduler", flow)
+    yield Case(deis.DEIS, "DEISMultistepScheduler", flow)
+    zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+    yield Case(euler.Euler, "EulerDiscreteScheduler", zero, steps=STEPS[1:])  # one from sigma 4096 cancels in float32
+    yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", zero)
+    wide = {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5}
+    yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", wide)
+    yield Case(unipc.UniPC, "UniPCMultistepScheduler", wide)
+    yield Case(heun.Heun, "HeunDiscreteScheduler", {"clip_sample": True, "clip_sample_range": 0.8})
+
+
+ADAPTED = [
+    ("KDPM2DiscreteScheduler", {"use_karras_sigmas": True}),
+    ("KDPM2AncestralDiscreteScheduler", {}),
+    ("HeunDiscreteScheduler", {"prediction_type": "v_prediction"}),
+    ("UniPCMultistepScheduler", {"solver_order": 3}),
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    ("PNDMScheduler", {}),
+    ("LCMScheduler", {}),
+    ("SASolverScheduler", {}),
+    ("EDMDPMSolverMultistepScheduler", {}),
+    ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ADAPTED, ids=[name for name, _ in ADAPTED])
+def test_the_adapter_equals_the_class_that_it_takes(unet, name, options):
+    """In one batch, the second item two calls behind the first; what an object keeps is taken out after every call."""
+    case = Case(adapter.Adapter, name, options)
+    model = model_of(case)
+    arguments = {"model": model, "class_": name, "options": options, "steps": 7}
+    data, after = draw(start([0, 1]), SHAPE)
+    loop = made(adapter.Adapter, Noise(data, after, ""), [0], arguments)
+    lengths = loop.length() * 2
+    denoise = denoiser(unet, model.config("scheduler"))
+    found = run(adapter.Adapter, Noise(data, after, ""), denoise, [0, 2], lengths, arguments)
+    assert close(found, torch.stack([theirs(case, unet, seed, 7) for seed in (0, 1)]), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_": "EulerScheduler"}, "diffusers has no scheduler 'EulerScheduler'"),
+        ({"class_": "EulerDiscreteScheduler", "options": {"eta": 1}}, "has no option 'eta'"),
+        ({"class_": "PNDMScheduler", "steps": 0}, "doesn't run with 0 steps"),
+    ],
+)
+def test_the_adapter_says_what_diffusers_lacks(arguments, message):
+    model = model_of(Case(adapter.Adapter, "PNDMScheduler"))
+    data, after = draw(start([0]), SHAPE)
+    with pytest.raises(WiringError, match=message):
+        made(adapter.Adapter, Noise(data, after, ""), [0], {"model": model, **arguments}).length()
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)

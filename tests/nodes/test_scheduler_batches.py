@@ -1,0 +1,154 @@
+"""Samplers in batches: items at different steps, taken up again from stored states, and as many calls as asked for."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from driving import DEVIATION, MEAN, close, gaussian, made, noise, run, sample
+from flowgen_nodes.schedulers import (
+    deis,
+    dpm_2m,
+    dpm_2m_sde,
+    dpm_2s,
+    dpm_3m,
+    edm,
+    euler,
+    euler_ancestral,
+    heun,
+    lcm,
+    lms,
+    pndm,
+    tcd,
+    unipc,
+)
+
+from flowgen.errors import WiringError
+from flowgen.values import Model, Part, PerItem
+from flowgen.values.model import canonical
+from flowgen.values.record import rebuild
+
+CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "skip_prk_steps": True}
+SAMPLERS = {
+    "deis": (deis.DEIS, {"order": 3}),
+    "dpm_2m": (dpm_2m.DPM2M, {}),
+    "dpm_2m_sde": (dpm_2m_sde.DPM2MSDE, {}),
+    "dpm_2s": (dpm_2s.DPM2S, {}),
+    "dpm_3m": (dpm_3m.DPM3M, {}),
+    "edm": (edm.EDM, {"churn": 3.0}),
+    "euler": (euler.Euler, {"sigmas": "karras"}),
+    "euler_ancestral": (euler_ancestral.EulerAncestral, {}),
+    "heun": (heun.Heun, {"sigmas": "ays"}),
+    "lcm": (lcm.LCM, {}),
+    "lms": (lms.LMS, {}),
+    "pndm": (pndm.PNDM, {}),
+    "tcd": (tcd.TCD, {"eta": 0.5}),
+    "unipc": (unipc.UniPC, {"order": 3}),
+}
+STEPS = [1, 6, 9, 20]
+DELAYS = [4, 0, 2, 1]
+
+
+def model(**changes):
+    return Model({"scheduler": Part("scheduler", "", "", canonical({**CONFIG, **changes}))}, "tiny")
+
+
+def arguments(options, steps, **changes):
+    spread = {k: PerItem([v] * len(steps)) if isinstance(v, float) else v for k, v in options.items()}
+    return {"model": model(**changes), "steps": PerItem(steps), **spread}
+
+
+@pytest.fixture(params=SAMPLERS)
+def sampler(request):
+    return SAMPLERS[request.param]
+
+
+def test_items_do_not_notice_their_batch(sampler):
+    loop, options = sampler
+    alone = [
+        sample(loop, noise([n]), gaussian("epsilon"), **arguments(options, [steps])) for n, steps in enumerate(STEPS)
+    ]
+    whole = arguments(options, STEPS)
+    lengths = made(loop, noise(range(4)), range(4), whole).length()
+    assert torch.equal(run(loop, noise(range(4)), gaussian("epsilon"), DELAYS, lengths, whole), torch.cat(alone))
+
+
+def test_a_stored_state_is_taken_up_again(sampler):
+    loop, options = sampler
+    denoise, given = gaussian("epsilon"), arguments(options, [9, 9])
+    present = made(loop, noise([0, 1]), [0, 1], given)
+    states = [present.begin()]
+    for k in range(present.length()[0]):
+        i = PerItem([k, k])
+        states.append(present.advance(states[-1], i, denoise(present.emit(states[-1], i).x)))
+    for begins in range(len(states)):
+        state = states[begins]
+        state = rebuild(type(state).__name__, state.tensors(), json.loads(json.dumps(state.metadata())))
+        later = made(loop, noise([7, 8]), [0, 1], given)  # the start noise is of no account any more
+        for k in range(begins, len(states) - 1):
+            i = PerItem([k, k])
+            state = later.advance(state, i, denoise(later.emit(state, i).x))
+        assert torch.equal(later.finish(state).sample.data, present.finish(states[-1]).sample.data)
+
+
+def test_calls_are_spent_as_far_as_they_go(sampler):
+    loop, options = sampler
+    shorter = {"heun": 1, "edm": 1, "pndm": 1}.get(loop.__name__.lower(), 0)
+    for calls in (1, 2, 3, 8, 15, 40):
+        given = {**arguments(options, [None]), "calls": PerItem([calls])}
+        spent = made(loop, noise([0]), [0], given).length()[0]
+        assert calls - shorter <= spent <= calls
+        count = made(loop, noise([0]), [0], given).counts()[0]
+        longer = made(loop, noise([0]), [0], arguments(options, [count + 1])).length()[0]
+        assert longer > calls
+
+
+def test_calls_and_steps_exclude_each_other(sampler):
+    loop, options = sampler
+    with pytest.raises(WiringError, match="steps and calls exclude each other"):
+        made(loop, noise([0]), [0], {**arguments(options, [5]), "calls": PerItem([5])}).length()
+    with pytest.raises(WiringError, match="0 denoiser calls are too few"):
+        made(loop, noise([0]), [0], {**arguments(options, [None]), "calls": PerItem([0])}).length()
+
+
+def test_pndm_with_its_runge_kutta_beginning_has_no_fewer_than_13_calls():
+    given = {"model": model(skip_prk_steps=False), "steps": PerItem([None])}
+    assert made(pndm.PNDM, noise([0]), [0], {**given, "calls": PerItem([25])}).length() == [25]
+    with pytest.raises(WiringError, match="takes 4 steps or more, not 3"):
+        made(pndm.PNDM, noise([0]), [0], {**given, "calls": PerItem([12])}).length()
+
+
+@pytest.mark.parametrize("name", ["dpm_2m", "heun", "unipc", "deis", "lms", "dpm_3m", "dpm_2s", "edm"])
+def test_comes_to_where_the_flow_leads(name):
+    """The probability flow carries x along at a fixed number of deviations from the mean of the marginal."""
+    loop, options = SAMPLERS[name]
+    options = {**options, "sigmas": "karras"} | ({"churn": 0.0} if name == "edm" else {})
+    given = {**arguments(options, [None]), "calls": PerItem([40])}
+    table = made(loop, noise([0]), [0], given).tables(())[0]
+    deviation = np.hypot(table.alpha * DEVIATION, table.sigma)
+    first = table.start * noise([0]).data - table.alpha[0] * MEAN
+    truth = table.alpha[-1] * MEAN + first * (deviation[-1] / deviation[0])
+    assert close(sample(loop, noise([0]), gaussian("epsilon"), **given), truth, 0.02)
+
+
+def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
+    """Sabour et al. 2024; between them they are joined in the logarithm, so that every other one of 20 is one of 10."""
+    ten, twenty = (
+        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).tables(())[0].sigma for n in (10, 20)
+    )
+    assert ten.tolist() == pytest.approx([14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0])
+    assert twenty[::2] == pytest.approx(ten)
+    assert (twenty[1:-2:2] ** 2).tolist() == pytest.approx((ten[:-2] * ten[1:-1]).tolist())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": PerItem([0])}, "steps must be 1 to 1000"),
+        ({"spacing": "leading", "model": model(steps_offset=300)}, "leave the schedule"),
+        ({"model": Model({"scheduler": Part("scheduler", "", "", '{"shift": 3.0}')}), "spacing": "leading"}, "leading"),
+    ],
+)
+def test_what_a_schedule_cannot_have_is_refused(options, message):
+    with pytest.raises(WiringError, match=message):
+        made(euler.Euler, noise([0]), [0], {**arguments({}, [50]), **options}).length()
