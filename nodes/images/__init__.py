@@ -1,5 +1,5 @@
-"""Pictures from files."""
+"""Pictures and masks."""
 
-from . import load
+from . import load, mask
 
-__all__ = ["load"]
+__all__ = ["load", "mask"]
