@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from small import Lab
 
-from flowgen.graph.check import loop_lengths
+from flowgen.graph.check import loop_stretches
 from flowgen.graph.columns import Column
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule
@@ -75,8 +75,8 @@ def checked(tmp_path_factory, zoo_folder):
 
 def keys(graph, numerics=None):
     """Every node's keys."""
-    lengths = {name: loop_lengths(graph, graph.nodes[name]) for name in graph.bodies}
-    return Keying(graph, lengths, numerics or Numerics(), lambda path: f"{path.parent.name}/{path.name}").run()
+    stretches = {name: loop_stretches(graph, graph.nodes[name]) for name in graph.bodies}
+    return Keying(graph, stretches, numerics or Numerics(), lambda path: f"{path.parent.name}/{path.name}").run()
 
 
 def changed(before, after):

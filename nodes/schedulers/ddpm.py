@@ -11,7 +11,8 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .discrete import DiffusionState, Discrete, at, scale
+from .discrete import Discrete, at, scale
+from .sampler import DiffusionState
 
 SAME = {"fixed_small_log": "fixed_small"}
 """Kinds of variance that differ in nothing but rounding."""

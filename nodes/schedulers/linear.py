@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from flowgen.errors import WiringError
-from flowgen.node import Feedback, Loop, Uses
-from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
+from flowgen.values import PerItem, Prediction
 
 from .clipping import Limit, clipped, thresholded
 from .ddim import add_noise
-from .discrete import DiffusionState, Emitted, Sampled
-from .grid import Final, Grid, Habits, Sigmas, Spacing
+from .grid import Final, Grid, Habits, Sigmas, Spacing, between
 from .grid_edm import edm_grid, is_edm
 from .grid_flow import flow_grid, is_flow, tokens
 from .grid_trained import trained_grid
 from .kinds import check_kind
+from .sampler import DiffusionState, Sampler
 from .table import Table, mapped
 
 STEPS = 50
@@ -36,12 +35,9 @@ class LinearState(DiffusionState):
     """[B, M, C, H, W], None where the sampler keeps nothing"""
 
 
-class Linear(Loop):
+class Linear(Sampler):
     """Base of samplers whose steps are tables of coefficients; subclasses say which."""
 
-    start: Noise
-    prediction: Feedback[Prediction]
-    model: Annotated[Model, Uses("scheduler")]
     steps: PerItem[int | None] = None
     calls: PerItem[int | None] = None
     spacing: Spacing = "model"
@@ -62,14 +58,17 @@ class Linear(Loop):
         """The most steps that so many denoiser calls are enough for."""
         return calls
 
-    def length(self) -> list[int]:
-        """The number of denoiser calls of each item."""
-        return [len(table) for table in self.tables(())]
+    def ways(self, shape: tuple[int, ...]) -> list[Table]:
+        """Each item's coefficients."""
+        return self.tables(shape)
 
     def tables(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients. ``shape``: of the latents, without the item axis."""
-        counts = self.counts()
-        return [self.table(self.grid(count, shape), row) for row, count in enumerate(counts)]
+        found = []
+        for row, count in enumerate(self.counts()):
+            grid = self.grid(count, shape)
+            found.append(self.table(between(grid, self.first(row, count), len(grid)), row))
+        return found
 
     def counts(self) -> list[int]:
         """Each item's steps. Raises WiringError where both steps and calls are given."""
@@ -98,24 +97,12 @@ class Linear(Loop):
         return trained_grid(config, steps, self.spacing, self.sigmas, self.final, self.habits)
 
     def begin(self) -> LinearState:
-        """The start noise, as large as the first noise level asks for."""
+        """The first x, and nothing kept yet."""
         data = self.start.data
         tables = self.tables(tuple(data.shape[1:]))
-        x = mapped(np.array([[table.start] for table in tables]), [data])
         count = tables[0].maps.shape[1] - 1
         kept = data.new_zeros(len(data), count, *data.shape[1:]) if count else None
-        return LinearState(x, self.start.stream, self.start.space, kept)
-
-    def emit(self, state: LinearState, i: PerItem[int]) -> Emitted:
-        """x and its time."""
-        tables = list(zip(self.tables(tuple(state.x.shape[1:])), i.values, strict=True))
-        times = torch.tensor([t.times[k] for t, k in tables], dtype=torch.float32)
-        sigma, alpha, fraction = (
-            torch.tensor(numbers, dtype=torch.float64)
-            for numbers in zip(*[(t.sigma[k], t.alpha[k], k / len(t)) for t, k in tables], strict=True)
-        )
-        time = Time(i.tensor, times, sigma, alpha, fraction).to(state.x.device)
-        return Emitted(Noisy(state.x, time, state.space))
+        return LinearState(self.first_x(tables), self.start.stream, self.start.space, kept)
 
     def advance(self, state: LinearState, i: PerItem[int], prediction: Prediction) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
@@ -127,10 +114,6 @@ class Linear(Loop):
         after = state.replace(x=x, kept=torch.stack(keeping, 1) if keeping else None)
         noise = [float(t.noise[k]) for t, k in tables]
         return add_noise(after, torch.tensor(noise, dtype=torch.float64), [bool(each) for each in noise])
-
-    def finish(self, state: LinearState) -> Sampled:
-        """The clean latent."""
-        return Sampled(Latent(state.x, state.space))
 
     def clean(self, prediction: Prediction) -> Tensor:
         """x0 as predicted, within the range that is asked for."""

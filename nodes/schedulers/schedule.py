@@ -83,16 +83,23 @@ def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[in
 class Plan:
     """One item's way through the schedule; every array has one entry per step."""
 
-    times: tuple[int, ...]
+    times: NDArray[np.int64]
     alpha_bar: Array
     """at the step's timestep"""
     alpha_bar_next: Array
     """at the timestep that the step leads to"""
+    alpha: Array
+    """of x at the step's timestep"""
+    sigma: Array
+    start: float = 1.0
+    """what the start noise is multiplied by"""
 
 
 @lru_cache(maxsize=1024)
-def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool) -> Plan:
-    """The steps of one item.
+def plan(
+    config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool, first: int = 0
+) -> Plan:
+    """The steps of one item, from number ``first`` on.
 
     ``previous``: the timestep that a step leads to is the next of the list (exact), or the step's own minus T // S,
     as diffusers' DDIM computes it; the two differ where S doesn't divide T.
@@ -112,8 +119,6 @@ def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers
         )
     following = [t - total // steps for t in times] if previous == "diffusers" else [*times[1:], -1]
     final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
-    return Plan(
-        times,
-        np.array([table[t] for t in times]),
-        np.array([table[t] if t >= 0 else final for t in following]),
-    )
+    bar = np.array([table[t] for t in times])[first:]
+    after = np.array([table[t] if t >= 0 else final for t in following])[first:]
+    return Plan(np.array(times)[first:], bar, after, np.sqrt(bar), np.sqrt(1 - bar))
