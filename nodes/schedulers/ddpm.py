@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from torch import Tensor
+
+from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
@@ -17,12 +20,14 @@ class DDPM(Discrete):
 
     steps: denoiser calls; all T of the schedule is the paper's sampler, fewer skip timesteps.
 
-    variance: "fixed_small" is the posterior's (beta tilde), "fixed_large" beta itself (Ho et al. 2020, section 3.2).
+    variance: "fixed_small" is the posterior's (beta tilde), "fixed_large" beta itself (Ho et al. 2020, section 3.2);
+    "learned_range" is where between the two the network says, in the logarithm (Nichol & Dhariwal 2021,
+    arXiv:2102.09672, eq. 15). "model" is the configuration's, or else fixed_small.
     No noise is added at timestep 0, the paper's last step. Where a schedule ends later (steps_offset, trailing), the
     last step adds what diffusers adds: none with fixed_small, whose variance is 0 there, beta's with fixed_large.
     """
 
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+    variance: Literal["model", "fixed_small", "fixed_large", "learned_range"] = "model"
     ends_clean: ClassVar[bool] = True
 
     def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
@@ -35,6 +40,23 @@ class DDPM(Discrete):
         to_x0 = following.sqrt() * beta / (1 - bar)
         to_x = alpha.sqrt() * (1 - following) / (1 - bar)
         mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * state.x
-        variance = beta if self.variance == "fixed_large" else (1 - following) / (1 - bar) * beta
+        small = ((1 - following) / (1 - bar) * beta).clamp(min=1e-20)
         drawing = [p.times[k] > 0 for p, k in zip(plans, i.values, strict=True)]
-        return add_noise(state.replace(x=mean), variance.clamp(min=1e-20).sqrt(), drawing)
+        return add_noise(state.replace(x=mean), self.deviation(small, beta, prediction), drawing)
+
+    def deviation(self, small: Tensor, large: Tensor, prediction: Prediction) -> Tensor:
+        """The deviation of the noise, [B] or, if it is learned, [B, ...], from the two fixed variances [B]."""
+        kind = self.model.config("scheduler").get("variance_type", "fixed_small")
+        if self.variance != "model":
+            kind = self.variance
+        if kind in ("fixed_small", "fixed_large"):
+            return (large if kind == "fixed_large" else small).sqrt()
+        if kind != "learned_range":
+            raise WiringError(f"the variance '{kind}' is not supported", hint="fixed_small, fixed_large, learned_range")
+        if prediction.variance is None:
+            raise WiringError(
+                "the network says no variance, which learned_range needs", hint="variance: fixed_small or fixed_large"
+            )
+        share = (prediction.variance + 1) / 2
+        low, high = (scale(bound.log(), share) for bound in (small, large))
+        return ((share * high + (1 - share) * low) / 2).exp()

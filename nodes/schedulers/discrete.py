@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
 from flowgen.node import Feedback, Loop, Uses
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
 from flowgen.values.per_item import over_items
 
+from .clipping import Limit, bounded
+from .kinds import check_kind
 from .schedule import Array, Plan, Spacing, plan
 
 
@@ -47,9 +48,10 @@ class Discrete(Loop):
     prediction: Feedback[Prediction]
     model: Annotated[Model, Uses("scheduler")]
     steps: PerItem[int] = 50
-    spacing: Literal["model", "leading", "trailing", "linspace"] = "model"
+    spacing: Literal["model", "leading", "trailing", "linspace", "quad"] = "model"
     prediction_type: Literal["model", "epsilon", "v_prediction", "sample"] = "model"
-    clip_sample: Literal["model", "never"] | float = "model"
+    clip_sample: Limit = "model"
+    threshold: Limit = "model"
 
     previous: Literal["diffusers", "exact"] = "exact"
     ends_clean: ClassVar[bool] = False
@@ -88,19 +90,8 @@ class Discrete(Loop):
     def clean(self, prediction: Prediction) -> Tensor:
         """x0 as predicted, clipped if so configured. Raises WiringError for a prediction of another kind."""
         about = self.model.config("scheduler")
-        expected = about.get("prediction_type", "epsilon") if self.prediction_type == "model" else self.prediction_type
-        if prediction.kind != expected:
-            raise WiringError(
-                f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
-                hint="leave prediction_type out to take the model's own",
-            )
-        if about.get("thresholding"):
-            raise WiringError("dynamic thresholding is not supported yet", hint="see clip_sample")
-        x0 = prediction.x0()
-        limit = self.clip_sample
-        if limit == "model":
-            limit = about.get("clip_sample_range", 1.0) if about.get("clip_sample", True) else "never"
-        return x0 if isinstance(limit, str) else x0.clamp(-limit, limit)
+        check_kind(prediction, self.prediction_type, about)
+        return bounded(prediction.x0(), self.clip_sample, self.threshold, {"clip_sample": True, **about})
 
 
 def at(i: PerItem[int], tables: list[Array]) -> Tensor:

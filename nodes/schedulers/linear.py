@@ -14,7 +14,7 @@ from flowgen.errors import WiringError
 from flowgen.node import Feedback, Loop, Uses
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
 
-from .clipping import Limit, clipped, thresholded
+from .clipping import Limit, bounded
 from .ddim import add_noise
 from .discrete import DiffusionState, Emitted, Sampled
 from .grid import Final, Grid, Habits, Sigmas, Spacing
@@ -135,13 +135,5 @@ class Linear(Loop):
     def clean(self, prediction: Prediction) -> Tensor:
         """x0 as predicted, within the range that is asked for."""
         check_kind(prediction, self.prediction_type, self.about)
-        x0 = prediction.x0()
-        if self.threshold == "model" and self.habits.says(self.about, "thresholding", False):
-            ratio, most = self.about.get("dynamic_thresholding_ratio", 0.995), self.about.get("sample_max_value", 1.0)
-            return thresholded(x0, ratio, most)
-        if isinstance(self.threshold, float):
-            return thresholded(x0, self.threshold)
-        limit = self.clip_sample
-        if limit == "model" and self.habits.says(self.about, "clip_sample", False):
-            limit = self.about.get("clip_sample_range", 1.0)
-        return x0 if isinstance(limit, str) else clipped(x0, limit)
+        about = {entry: value for entry, value in self.about.items() if entry not in self.habits.ignores}
+        return bounded(prediction.x0(), self.clip_sample, self.threshold, about)
