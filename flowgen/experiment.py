@@ -23,6 +23,7 @@ from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
+from flowgen.language.inputs import unwrapped
 from flowgen.plan.expect import expect, measured
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
@@ -64,7 +65,7 @@ def load(
     for name, given in (("set", set), ("sweep", sweep), ("where", where)):
         if given is not None and not isinstance(given, Mapping):
             raise UserError(f"'{name}' is a mapping from names to values, not a {type(given).__name__}")
-    return Experiment(load_document(path, set, sweep, where), dtype, imports)
+    return Experiment(load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from flowgen.errors import UserError
 from flowgen.experiment import Experiment
 from flowgen.language.document import document
+from flowgen.language.inputs import unwrapped
 from flowgen.language.tree import Tree
 
 
@@ -47,7 +49,10 @@ class Graph:
     def sweep(self, **axes: Any) -> Graph:
         """Add axes: lists, ranges, or mappings as in a file (``{"linspace": [0, 1, 5]}``)."""
         for name, axis in axes.items():
-            self.data["sweep"][name] = axis if isinstance(axis, dict) else list(axis)
+            found = unwrapped(axis)
+            if not isinstance(found, (dict, list, tuple, range)):
+                raise UserError(f"the axis '{name}' is a list or a mapping, not {found!r}")
+            self.data["sweep"][name] = found if isinstance(found, dict) else list(found)
         return self
 
     def defaults(self, **values: Any) -> Graph:
@@ -56,7 +61,9 @@ class Graph:
         return self
 
     def node(self, name: str, type: str, **arguments: Any) -> Handle:
-        """Add a node. ``from_`` stands for ``from``."""
+        """Add a node. ``from_`` stands for ``from``. Raises UserError where there is one of that name."""
+        if name in self.data["nodes"]:
+            raise UserError(f"the graph has a node '{name}' already", hint="give this one another name")
         self.data["nodes"][name] = {"type": type} | {k.removesuffix("_"): v for k, v in arguments.items()}
         return Handle(f"${name}")
 
@@ -97,6 +104,7 @@ class Graph:
 
 def unhandled(value: Any) -> Any:
     """Handles as plain texts."""
+    value = unwrapped(value)
     if isinstance(value, str):
         return str(value)
     if isinstance(value, dict):

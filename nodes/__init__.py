@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from . import decoders, denoisers, encoders, guidance, metrics, models, noise, routing, schedulers, std, zoo
+from . import conditions, decoders, denoisers, encoders, guidance, metrics, models, noise, routing, schedulers, std, zoo
 
 __all__ = [
+    "conditions",
     "decoders",
     "denoisers",
     "encoders",

@@ -1,9 +1,11 @@
 """Graphs written in Python, and a node of the user's own."""
 
 import numpy as np
+import pytest
 from small import SMALL, Lab
 
 import flowgen
+from flowgen.errors import UserError
 
 
 def test_a_graph_in_python_is_the_graph_of_the_file(tmp_path, zoo_folder):
@@ -34,3 +36,31 @@ def test_an_input_can_be_set(tmp_path, zoo_folder):
     assert run.results.sizes == {"prompt": 2, "guidance": 1, "seed": 1, "channel": 3, "y": 32, "x": 32}
     assert run.results.seed.values.tolist() == [1]
     assert np.isfinite(run.results.fid.values).all()
+
+
+def test_a_name_stands_for_one_node():
+    graph = flowgen.Graph()
+    graph.node("n", "noise", seed=1)
+    with pytest.raises(UserError, match="the graph has a node 'n' already"):
+        graph.node("n", "noise", seed=2)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path, zoo_folder):
+    lab = Lab(tmp_path, zoo_folder)
+    plain = lab.load(SMALL, guidance=4).document
+    lab.load(SMALL)
+    swept = {"seed": np.arange(3)}
+    found = flowgen.load(tmp_path / "g.yaml", set={"guidance": np.int64(4)}, sweep=swept).document
+    assert found.axes["seed"].labels == plain.axes["seed"].labels == (0, 1, 2)
+    assert [type(v) for axis in found.axes.values() for v in axis.labels] == [str, str, int, int, int, int]
+    graph = flowgen.Graph().sweep(eta=np.linspace(0, 1, 3))
+    graph.node("n", "noise", seed=np.int32(5))
+    assert graph.data["sweep"]["eta"] == [0.0, 0.5, 1.0]
+    assert "seed: 5" in graph.yaml()
+    with pytest.raises(UserError, match="the axis 'eta' is a list or a mapping"):
+        graph.sweep(eta=3)
+
+
+def test_set_gives_one_value(tmp_path, zoo_folder):
+    with pytest.raises(UserError, match=r"--set gives 'seed' one value, not \[1, 2\]\n  --sweep seed=1,2"):
+        Lab(tmp_path, zoo_folder).load(SMALL, seed=[1, 2])

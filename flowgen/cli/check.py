@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import configured, dtype_option, graph_argument, setting
+from flowgen.cli.options import configured, dtype_option, graph_argument, setting, warn
 from flowgen.config import Settings
 
 
@@ -29,4 +29,5 @@ def check(graph: Path, given: dict[str, Any], settings: Settings) -> None:
     swept = [axis for axis in experiment.document.axes.values() if not axis.maker]
     points = math.prod(map(len, swept))
     axes = " × ".join(f"{len(a)} {a.name}" for a in swept)
+    warn(found)
     console.print(f"{graph} is sound: {points} points" + (f" ({axes})" if axes else ""), highlight=False)

@@ -6,13 +6,16 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from flowgen.config import Settings, resolve
 from flowgen.config.kinds import DTYPES, KINDS
 from flowgen.errors import UserError
+
+if TYPE_CHECKING:
+    from flowgen.graph import Check
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +105,12 @@ def read_where(settings: tuple[str, ...]) -> dict[str, list[str]]:
     for name, value in pairs(tuple(parts), "--where", "POINTS"):
         found.setdefault(name, []).append(value)
     return found
+
+
+def warn(found: Check) -> None:
+    """Print what a check warns of, apart from the output."""
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def pairs(settings: tuple[str, ...], option: str, what: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, planning, setting
+from flowgen.cli.options import computing, graph_argument, planning, setting, warn
 from flowgen.config import Settings
 
 
@@ -26,6 +26,7 @@ def plan(graph: Path, given: dict[str, Any], settings: Settings, explain_batches
     from flowgen.plan.document import plan_document
 
     made = load(graph, **given, dtype=settings.dtype).plan(**planning(settings))
+    warn(made.check)
     if as_json:
         import json
 

@@ -23,11 +23,12 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
     from dataclasses import asdict
 
     from flowgen.experiment import load
+    from flowgen.plan.document import VERSION
 
     experiment = load(graph, **given, dtype=settings.dtype)
     answer = experiment.why(question, runs=settings.runs, **planning(settings))
     if as_json:
-        click.echo(json.dumps(asdict(answer), indent=2, ensure_ascii=False, default=str))
+        click.echo(json.dumps({"version": VERSION, **asdict(answer)}, indent=2, ensure_ascii=False, default=str))
         return
     click.echo(f"{answer.node}: {answer.known} of {answer.asked} items are in the store")
     groups: dict[tuple[str, str], list[Any]] = {}

@@ -15,6 +15,7 @@ from flowgen.graph.selects import check_fed, settle, type_selects
 from flowgen.graph.trajectory import OUTPUT, add_trajectories, source
 from flowgen.language.document import Document
 from flowgen.language.expressions import NAME, Ref, Schedule, references
+from flowgen.language.meaning import check_axes
 from flowgen.language.outputs import Output
 from flowgen.node import Source
 from flowgen.node.registry import find_source
@@ -23,7 +24,7 @@ from flowgen.node.signature import Param, Port
 
 def build(document: Document) -> Graph:
     """The graph that a document describes. Raises UserError at the place of the first mistake."""
-    document = expanded(document)
+    written, document = document, expanded(document)
     nodes = {name: GraphNode(name, type_of(entry, document), entry) for name, entry in document.nodes.items()}
     type_selects(nodes)
     for node in nodes.values():
@@ -43,6 +44,7 @@ def build(document: Document) -> Graph:
     for output in document.outputs:
         graph.outputs[output.name] = output_wire(graph, output)
     check_making(graph)
+    check_axes(written)
     return graph
 
 

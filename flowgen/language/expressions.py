@@ -10,6 +10,8 @@ from typing import Any
 from flowgen.errors import UserError
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LETTERS = "the letters a to z and A to Z, digits and _, no digit first"
+"""what names may have, as messages say it"""
 REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)(?:\.([A-Za-z_][A-Za-z0-9_]*))?")
 PLACEHOLDER = re.compile(r"\$\$|\$\{([^}]*)\}|\$")
 RANGES = ("during", "step", "t", "sigma")
@@ -82,7 +84,12 @@ def parse_text(text: str) -> Any:
         elif match[1] is not None and NAME.fullmatch(match[1]):
             parts.append(Ref(match[1]))
         elif match[1] is not None:
-            raise UserError(f"'${{{match[1]}}}' is not a placeholder", hint="inside ${...} stands the name of an input")
+            raise UserError(
+                f"'${{{match[1]}}}' is not a placeholder",
+                hint=f"inside ${{...}} stands the name of an input: {LETTERS}",
+            )
+        elif re.fullmatch(r"\$\w+(\.\w+)?", text):
+            raise UserError(f"'{text}' is not a reference", hint=f"names have {LETTERS}; $$ stands for a dollar")
         else:
             raise UserError(
                 f"a lone '$' in '{text}'", hint="write $name for a reference, ${name} inside a text, $$ for a dollar"

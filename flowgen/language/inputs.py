@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.axes import Axis
-from flowgen.language.expressions import NAME
+from flowgen.language.expressions import LETTERS, NAME
 from flowgen.language.header import Header
 from flowgen.language.tree import Tree
 
@@ -75,6 +77,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
+def unwrapped(value: Any) -> Any:
+    """A value with the numbers and arrays of numpy in it as Python's own; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: unwrapped(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unwrapped(part) for part in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
 def texts(header: Header) -> frozenset[str]:
     """The inputs that are declared as texts."""
     return frozenset(name for name, spec in header.inputs.items() if typed(spec) and spec["type"] == "text")
@@ -85,7 +96,7 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
     sweep = dict(header.sweep)
     for name, spec in swept.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise UserError(f"--sweep: '{name}' is not a name", hint="letters, digits and _, not starting with a digit")
+            raise UserError(f"--sweep: '{name}' is not a name", hint=LETTERS)
         if name in overrides:
             raise UserError(f"'{name}' is both set and swept", hint="choose --set or --sweep")
         sweep[name] = list(spec) if isinstance(spec, (tuple, range)) else spec
@@ -101,6 +112,9 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
             if isinstance(spec, dict) and any(kind in spec for kind in ROWS):
                 hint = f"--where {name}=LABEL chooses one of its points"
                 raise UserError(f"the axis '{name}' sets several inputs and can't be set to {shown(value)}", hint=hint)
+            if isinstance(value, (list, dict)):
+                hint = f"--sweep {name}=1,2 gives the axis several, --where keeps some of its points"
+                raise UserError(f"--set gives '{name}' one value, not {shown(value)}", hint=hint)
             sweep[name] = [value]
         elif name in header.inputs:
             spec = header.inputs[name]

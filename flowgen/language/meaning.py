@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowgen.errors import Position, UserError, did_you_mean
-from flowgen.language.expressions import NAME, Ref, Template, references
+from flowgen.language.expressions import LETTERS, NAME, Ref, Template, references
 from flowgen.language.tree import Tree
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def check_names(document: Document, tree: Tree) -> None:
         for name in found:
             at = tree.at((section, name), key=True)
             if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise UserError(f"'{name}' is not a name", at, "letters, digits and _, not starting with a digit")
+                raise UserError(f"'{name}' is not a name", at, LETTERS)
             if name in taken or (section == "nodes" and name in document.setters):
                 raise UserError(f"'{name}' names an input and a node", at, "rename one of them")
             taken[name] = section
@@ -63,12 +63,41 @@ def check_references(document: Document, tree: Tree) -> None:
             raise UserError(f"the output '{output.name}' is not a node", output.at, hint)
 
 
+def used_names(document: Document) -> set[str]:
+    """The inputs and axes that nodes take up: in arguments, defaults, ``per``, ``over: $name`` and ``type: $axis``."""
+    pieces = [*document.nodes.values(), *(piece for cases in document.cases.values() for piece in cases.values())]
+    expressions = [*document.defaults.values(), *(list(piece.arguments.values()) for piece in pieces)]
+    found = {ref.name for ref in references(expressions)}
+    for piece in pieces:
+        found |= {name.removeprefix("$") for name in piece.per}
+        found |= {name[1:] for name in (piece.type, *piece.over) if name.startswith("$")}
+    return found
+
+
 def check_used(document: Document, added: Sequence[str]) -> None:
     """An axis that is added from outside varies something: a misspelt name would vary nothing."""
-    expressions = [*document.defaults.values(), *(list(node.arguments.values()) for node in document.nodes.values())]
-    expressions += [list(piece.arguments.values()) for cases in document.cases.values() for piece in cases.values()]
-    used = {ref.name for ref in references(expressions)} | {node.type[1:] for node in document.nodes.values()}
+    used = used_names(document)
     for name in added:
-        if not used & set(document.axes[name].inputs):
+        if name not in used and not used & set(document.axes[name].inputs):
             known = {*document.inputs, *document.setters, *document.axes} - set(added)
             raise UserError(f"--sweep: nothing in the graph uses '{name}'", hint=did_you_mean(name, known))
+
+
+def check_axes(document: Document) -> None:
+    """Every axis varies something: one that nothing uses would only multiply the points."""
+    used = used_names(document)
+    for name, axis in document.axes.items():
+        if axis.maker or name in used or used & set(axis.inputs):
+            continue
+        sets = "" if axis.inputs == (name,) else f", which sets {', '.join(axis.inputs)}"
+        hint = f"take one of its inputs up in a node, as ${axis.inputs[0]}, or leave the axis out"
+        raise UserError(f"nothing in the graph uses the axis '{name}'{sets}", axis.at, hint)
+
+
+def unused(document: Document) -> list[str]:
+    """Warnings, each with its place: inputs that no node takes up. Columns of tables may go unused."""
+    used = used_names(document)
+    idle = [name for name in {**document.types, **document.inputs} if name not in {*used, *document.setters}]
+    return [
+        str(UserError(f"nothing in the graph uses the input '{n}'", document.places.get(("inputs", n)))) for n in idle
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowgen.errors import Position, UserError, did_you_mean
 from flowgen.language.axes import kind_of
-from flowgen.language.expressions import NAME, Ref, parse
+from flowgen.language.expressions import LETTERS, NAME, Ref, parse
 from flowgen.language.patterns import Pattern, read_pattern
 from flowgen.language.tree import Steps, Tree
 
@@ -63,6 +63,10 @@ def read_outputs(tree: Tree) -> tuple[list[Output], list[Curve]]:
     What a curve is drawn from is an output too, under its own name, unless an entry names it already.
     """
     section = tree.data["outputs"]
+    if isinstance(section, (list, dict)) and not section:
+        raise UserError(
+            "'outputs' names no results", tree.at(("outputs",)), "outputs: [NODE], whose results are wanted"
+        )
     if isinstance(section, list):
         return [read_listed(entry, tree, n) for n, entry in enumerate(section)], []
     if not isinstance(section, dict):
@@ -71,7 +75,7 @@ def read_outputs(tree: Tree) -> tuple[list[Output], list[Curve]]:
     curves: list[Curve] = []
     for name, entry in section.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            hint = "letters, digits and _, not starting with a digit"
+            hint = LETTERS
             raise UserError(f"'{name}' is not a name", tree.at(("outputs", name), key=True), hint)
         if isinstance(entry, dict) and ("x" in entry or "y" in entry) and "from" not in entry:
             curves.append(read_curve(name, entry, tree))

@@ -63,6 +63,11 @@ class NodeType:
         return any(port.parts for port in self.signature.ports.values())
 
     @property
+    def cuts(self) -> tuple[str, ...]:
+        """Parameters that only say which stretch of a loop is taken."""
+        return self.code.cuts if self.kind == "loop" else ()
+
+    @property
     def is_reference(self) -> bool:
         """Whether the result is known when planning and holds no tensors, as a model."""
         return issubclass(next(iter(self.signature.outputs.values())), Reference)
@@ -186,6 +191,8 @@ def find_source(text: str, folder: Path) -> Source:
     prefix, _, rest = text.partition(":")
     if rest and prefix in _SCHEMES:
         return Source(text, _SCHEMES[prefix](rest))
+    if "://" in text:
+        raise UserError(f"'{text}' is an address, and flowgen reads files", hint="download it and give its path")
     path = (folder / text).resolve()
     if not path.exists():
         raise UserError(f"there is no file or folder '{text}'", hint=f"looked at {path}")

@@ -153,6 +153,7 @@ def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
         "nodes": stages,
         "calls": {name: {"calls": calls, "items": rows} for name, (calls, rows) in tally.calls().items()},
         "failures": [asdict(failure) for failure in failures(plan, tally)],
+        "warnings": plan.check.warnings,
         "notes": tally.notes,
     }
 
@@ -176,6 +177,7 @@ def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
         "computed": str(computed),
         "from the store": str(max(0, items - computed)),
         **({"failed": str(sum(f["points"] for f in about["failures"]))} if about["failures"] else {}),
+        **({"warnings": "; ".join(about["warnings"])} if about["warnings"] else {}),
         "computing": f"{seconds:.1f} s",
         "finished": about["finished"],
         "torch": about["versions"].get("torch", ""),

@@ -43,12 +43,21 @@ class Noise(Signal):
 
 @dataclass(frozen=True)
 class Latent(Signal):
-    """A clean latent, scaled as the denoiser sees it."""
+    """A latent, scaled as the denoiser sees it: clean, or left on its way with its noise level."""
 
     data: Tensor
     """[B, C, ...]"""
     space: str
     """identity of the latent space, see ``space_of``"""
+    alpha: Tensor | None = None
+    """[B] float64, signal coefficient of a noisy one, as of Time"""
+    sigma: Tensor | None = None
+    """[B] float64, noise coefficient"""
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether it was left on its way; it can't be decoded."""
+        return self.sigma is not None
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,10 @@ class Prediction(Signal):
         """The prediction of a kind that implies this clean latent [B, C, H, W]."""
         of_x, of_data = cls(x0, x, kind)._weights()
         return cls((x0 - over_items(of_x, x0) * x.data) / over_items(of_data, x0), x, kind)
+
+    def moved(self, by: Tensor) -> Prediction:
+        """The prediction whose x0 is larger by ``by`` [B, C, H, W]."""
+        return self.replace(data=self.data + by / over_items(self._weights()[1], by))
 
     def epsilon(self) -> Tensor:
         """The noise that the prediction implies, [B, C, ...]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from flowgen.values import Conditioning, Latent, Model, Noisy, PerItem, Predicti
 
 from ..families import Family, Question
 from ..schedulers.kinds import predicted
+from .perturb import Blur, How, Perturbation, perturbing
 
 PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
 
@@ -25,6 +26,9 @@ def denoise(
     concat: Latent | None = None,
     guidance: PerItem[float | None] = None,
     rate: float = 25.0,
+    perturb: How = "none",
+    layers: tuple[str, ...] = ("mid_block*",),
+    blur: Blur = "infinite",
 ) -> Prediction:
     """One call of the network: what it predicts of x at x's own time, given the condition.
 
@@ -39,6 +43,10 @@ def denoise(
     guidance: the scale that a distilled model (Flux dev) is told; guidance.cfg has nothing to do with it.
 
     rate: frames per second, for video models that are told it.
+
+    perturb: put the transformer blocks called ``layers`` (names, with * and ?) out of action: identity_attention lets
+    every position attend to itself alone, blurred_attention blurs the queries (``blur``: the Gaussian's deviation in
+    positions), skip_layers leaves the blocks out. For guidance.perturbed.
     """
     family: Family = model["family"]
     net = model[family.network]
@@ -50,8 +58,10 @@ def denoise(
     data = network_input(x, kind).to(precision)
     if concat is not None:
         data = torch.cat([data, concat.data.to(data)], 1)
-    asked = Question(data, x.time.timestep, context, told_guidance(guidance, family, x, model.label), rate)
-    said = family.predict(net, asked).to(x.data.dtype)
+    scale = told_scale(guidance, net, x, model.label)
+    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"])
+    with perturbing(net, Perturbation(perturb, layers, blur)):
+        said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
         said, variance = said.chunk(2, dim=1)
         return Prediction(said, x, kind, variance)
@@ -82,7 +92,7 @@ def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:
         )
 
 
-def check_context(context: Conditioning, net: object, family: Family, label: str) -> None:
+def check_context(context: Conditioning, net: Any, family: Family, label: str) -> None:
     """Raise WiringError for a condition that isn't for this network."""
     if context.space and context.space != family.conditions:
         wanted = f"reads '{family.conditions}'" if family.conditions else "reads none"
@@ -90,7 +100,7 @@ def check_context(context: Conditioning, net: object, family: Family, label: str
             f"the condition is of the kind '{context.space}', the denoiser of '{label}' {wanted}",
             hint="encode the text with the text encoder of the same model",
         )
-    width = net.config.get(family.width) if family.width else None  # type: ignore[attr-defined]
+    width = net.config.get(family.width) if family.width else None
     if context.states is not None and width is not None and context.states.shape[-1] != width:
         raise WiringError(
             f"the condition has width {context.states.shape[-1]}, the denoiser of '{label}' takes {width}",
@@ -98,12 +108,12 @@ def check_context(context: Conditioning, net: object, family: Family, label: str
         )
 
 
-def told_guidance(guidance: PerItem[float | None] | None, family: Family, x: Noisy, label: str) -> Tensor | None:
+def told_scale(guidance: PerItem[float | None] | None, net: Any, x: Noisy, label: str) -> Tensor | None:
     """The scale that a distilled network is told, [B], None where none is given. Raises WiringError for others."""
     given = [] if guidance is None else [value for value in guidance.values if value is not None]
     if not given:
         return None
-    if not family.distilled:
+    if not net.config.get("guidance_embeds"):
         raise WiringError(f"the denoiser of '{label}' isn't told a scale", hint="use guidance.cfg")
     if len(given) < len(x.data):
         raise WiringError("'guidance' is given for some items and not for others")

@@ -10,9 +10,20 @@ from typing import TypeVar
 from flowgen.errors import UserError
 from flowgen.values.model import Part, canonical
 
+from .animatediff import AnimateDiff
+from .deepfloyd import DeepFloyd
+from .dit import DiT
 from .family import Config, Configs, Family, Question
+from .flux import Flux
+from .kandinsky import Kandinsky, Prior
+from .ltx import LTX
+from .pixart import PixArt, PixArtSigma
 from .pixels import Pixels
+from .sd3 import StableDiffusion3
+from .sdxl import StableDiffusionXL
+from .stable_audio import StableAudio
 from .stable_diffusion import StableDiffusion
+from .wan import Wan
 
 F = TypeVar("F", bound=type[Family])
 
@@ -26,8 +37,25 @@ def register(family: F) -> F:
     return family
 
 
-for known in (Pixels, StableDiffusion):
-    register(known)
+SHIPPED: tuple[type[Family], ...] = (
+    Pixels,
+    StableDiffusion,
+    StableDiffusionXL,
+    StableDiffusion3,
+    Flux,
+    PixArt,
+    PixArtSigma,
+    DiT,
+    DeepFloyd,
+    Prior,
+    Kandinsky,
+    AnimateDiff,
+    Wan,
+    LTX,
+    StableAudio,
+)
+for shipped in SHIPPED:
+    register(shipped)
 
 
 def family_for(pipeline: str, label: str) -> Family:

@@ -32,6 +32,8 @@ class Question:
     """[B], the scale that a distilled model is told"""
     rate: float
     """frames per second of a video"""
+    latent: Config
+    """what the model's latents are like, see ``Family.latent``"""
 
     def states(self) -> Tensor:
         """The condition's states in the network's precision, [B, L, D]. Raises WiringError without any."""
@@ -70,8 +72,6 @@ class Family(Loader):
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
     emptied: ClassVar[tuple[str, ...]] = ()
     """fields of a condition that are zero where a text is empty, as the family's own pipeline has it"""
-    distilled: ClassVar[bool] = False
-    """whether the network may be told a guidance scale"""
 
     def __init__(self) -> None:
         self.options: Config = {}
@@ -122,6 +122,12 @@ class Family(Loader):
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Texts as the network reads them. Raises WiringError for a family that reads none."""
         raise WiringError(f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class")
+
+    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float]) -> Conditioning:
+        """A condition that says how many seconds the result lasts, 0 is the longest. Raises WiringError if it can't."""
+        if any(seconds):
+            raise WiringError(f"'{model.label}' isn't told seconds", hint="leave 'seconds' out")
+        return found
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """What the network says, [B, C, ...]; with twice the channels where it also says a variance."""

@@ -1,5 +1,5 @@
 """Guidance: how predictions are combined."""
 
-from . import apg, cfg, cfg_zero, compose, perturbed, rescale, tcfg
+from . import apg, cfg, cfg_zero, classifier, compose, perturbed, rescale, tcfg
 
-__all__ = ["apg", "cfg", "cfg_zero", "compose", "perturbed", "rescale", "tcfg"]
+__all__ = ["apg", "cfg", "cfg_zero", "classifier", "compose", "perturbed", "rescale", "tcfg"]

@@ -29,6 +29,4 @@ def cfg_zero(
         best = uncond.replace(data=along(cond.data, uncond.data))
         guided = best + scale * (cond - best)
     still = cond.x.time.index < zero_steps.tensor.to(cond.x.time.index.device)
-    if not bool(still.any()):
-        return guided
     return guided.replace(data=torch.where(over_items(still, guided.data).bool(), 0.0, guided.data))

@@ -51,6 +51,10 @@ class FID(Reduce):
         """Moments of two sets."""
         return moments.merge(first, second)
 
+    def least(self, state: Moments) -> int:
+        """One more than the features have dimensions: fewer points have a singular covariance."""
+        return state.mean.shape[-1] + 1
+
     def finish(self, state: Moments) -> Score:
         """The distance."""
         if state.extractor != self.reference.extractor:

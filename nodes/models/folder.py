@@ -30,8 +30,14 @@ LIBRARIES = {
 """Where networks come from, by what ``model_index.json`` calls the place; diffusers keeps some with their pipeline."""
 NOT_SHAPE = ("dtype", "torch_dtype", "transformers_version", "architectures", "name_or_path")
 """Entries of a network's configuration that change nothing it computes; the precision is the node's parameter."""
-MODULE_CLASSES = {"DigitsClassifier": "flowgen_nodes:Classifier"}
-"""Names in a ``config.json`` under ``class``, and this pack's code for them."""
+MODULE_CLASSES = {
+    "DigitsClassifier": ("features", "flowgen_nodes:Classifier"),
+    "DigitsNoisyClassifier": ("classifier", "flowgen_nodes:NoisyClassifier"),
+}
+"""By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
+
+IMPLIED = {"UnCLIPScheduler": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "linspace"}}
+"""What a scheduler class does without saying it in its configuration."""
 
 
 def read_model(folder: Path, label: str, dtype: str) -> Model:
@@ -43,8 +49,8 @@ def read_model(folder: Path, label: str, dtype: str) -> Model:
         if config.get("model_type") == "clip":
             return Model(clip_parts(folder, config, dtype), label)
         if config.get("class") in MODULE_CLASSES:
-            about = {**config, "class": MODULE_CLASSES[config["class"]]}
-            return Model({"features": network("features", folder, about, f"{HERE}:Module", dtype)}, label)
+            part, code = MODULE_CLASSES[config["class"]]
+            return Model({part: network(part, folder, {**config, "class": code}, f"{HERE}:Module", dtype)}, label)
         raise UserError(
             f"flowgen can't read the model in '{label}'", hint=f"{folder / 'config.json'} names no known class"
         )
@@ -77,6 +83,7 @@ def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
             parts[name] = tokenizer(name, folder / name, str(cls))
         elif "Scheduler" in str(cls):
             config = read_json(folder / name / "scheduler_config.json")
+            config |= IMPLIED.get(str(cls), {})
             parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical(config))
         elif library in LIBRARIES and (folder / name / "config.json").is_file():
             config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}

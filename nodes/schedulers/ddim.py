@@ -10,7 +10,8 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 from flowgen.values.random import draw
 
-from .discrete import DiffusionState, Discrete, at, scale
+from .discrete import Discrete, at, scale
+from .sampler import DiffusionState
 
 State = TypeVar("State", bound=DiffusionState)
 

@@ -11,7 +11,8 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .discrete import DiffusionState, Discrete, at, scale
+from .discrete import Discrete, at, scale
+from .sampler import DiffusionState
 
 
 @node("scheduler.ddpm")
@@ -46,7 +47,7 @@ class DDPM(Discrete):
 
     def deviation(self, small: Tensor, large: Tensor, prediction: Prediction) -> Tensor:
         """The deviation of the noise, [B] or, if it is learned, [B, ...], from the two fixed variances [B]."""
-        kind = self.model.config("scheduler").get("variance_type", "fixed_small")
+        kind = self.about.get("variance_type", "fixed_small")
         if self.variance != "model":
             kind = self.variance
         if kind in ("fixed_small", "fixed_large"):

@@ -88,16 +88,23 @@ def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[in
 class Plan:
     """One item's way through the schedule; every array has one entry per step."""
 
-    times: tuple[int, ...]
+    times: NDArray[np.int64]
     alpha_bar: Array
     """at the step's timestep"""
     alpha_bar_next: Array
     """at the timestep that the step leads to"""
+    alpha: Array
+    """of x at the step's timestep"""
+    sigma: Array
+    start: float = 1.0
+    """what the start noise is multiplied by"""
 
 
 @lru_cache(maxsize=1024)
-def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool) -> Plan:
-    """The steps of one item.
+def plan(
+    config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool, first: int = 0
+) -> Plan:
+    """The steps of one item, from number ``first`` on.
 
     ``previous``: the timestep that a step leads to is the next of the list (exact), or the step's own minus T // S,
     as diffusers' DDIM computes it; the two differ where S doesn't divide T.
@@ -108,7 +115,8 @@ def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers
     table = alphas_cumprod(config)
     total = len(table)
     if not 1 <= steps <= total:
-        raise WiringError(f"steps must be 1 to {total}, not {steps}")
+        hint = f"the model was trained with {total} steps: take that many or fewer"
+        raise WiringError(f"steps must be 1 to {total}, not {steps}", hint=hint)
     times = timesteps(total, steps, spacing, about.get("steps_offset", 0))
     if max(times) >= total:
         raise WiringError(
@@ -118,8 +126,6 @@ def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers
         [t - total // steps for t in times] if previous == "diffusers" and spacing != "quad" else [*times[1:], -1]
     )
     final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
-    return Plan(
-        times,
-        np.array([table[t] for t in times]),
-        np.array([table[t] if t >= 0 else final for t in following]),
-    )
+    bar = np.array([table[t] for t in times])[first:]
+    after = np.array([table[t] if t >= 0 else final for t in following])[first:]
+    return Plan(np.array(times)[first:], bar, after, np.sqrt(bar), np.sqrt(1 - bar))

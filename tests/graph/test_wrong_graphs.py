@@ -145,7 +145,7 @@ WRONG = [
     (
         "no steps at all",
         ("steps: 5", "steps: 0"),
-        "15:3: steps must be 1 to 1000, not 0",
+        "15:3: steps must be 1 to 1000, not 0\n  the model was trained with 1000 steps: take that many or fewer",
     ),
     (
         "a node in a parameter",
@@ -161,8 +161,8 @@ WRONG = [
     ),
     (
         "a port left open",
-        ("context: $text}", "}"),
-        "16:3: the denoiser needs a condition with states\n  wire 'context': encode a text with encoder.text",
+        ("latent: $sampler.sample}", "}"),
+        "19:3: the port 'latent' of 'image' (decoder.vae) is not wired\n  it takes a Latent: write latent: $NODE",
     ),
     (
         "a parameter left out",
@@ -207,12 +207,54 @@ WRONG = [
         "5:3: the axis 'guidance' holds 1.0 twice",
     ),
     (
+        "an axis that nothing uses",
+        ("  seed: {range: 2}", "  seed: {range: 2}\n  sed: {range: 9}"),
+        "7:3: nothing in the graph uses the axis 'sed'\n"
+        "  take one of its inputs up in a node, as $sed, or leave the axis out",
+    ),
+    (
+        "rows that nothing uses",
+        ("  seed: {range: 2}", "  seed: {range: 2}\n  size: {rows: {big: {w: 2, h: 2}, small: {w: 1, h: 1}}}"),
+        "7:3: nothing in the graph uses the axis 'size', which sets w, h\n"
+        "  take one of its inputs up in a node, as $w, or leave the axis out",
+    ),
+    (
+        "no outputs",
+        ("outputs: [image, fid]", "outputs: []"),
+        "23:10: 'outputs' names no results\n  outputs: [NODE], whose results are wanted",
+    ),
+    (
+        "a name with other letters",
+        ("context: $text", "context: $größe"),
+        "16:50: '$größe' is not a reference\n"
+        "  names have the letters a to z and A to Z, digits and _, no digit first; $$ stands for a dollar",
+    ),
+    (
+        "an address for a model",
+        ("from: ZOO/digits}", "from: 'https://host/model'}"),
+        "9:31: 'https://host/model' is an address, and flowgen reads files\n  download it and give its path",
+    ),
+    (
         "files that lack an axis",
         ("outputs: [image, fid]", 'outputs: {a: {from: $image, save: "{colour}.png"}}'),
         "23:35: 'a' varies along 'guidance', which is missing in 'save'\n"
         "  add {guidance}, as in {colour}_{guidance}_{seed}.png",
     ),
 ]
+
+
+def test_an_input_that_nothing_uses_is_a_warning(tmp_path, zoo_folder, other):
+    file = written(tmp_path, GOOD, zoo_folder, other)
+    assert load(file).check().warnings[0] == f"{file}:2:20: nothing in the graph uses the input 'strength'"
+    file.write_text(GOOD.replace("scale: $guidance", "scale: $strength"))
+    with pytest.raises(UserError, match="nothing in the graph uses the axis 'guidance'"):
+        load(file).check()
+
+
+def test_one_item_that_no_memory_holds(tmp_path, zoo_folder, other):
+    text = GOOD.replace("seed: $seed", "seed: $seed, width: 10000000, height: 10000000")
+    with pytest.raises(UserError, match=r"g.yaml:14:3: one item of 'noise' takes .* of memory, and this machine has"):
+        load(written(tmp_path, text, zoo_folder, other)).check()
 
 
 @pytest.fixture(scope="module")

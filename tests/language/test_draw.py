@@ -188,7 +188,7 @@ def test_an_axis_from_outside_replaces_or_is_added(graph):
         ("seed=", "--sweep: the axis 'seed' has no values"),
         ("seed=1,1", "--sweep: the axis 'seed' holds 1 twice"),
         ("a=1,2", "g.yaml:9:3: 'a' names an input and a node\n  rename one of them"),
-        ("a b=1,2", "--sweep: 'a b' is not a name\n  letters, digits and _, not starting with a digit"),
+        ("a b=1,2", "--sweep: 'a b' is not a name\n  the letters a to z and A to Z, digits and _, no digit first"),
         ("seed", "--sweep takes NAME=VALUES, not 'seed'"),
         ("lo=1,2", "the axes 'interval' and 'lo' both set 'lo'"),
         ("who=1,2", "the input 'who' is a text, the axis 'who' sets it to 1"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from driving import SHAPE, close, exact, float32_bounds, gaussian, noise, rescheduled, run, sample, tables
+from driving import SHAPE, close, exact, float32_bounds, gaussian, made, noise, rescheduled, run, sample, tables
 from flowgen_nodes.models.folder import read_model
 from flowgen_nodes.schedulers.clipping import bounded
 from flowgen_nodes.schedulers.ddim import DDIM
@@ -133,8 +133,8 @@ def test_ends_at_the_data(model):
 
 
 def test_time_of_what_it_emits(model):
-    loop = DDIM()
-    loop.start, loop.model, loop.steps, loop.eta = noise([0, 1]), model, PerItem([10, 25]), PerItem([0.0, 0.0])
+    arguments = {"model": model, "steps": PerItem([10, 25]), "eta": PerItem([0.0, 0.0])}
+    loop = made(DDIM, noise([0, 1]), [0, 1], arguments)
     assert loop.length() == [10, 25]
     x = loop.emit(loop.begin(), PerItem([0, 5])).x
     bars = alphas_cumprod(model.part("scheduler").config)

@@ -163,7 +163,7 @@ def test_perturbed_guidance_adds_to_classifier_free_guidance():
 @pytest.mark.parametrize("method", [cfg, tcfg, zero_star])
 def test_without_uncond_only_scale_1_is_taken(method):
     cond = prediction(0)
-    assert method(cond, None, items(1.0)).data is cond.data
+    assert torch.equal(method(cond, None, items(1.0)).data, cond.data)
     with pytest.raises(WiringError, match="needs 'uncond'"):
         method(cond, None, items(2.0))
 
@@ -178,3 +178,47 @@ def test_scale_1_is_the_conditional_prediction(method):
 def test_a_prediction_of_x0_implies_it(kind):
     given = prediction(0, kind)
     assert differ(Prediction.of_x0(given.x0(), given.x, kind).data, given.data) < 1e-5
+
+
+class Mixture(torch.nn.Module):
+    """The exact classifier of noisy data from two Gaussians, N(-MEAN, 1/4) and N(MEAN, 1/4), equally likely."""
+
+    def __init__(self, alpha):
+        super().__init__()
+        self.alpha = torch.nn.Parameter(torch.tensor(alpha, dtype=torch.float64))
+
+    def forward(self, x, timestep):
+        square = torch.stack([((x - self.alpha * mean) ** 2).flatten(1).sum(1) for mean in (-MEAN, MEAN)], 1)
+        return -square / (2 * (self.alpha**2 / 4 + 1 - self.alpha**2))
+
+
+MEAN = 0.4
+
+
+def exact(x, alpha, means):
+    """The best epsilon for data of these Gaussians (each 1/4 wide), which are equally likely; Bayes by hand."""
+    variance = alpha**2 / 4 + 1 - alpha**2
+    weights = torch.stack([-((x - alpha * m) ** 2).flatten(1).sum(1) / (2 * variance) for m in means], 1).softmax(1)
+    each = [(1 - alpha**2) ** 0.5 * (x - alpha * m) / variance for m in means]
+    return sum(w.reshape(-1, 1, 1, 1) * e for w, e in zip(weights.T, each, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_a_perfect_classifier_makes_the_unconditional_prediction_conditional(kind):
+    from flowgen_nodes.guidance.classifier import classifier
+
+    from flowgen.values import Model, Part
+    from flowgen.values.model import opening
+
+    alpha, base = 0.6, prediction(0, alpha=0.6)
+    x = base.x.replace(data=base.x.data.double())
+
+    def of(epsilon):
+        sigma = (1 - alpha**2) ** 0.5
+        return Prediction.of_x0((x.data - sigma * epsilon) / alpha, x, kind)
+
+    model = Model({"classifier": Part("classifier", "", "", "{}")}, "exact")
+    with torch.no_grad(), opening(lambda part: Mixture(alpha)):
+        made = classifier(of(exact(x.data, alpha, [-MEAN, MEAN])), model, items(0, 1, 1), items(1.0))
+    wanted = torch.cat([exact(x.data[n : n + 1], alpha, [[-MEAN, MEAN][c]]) for n, c in enumerate([0, 1, 1])])
+    assert differ(made.data, of(wanted).data) < 1e-9

@@ -18,7 +18,9 @@ from . import data, evaluate, export, nets, parts
 from .vocabulary import tokenizer
 
 SEED = 20_261
-PARTS = ("classifier", "judge", "clip", "vae", "unet")
+PARTS = ("classifier", "judge", "clip", "vae", "unet", "noisy")
+
+NEEDED_BY = {"clip": {"unet"}, "vae": {"unet", "noisy"}}
 
 
 def kept(path: Path, blank: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> Any:
@@ -42,7 +44,7 @@ def trained(work: Path, digits: data.Handwriting, wanted: Collection[str]) -> di
     found: dict[str, Any] = {}
 
     def keep(part: str, blank: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> None:
-        if part in wanted or (part in ("clip", "vae") and "unet" in wanted):
+        if part in wanted or set(wanted) & NEEDED_BY.get(part, set()):
             found[part] = kept(work / f"{part}.pt", blank, train)
 
     keep("classifier", nets.Classifier, lambda: parts.classifier("classifier", train, 3000, SEED))
@@ -50,6 +52,7 @@ def trained(work: Path, digits: data.Handwriting, wanted: Collection[str]) -> di
     keep("clip", lambda: nets.clip(tokens), lambda: parts.clip(tokens, train, 3000, SEED))
     keep("vae", nets.autoencoder, lambda: parts.autoencoder(train, 3500, SEED))
     keep("unet", nets.denoiser, lambda: parts.denoiser(found["vae"], found["clip"], tokens, train, 9000, SEED))
+    keep("noisy", nets.NoisyClassifier, lambda: parts.noisy_classifier(found["vae"], train, 6000, SEED))
     return found
 
 

@@ -61,21 +61,23 @@ class Trained:
     vae: AutoencoderKL
     unet: UNet2DConditionModel
     classifier: nets.Classifier
+    noisy: nets.NoisyClassifier
 
 
 def untrained() -> Trained:
     """Networks of the shipped shapes with weights from torch's global generator."""
     tokens = tokenizer()
-    return Trained(nets.clip(tokens), nets.autoencoder(), nets.denoiser(), nets.Classifier())
+    return Trained(nets.clip(tokens), nets.autoencoder(), nets.denoiser(), nets.Classifier(), nets.NoisyClassifier())
 
 
 def export(trained: Trained, out: Path) -> None:
-    """Write ``digits/``, ``digits-clip/`` and ``digits-classifier/`` under ``out``; older ones are replaced."""
+    """Write ``digits/``, ``digits-clip/`` and the classifiers' folders under ``out``; older ones are replaced."""
     quiet()
     tokens = tokenizer()
     write_pipeline(trained, tokens, emptied(out / "digits"))
     write_clip(trained.clip, tokens, emptied(out / "digits-clip"))
     write_classifier(trained.classifier, emptied(out / "digits-classifier"))
+    write_classifier(trained.noisy, emptied(out / "digits-noisy-classifier"))
     readable(out)
 
 
@@ -129,12 +131,12 @@ def run_in_float32(folder: Path) -> None:
     write_json(file, {**read_json(file), "dtype": "float32"})
 
 
-def write_classifier(classifier: nets.Classifier, folder: Path) -> None:
+def write_classifier(classifier: nets.Classifier | nets.NoisyClassifier, folder: Path) -> None:
     """A classifier whose configuration names its weights by digest: features of other weights never compare."""
     file = folder / "model.safetensors"
     save_file(shipped(classifier).state_dict(), file, metadata={"format": "pt"})
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    write_json(folder / "config.json", {"class": "DigitsClassifier", "weights_sha256": digest})
+    write_json(folder / "config.json", {"class": f"Digits{type(classifier).__name__}", "weights_sha256": digest})
 
 
 def write_json(path: Path, about: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.embeddings import Timesteps
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
@@ -103,6 +104,47 @@ class Classifier(nn.Module):
         """Unnormalised class scores by head, [B, 10], [B, 9], [B, 9]."""
         features = self(images)
         return {name: head(features) for name, head in self.heads.items()}
+
+
+class NoisyClassifier(nn.Module):
+    """Names the digit in a noisy latent, for classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4).
+
+    ``forward`` takes latents [B, 4, 8, 8] of unit variance and timesteps [B]; it returns logits [B, 10].
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.times = nn.Sequential(Timesteps(width, True, 0), nn.Linear(width, width), nn.SiLU())
+        self.enter = nn.Conv2d(4, width, 3, 1, 1)
+        self.blocks = nn.ModuleList(Block(width, stride) for stride in (1, 2, 1))
+        self.leave = nn.Sequential(nn.Flatten(), nn.Linear(16 * width, width), nn.SiLU(), nn.Linear(width, len(DIGITS)))
+
+    def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
+        """Logits [B, 10]."""
+        time = self.times[1:](self.times[0](timestep).to(x.dtype))
+        x = self.enter(x)
+        for block in self.blocks:
+            x = block(x, time)
+        logits: Tensor = self.leave(x)
+        return logits
+
+
+class Block(nn.Module):
+    """Two convolutions with the time between them, and a way past."""
+
+    def __init__(self, width: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, stride, 1))
+        self.time = nn.Linear(width, 2 * width)
+        self.normed = nn.GroupNorm(8, width)
+        self.second = nn.Sequential(nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1))
+        self.past: nn.Module = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """[B, C, H, W] to the same, or half the size."""
+        scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
+        found: Tensor = self.past(x) + self.second(self.normed(self.first(x)) * (1 + scale) + shift)
+        return found
 
 
 def freeze(module: nn.Module) -> None:

@@ -129,6 +129,37 @@ def bank(
     return torch.cat(latents), torch.cat(states)
 
 
+def noisy_classifier(
+    vae: AutoencoderKL, digits: Handwriting, steps: int, seed: int, size: int = 256
+) -> nets.NoisyClassifier:
+    """Cross-entropy of the digit at uniformly drawn timesteps, on a bank of latents that is drawn anew now and then."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = nets.NoisyClassifier()
+    alphas = nets.scheduler().alphas_cumprod
+    latents = labels = torch.empty(0)
+
+    @torch.no_grad()
+    def draw() -> tuple[Tensor, Tensor]:
+        batches = [sample(digits, 500, rng) for _ in range(80)]
+        drawn = [vae.encode(batch.images).latent_dist.sample() for batch in batches]
+        return torch.cat(drawn), torch.cat([batch.labels("digit") for batch in batches])
+
+    def loss(step: int) -> Tensor:
+        nonlocal latents, labels
+        if step % 1500 == 0:
+            latents, labels = draw()
+        chosen = torch.randint(len(latents), (size,))
+        t = torch.randint(len(alphas), (size,))
+        alpha = alphas[t][:, None, None, None]
+        noisy = alpha.sqrt() * latents[chosen] + (1 - alpha).sqrt() * torch.randn_like(latents[chosen])
+        return F.cross_entropy(model(noisy, t), labels[chosen])
+
+    fit("noisy", list(model.parameters()), loss, steps, 2e-3)
+    nets.freeze(model)
+    return model
+
+
 def denoiser(
     vae: AutoencoderKL,
     clip_model: CLIPModel,

@@ -1,0 +1,80 @@
+"""Flux.1: CLIP's summary and T5's states, packed latents, a scale that the network is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowgen.values import Conditioning, Model
+
+from .family import Config, Configs, Family, Question
+from .texts import t5, tokens
+
+LENGTH = 512
+"""T5's tokens"""
+SIZE = 128
+"""height and width of a latent where nothing is said: a megapixel"""
+SCALE = 3.5
+"""what a distilled network is told where nothing is said"""
+
+
+class Flux(Family):
+    """Flux.1 dev and schnell. Latents in a graph are [B, 16, H, W]; patches of 2 x 2 are made for the network alone."""
+
+    pipelines = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")
+    network = "transformer"
+    conditions = "T5 states with CLIP's summary"
+    width = "joint_attention_dim"
+
+    def latent(self, configs: Configs) -> Config:
+        """The network's own number of channels is that of a patch."""
+        found = super().latent(configs)
+        return {**found, "height": SIZE, "width": SIZE, "beside": 0, "multiple": 2 * found["factor"]}
+
+    def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
+        """T5's states [B, 512, D] and CLIP's summary."""
+        encoder = model["text_encoder"]
+        ids, _ = tokens(model["tokenizer"], texts, encoder.device)
+        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], texts, LENGTH, masked=False)
+        return Conditioning(states, encoder(ids).pooler_output, space=self.conditions)
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """The flow from data to noise."""
+        guidance = None
+        if net.config.guidance_embeds:
+            fallback = torch.full_like(asked.time, SCALE, dtype=torch.float32)
+            guidance = fallback if asked.guidance is None else asked.guidance
+        states, (height, width) = asked.states(), asked.x.shape[-2:]
+        said = net(
+            packed(asked.x),
+            timestep=asked.time.to(asked.x.dtype) / 1000,
+            guidance=guidance,
+            pooled_projections=asked.pooled(),
+            encoder_hidden_states=states,
+            txt_ids=states.new_zeros(states.shape[1], 3),
+            img_ids=places(height // 2, width // 2, asked.x),
+        ).sample
+        return unpacked(said, height, width)
+
+
+def packed(x: Tensor) -> Tensor:
+    """Latents [B, C, H, W] as patches of 2 x 2, row by row, [B, H/2 * W/2, 4 C]."""
+    count, channels, height, width = x.shape
+    patches = x.reshape(count, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(count, (height // 2) * (width // 2), 4 * channels)
+
+
+def unpacked(patches: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of ``packed``."""
+    count, _, wide = patches.shape
+    x = patches.reshape(count, height // 2, width // 2, wide // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(count, wide // 4, height, width)
+
+
+def places(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Where each patch is, for rotary embeddings: 0, row, column, [rows * columns, 3]."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([torch.zeros_like(row), row, column], -1).reshape(-1, 3).to(like)

@@ -1,0 +1,91 @@
+"""Parts of denoisers out of action, against diffusers' own ways and scipy's blur."""
+
+import pytest
+import scipy.ndimage
+import tiny_models
+import torch
+from diffusers.hooks import LayerSkipConfig, SmoothedEnergyGuidanceConfig, apply_layer_skip
+from diffusers.hooks.smoothed_energy_guidance_utils import _apply_smoothed_energy_guidance_hook
+from flowgen_nodes.denoisers.perturb import Perturbation, blurred, perturbing
+
+from flowgen.errors import WiringError
+
+MID = "mid_block.attentions.0.transformer_blocks"
+
+
+@pytest.fixture
+def unet():
+    return tiny_models.build("sd1").unet.eval()
+
+
+def ask(net):
+    """What the UNet says of some noise and text."""
+    generator = torch.Generator().manual_seed(3)
+    x, text = torch.randn(2, 4, 16, 16, generator=generator), torch.randn(2, 7, 32, generator=generator)
+    with torch.no_grad():
+        return net(x, torch.tensor([10, 700]), encoder_hidden_states=text).sample
+
+
+def perturbed(net, how, layers=("mid_block*",), blur="infinite"):
+    with perturbing(net, Perturbation(how, layers, blur)):
+        return ask(net)
+
+
+def test_identity_attention_is_that_of_diffusers(unet):
+    plain, mine = ask(unet), perturbed(unet, "identity_attention")
+    apply_layer_skip(unet, LayerSkipConfig([0], MID, skip_attention=False, skip_attention_scores=True, skip_ff=False))
+    theirs = ask(unet)
+    assert torch.equal(mine, theirs) and not torch.equal(mine, plain)
+
+
+def test_skipped_layers_are_those_of_diffusers(unet):
+    mine = perturbed(unet, "skip_layers")
+    apply_layer_skip(unet, LayerSkipConfig([0], MID))
+    assert torch.equal(mine, ask(unet))
+
+
+def test_infinitely_blurred_attention_is_that_of_diffusers(unet):
+    mine = perturbed(unet, "blurred_attention")
+    # its test for an infinite deviation is the wrong way round: below the threshold it takes the mean
+    _apply_smoothed_energy_guidance_hook(unet, SmoothedEnergyGuidanceConfig([0], MID), 10.0)
+    assert float((mine - ask(unet)).abs().max()) < 1e-6
+
+
+def test_skipped_blocks_of_sd3_are_those_of_its_own_argument():
+    net = tiny_models.build("sd3").transformer.eval()
+    generator = torch.Generator().manual_seed(3)
+    given = {
+        "hidden_states": torch.randn(2, net.config.in_channels, 16, 16, generator=generator),
+        "encoder_hidden_states": torch.randn(2, 9, net.config.joint_attention_dim, generator=generator),
+        "pooled_projections": torch.randn(2, net.config.pooled_projection_dim, generator=generator),
+        "timestep": torch.tensor([10, 700]),
+    }
+    with torch.no_grad():
+        theirs = net(**given, skip_layers=[0]).sample
+        with perturbing(net, Perturbation("skip_layers", ("transformer_blocks.0",), "infinite")):
+            mine = net(**given).sample
+        plain = net(**given).sample
+    assert torch.equal(mine, theirs) and not torch.equal(mine, plain)
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1.0, 2.0])
+def test_the_blur_is_a_gaussian_over_the_picture(deviation):
+    query = torch.randn(2, 3, 49, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    planes = query.transpose(2, 3).reshape(2, 3, 5, 7, 7).numpy()
+    reach = min(int(-(-3 * deviation // 1)), 6)
+    wanted = scipy.ndimage.gaussian_filter(planes, deviation, axes=(3, 4), mode="mirror", radius=reach)
+    mine = blurred(query, deviation).transpose(2, 3).reshape(2, 3, 5, 7, 7)
+    assert float((mine - torch.from_numpy(wanted)).abs().max()) < 1e-12
+
+
+def test_the_network_is_as_before_after_a_call_that_failed(unet):
+    plain = ask(unet)
+    with pytest.raises(RuntimeError), perturbing(unet, Perturbation("identity_attention", ("*",), "infinite")):
+        unet(torch.zeros(1, 4, 16, 16), 1, encoder_hidden_states=torch.zeros(1, 7, 31))
+    assert torch.equal(ask(unet), plain)
+
+
+def test_an_unknown_layer_is_told_of_the_known_ones(unet):
+    with pytest.raises(WiringError, match=r"no layer of the network is called mid_blok\*") as caught:
+        perturbed(unet, "skip_layers", ("mid_blok*",))
+    assert "mid_block.attentions.0.transformer_blocks.0" in caught.value.hint
