@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from . import conditions, decoders, denoisers, encoders, guidance, metrics, models, noise, routing, schedulers, std, zoo
+from . import (
+    conditions,
+    decoders,
+    denoisers,
+    encoders,
+    guidance,
+    images,
+    inpaint,
+    metrics,
+    models,
+    noise,
+    routing,
+    schedulers,
+    std,
+    zoo,
+)
 
 __all__ = [
     "conditions",
@@ -10,6 +25,8 @@ __all__ = [
     "denoisers",
     "encoders",
     "guidance",
+    "images",
+    "inpaint",
     "metrics",
     "models",
     "noise",

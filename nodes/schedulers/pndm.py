@@ -100,9 +100,14 @@ class PNDM(Linear):
         """Each item's coefficients."""
         config = self.model.part("scheduler").config
         kind = predicted(self.about) if self.prediction_type == "model" else self.prediction_type
+        counts = self.counts()
+        firsts = [self.first(row, steps) for row, steps in enumerate(counts)]
+        if any(firsts) and not self.about.get("skip_prk_steps"):
+            raise WiringError(
+                "scheduler.pndm with its Runge-Kutta beginning begins at the start", hint="see skip_prk_steps"
+            )
         return [
-            pndm_table(config, steps, self.spacing, kind, self.first(row, steps))
-            for row, steps in enumerate(self.counts())
+            pndm_table(config, steps, self.spacing, kind, first) for steps, first in zip(counts, firsts, strict=True)
         ]
 
     def calls_of(self, first: int, last: int) -> int:

@@ -1,0 +1,5 @@
+"""Pictures from files."""
+
+from . import load
+
+__all__ = ["load"]
