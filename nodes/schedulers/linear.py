@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
 from flowgen.values import PerItem, Prediction
 
-from .clipping import Limit, clipped, thresholded
 from .ddim import add_noise
 from .grid import Final, Grid, Habits, Sigmas, Spacing, between
 from .grid_edm import edm_grid, is_edm
 from .grid_flow import flow_grid, is_flow, tokens
 from .grid_trained import trained_grid
-from .kinds import check_kind
 from .sampler import DiffusionState, Sampler
 from .table import Table, mapped
-
-STEPS = 50
-"""where neither steps nor calls are given"""
 
 
 @dataclass(frozen=True)
@@ -38,25 +32,16 @@ class LinearState(DiffusionState):
 class Linear(Sampler):
     """Base of samplers whose steps are tables of coefficients; subclasses say which."""
 
-    steps: PerItem[int | None] = None
-    calls: PerItem[int | None] = None
     spacing: Spacing = "model"
     sigmas: Sigmas = "model"
     final: Final = "model"
     shift: Literal["model"] | float = "model"
-    prediction_type: Literal["model", "epsilon", "v_prediction", "sample", "flow", "edm"] = "model"
-    clip_sample: Limit = "model"
-    threshold: Limit = "model"
 
     habits: ClassVar[Habits] = Habits(ignores=("clip_sample", "thresholding"))
 
     def table(self, grid: Grid, row: int) -> Table:
         """The coefficients of the item at this row over its grid."""
         raise NotImplementedError  # pragma: no cover
-
-    def steps_of(self, calls: int) -> int:
-        """The most steps that so many denoiser calls are enough for."""
-        return calls
 
     def ways(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients."""
@@ -69,22 +54,6 @@ class Linear(Sampler):
             grid = self.grid(count, shape)
             found.append(self.table(between(grid, self.first(row, count), len(grid)), row))
         return found
-
-    def counts(self) -> list[int]:
-        """Each item's steps. Raises WiringError where both steps and calls are given."""
-        found = []
-        for steps, calls in zip(self.steps.values, self.calls.values, strict=True):
-            if steps is not None and calls is not None:
-                raise WiringError("steps and calls exclude each other", hint="calls are the denoiser's; leave one out")
-            if calls is not None and (calls < 1 or self.steps_of(calls) < 1):
-                raise WiringError(f"{calls} denoiser calls are too few for this sampler")
-            found.append(self.steps_of(calls) if calls is not None else STEPS if steps is None else steps)
-        return found
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        """The configuration of the model's scheduler."""
-        return self.model.config("scheduler")
 
     def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
         """The noise levels of so many steps."""
@@ -115,16 +84,6 @@ class Linear(Sampler):
         noise = [float(t.noise[k]) for t, k in tables]
         return add_noise(after, torch.tensor(noise, dtype=torch.float64), [bool(each) for each in noise])
 
-    def clean(self, prediction: Prediction) -> Tensor:
-        """x0 as predicted, within the range that is asked for."""
-        check_kind(prediction, self.prediction_type, self.about)
-        x0 = prediction.x0()
-        if self.threshold == "model" and self.habits.says(self.about, "thresholding", False):
-            ratio, most = self.about.get("dynamic_thresholding_ratio", 0.995), self.about.get("sample_max_value", 1.0)
-            return thresholded(x0, ratio, most)
-        if isinstance(self.threshold, float):
-            return thresholded(x0, self.threshold)
-        limit = self.clip_sample
-        if limit == "model" and self.habits.says(self.about, "clip_sample", False):
-            limit = self.about.get("clip_sample_range", 1.0)
-        return x0 if isinstance(limit, str) else clipped(x0, limit)
+    def limits(self) -> Mapping[str, Any]:
+        """What the configuration says of the range of x0, as far as diffusers' class heeds it."""
+        return {entry: value for entry, value in self.about.items() if entry not in self.habits.ignores}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Protocol
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flowgen.errors import WiringError
@@ -15,7 +17,12 @@ from flowgen.node import Feedback, Loop, Phase, Stretch, Uses
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
 from flowgen.values.per_item import over_items
 
+from .clipping import Limit, bounded
+from .kinds import check_kind
 from .schedule import Array
+
+STEPS = 50
+"""where neither steps nor calls are given"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Way(Protocol):
     """One item's denoiser calls, from its first to the end of the schedule: x = alpha * x0 + sigma * epsilon."""
 
     @property
-    def times(self) -> Array:
+    def times(self) -> NDArray[Any]:
         """[n], the model's own time at each call"""
 
     @property
@@ -70,6 +77,12 @@ class Way(Protocol):
 class Sampler(Loop):
     """Base of the samplers of diffusion.
 
+    steps: as the method counts them, 50 where nothing is said. calls: instead, so many calls of the denoiser; the most
+    steps are taken that they are enough for.
+
+    prediction_type, clip_sample, threshold: what the network predicts, to which number x0 is cut, and at which quantile
+    of itself (dynamic thresholding); "model" is what the configuration of the model's scheduler says.
+
     start: noise, and the random stream that stochastic steps go on with.
 
     init: a latent to begin with. A clean one is made noisy, and the last int(steps * strength) steps are taken, as
@@ -86,6 +99,11 @@ class Sampler(Loop):
     prediction: Feedback[Prediction]
     replace: Feedback[Noisy] | None
     model: Annotated[Model, Uses("scheduler")]
+    steps: PerItem[int | None] = None
+    calls: PerItem[int | None] = None
+    prediction_type: Literal["model", "epsilon", "v_prediction", "sample", "flow", "edm"] = "model"
+    clip_sample: Limit = "model"
+    threshold: Limit = "model"
     strength: PerItem[float] = 1.0
     after: PerItem[float | None] = None
     until: PerItem[float | None] = None
@@ -96,9 +114,25 @@ class Sampler(Loop):
     )
     cuts: ClassVar[tuple[str, ...]] = ("strength", "after", "until")
 
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The configuration of the model's scheduler."""
+        return self.model.config("scheduler")
+
     def counts(self) -> list[int]:
-        """The steps of each item's whole schedule."""
-        raise NotImplementedError  # pragma: no cover
+        """The steps of each item's whole schedule. Raises WiringError where both steps and calls are given."""
+        found = []
+        for steps, calls in zip(self.steps.values, self.calls.values, strict=True):
+            if steps is not None and calls is not None:
+                raise WiringError("steps and calls exclude each other", hint="calls are the denoiser's; leave one out")
+            if calls is not None and (calls < 1 or self.steps_of(calls) < 1):
+                raise WiringError(f"{calls} denoiser calls are too few for this sampler")
+            found.append(self.steps_of(calls) if calls is not None else STEPS if steps is None else steps)
+        return found
+
+    def steps_of(self, calls: int) -> int:
+        """The most steps that so many denoiser calls are enough for."""
+        return calls
 
     def ways(self, shape: tuple[int, ...]) -> Sequence[Way]:
         """Each item's denoiser calls. ``shape``: of the latents, without the item axis; empty while it isn't known."""
@@ -200,6 +234,15 @@ class Sampler(Loop):
             return Sampled(Latent(state.x, state.space))
         time = self.time(state, self.length())
         return Sampled(Latent(state.x, state.space, time.alpha, time.sigma))
+
+    def clean(self, prediction: Prediction) -> Tensor:
+        """x0 as predicted, kept in its range. Raises WiringError for a prediction of another kind."""
+        check_kind(prediction, self.prediction_type, self.about)
+        return bounded(prediction.x0(), self.clip_sample, self.threshold, self.limits())
+
+    def limits(self) -> Mapping[str, Any]:
+        """What the configuration says of the range of x0."""
+        raise NotImplementedError  # pragma: no cover
 
 
 def numbers(values: Sequence[float]) -> Tensor:
