@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flowgen.errors import WiringError
@@ -51,7 +52,7 @@ class Way(Protocol):
     """One item's denoiser calls, from its first to the end of the schedule: x = alpha * x0 + sigma * epsilon."""
 
     @property
-    def times(self) -> Array:
+    def times(self) -> NDArray[Any]:
         """[n], the model's own time at each call"""
 
     @property
