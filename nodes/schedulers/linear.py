@@ -43,12 +43,8 @@ class Linear(Sampler):
         """The coefficients of the item at this row over its grid."""
         raise NotImplementedError  # pragma: no cover
 
-    def ways(self, shape: tuple[int, ...]) -> list[Table]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients."""
-        return self.tables(shape)
-
-    def tables(self, shape: tuple[int, ...]) -> list[Table]:
-        """Each item's coefficients. ``shape``: of the latents, without the item axis."""
         found = []
         for row, count in enumerate(self.counts()):
             grid = self.grid(count, shape)
@@ -68,14 +64,14 @@ class Linear(Sampler):
     def begin(self) -> LinearState:
         """The first x, and nothing kept yet."""
         data = self.start.data
-        tables = self.tables(tuple(data.shape[1:]))
+        tables = self.ways(tuple(data.shape[1:]))
         count = tables[0].maps.shape[1] - 1
         kept = data.new_zeros(len(data), count, *data.shape[1:]) if count else None
         return LinearState(self.first_x(tables), self.start.stream, self.start.space, kept)
 
     def advance(self, state: LinearState, i: PerItem[int], prediction: Prediction) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
-        tables = list(zip(self.tables(tuple(state.x.shape[1:])), i.values, strict=True))
+        tables = list(zip(self.ways(tuple(state.x.shape[1:])), i.values, strict=True))
         maps = np.array([t.maps[k] for t, k in tables])
         kept = [] if state.kept is None else list(state.kept.unbind(1))
         terms = [state.x, self.clean(prediction), *kept]

@@ -96,7 +96,7 @@ class PNDM(Linear):
 
     habits: ClassVar[Habits] = Habits(scaled=True, ignores=("clip_sample", "thresholding"))
 
-    def tables(self, shape: tuple[int, ...]) -> list[Table]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients."""
         config = self.model.part("scheduler").config
         kind = predicted(self.about) if self.prediction_type == "model" else self.prediction_type

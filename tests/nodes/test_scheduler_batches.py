@@ -128,7 +128,7 @@ def test_comes_to_where_the_flow_leads(name):
     loop, options = SAMPLERS[name]
     options = {**options, "sigmas": "karras"} | ({"churn": 0.0} if name == "edm" else {})
     given = {**arguments(options, [None]), "calls": PerItem([40])}
-    table = made(loop, noise([0]), [0], given).tables(())[0]
+    table = made(loop, noise([0]), [0], given).ways(())[0]
     deviation = np.hypot(table.alpha * DEVIATION, table.sigma)
     first = table.start * noise([0]).data - table.alpha[0] * MEAN
     truth = table.alpha[-1] * MEAN + first * (deviation[-1] / deviation[0])
@@ -138,7 +138,7 @@ def test_comes_to_where_the_flow_leads(name):
 def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
     """Sabour et al. 2024; between them they are joined in the logarithm, so that every other one of 20 is one of 10."""
     ten, twenty = (
-        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).tables(())[0].sigma for n in (10, 20)
+        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).ways(())[0].sigma for n in (10, 20)
     )
     assert ten.tolist() == pytest.approx([14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0])
     assert twenty[::2] == pytest.approx(ten)
