@@ -12,12 +12,12 @@ from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import PerItem
 
-from .grid import Grid, Habits
+from .grid import Grid, Habits, Sigmas
 from .grid_edm import is_edm
 from .grid_flow import is_flow
-from .grid_trained import time_of, trained_grid
-from .linear import Linear
+from .grid_trained import time_of
 from .schedule import Array
+from .spaced import Spaced
 from .steps import epsilon
 from .table import Table, evaluated
 
@@ -64,7 +64,7 @@ def edm_table(grid: Grid, raised: Grid, noise: float, halves: bool) -> Table:
 
 
 @node("scheduler.edm")
-class EDM(Linear):
+class EDM(Spaced):
     """The stochastic sampler of Karras et al. 2022, arXiv:2206.00364, algorithm 2; without churn algorithm 1.
 
     For models with EDM's preconditioning, and for those of a discrete schedule, whose noise levels are then spaced as
@@ -90,18 +90,14 @@ class EDM(Linear):
         """Of steps that others follow."""
         return 2 * (last - first) if self.solver == "heun" else last - first
 
-    def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
-        """The noise levels of so many steps. Raises WiringError for a model of flow matching."""
-        if is_flow(self.about):
-            raise WiringError("scheduler.edm adds noise to data of full size; the model is one of flow matching")
-        if is_edm(self.about):
-            return super().grid(steps, shape)
-        sigmas = "karras" if self.sigmas == "model" else self.sigmas
-        config = self.model.part("scheduler").config
-        return trained_grid(config, steps, self.spacing, sigmas, self.final, self.habits)
+    def chosen_sigmas(self) -> Sigmas:
+        """Those of the paper where nothing is said."""
+        return "karras" if self.sigmas == "model" else self.sigmas
 
     def table(self, grid: Grid, row: int) -> Table:
-        """The coefficients of an item. Raises WiringError for a churn below 0."""
+        """The coefficients of an item. Raises WiringError for a churn below 0, and for a model of flow matching."""
+        if is_flow(self.about):
+            raise WiringError("scheduler.edm adds noise to data of full size; the model is one of flow matching")
         churn = self.churn.values[row]
         if churn < 0:
             raise WiringError(f"churn must be 0 or more, not {churn}")
