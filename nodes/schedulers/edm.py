@@ -13,10 +13,8 @@ from flowgen.node import node
 from flowgen.values import PerItem
 
 from .grid import Grid, Habits, Sigmas
-from .grid_edm import is_edm
-from .grid_flow import is_flow
 from .grid_trained import time_of
-from .schedule import Array
+from .schedule import Array, is_edm, is_flow
 from .spaced import Spaced
 from .steps import epsilon
 from .table import Table, evaluated

@@ -17,11 +17,6 @@ from flowgen.errors import WiringError
 from .grid import Grid, karras
 
 
-def is_edm(about: dict[str, Any]) -> bool:
-    """Whether a diffusers scheduler configuration is one of EDM."""
-    return "sigma_data" in about
-
-
 @lru_cache(maxsize=1024)
 def edm_grid(config: str, steps: int, final: str) -> Grid:
     """A grid from ``sigma_max`` to 0; the model's time is log(sigma) / 4 (table 1 of the paper)."""

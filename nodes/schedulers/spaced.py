@@ -7,10 +7,11 @@ from typing import Literal
 from flowgen.errors import WiringError
 
 from .grid import AYS, Final, Grid, Sigmas, Spacing
-from .grid_edm import edm_grid, is_edm
-from .grid_flow import flow_grid, is_flow, tokens
+from .grid_edm import edm_grid
+from .grid_flow import flow_grid, tokens
 from .grid_trained import trained_grid
 from .linear import Linear
+from .schedule import is_edm, is_flow
 
 
 class Spaced(Linear):

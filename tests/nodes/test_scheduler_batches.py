@@ -174,6 +174,9 @@ def test_what_a_schedule_cannot_have_is_refused(options, message):
 @pytest.mark.parametrize(
     ("loop", "options", "message"),
     [
+        (ddim.DDIM, bare(FLOW), "needs a discrete training schedule, the model is one of flow matching"),
+        (pndm.PNDM, bare(FLOW), "the model is one of flow matching"),
+        (lcm.LCM, bare(EDM), "the model is one of EDM's preconditioning"),
         (edm.EDM, bare(FLOW), "the model is one of flow matching"),
         (edm.EDM, {"churn": PerItem([-1.0])}, "churn must be 0 or more"),
         (tcd.TCD, {"eta": PerItem([1.5])}, "eta must be 0 to 1"),
