@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -13,6 +14,7 @@ from flowgen.node import node
 from flowgen.values import PerItem
 
 from .grid import Grid, Habits, Sigmas
+from .grid_edm import noise_time
 from .grid_trained import time_of
 from .schedule import Array, is_edm, is_flow
 from .spaced import Spaced
@@ -21,12 +23,14 @@ from .table import Table, evaluated
 
 
 @lru_cache(maxsize=1024)
-def churned(grid: Grid, config: str, edm: bool, churn: float, low: float, high: float) -> Grid:
+def churned(grid: Grid, config: str, churn: float, low: float, high: float) -> Grid:
     """The grid with each step's beginning raised to sigma-hat; algorithm 2 of the paper, line 5."""
     sigma = grid.sigma[:-1]
     gamma = np.where((low <= sigma) & (sigma <= high), min(churn / len(grid), np.sqrt(2) - 1), 0.0)
     raised = sigma * (1 + gamma)
-    times = np.where(gamma > 0, np.log(raised) / 4 if edm else time_of(config, raised), grid.times)
+    about = json.loads(config)
+    times = noise_time(about, raised) if is_edm(about) else time_of(config, raised)
+    times = np.where(gamma > 0, times, grid.times)
     return replace(grid, times=times, sigma=np.append(raised, grid.sigma[-1]))
 
 
@@ -100,5 +104,5 @@ class EDM(Spaced):
         if churn < 0:
             raise WiringError(f"churn must be 0 or more, not {churn}")
         config = self.model.part("scheduler").config
-        raised = churned(grid, config, is_edm(self.about), churn, self.churn_min, self.churn_max)
+        raised = churned(grid, config, churn, self.churn_min, self.churn_max)
         return edm_table(grid, raised, self.churn_noise, self.solver == "heun")
