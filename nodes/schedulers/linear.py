@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,10 +13,7 @@ from torch import Tensor
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .grid import Final, Grid, Habits, Sigmas, Spacing, between
-from .grid_edm import edm_grid, is_edm
-from .grid_flow import flow_grid, is_flow, tokens
-from .grid_trained import trained_grid
+from .grid import Grid, Habits, between
 from .sampler import DiffusionState, Sampler
 from .table import Table, mapped
 
@@ -31,11 +28,6 @@ class LinearState(DiffusionState):
 
 class Linear(Sampler):
     """Base of samplers whose steps are tables of coefficients; subclasses say which."""
-
-    spacing: Spacing = "model"
-    sigmas: Sigmas = "model"
-    final: Final = "model"
-    shift: Literal["model"] | float = "model"
 
     habits: ClassVar[Habits] = Habits(ignores=("clip_sample", "thresholding"))
 
@@ -52,14 +44,8 @@ class Linear(Sampler):
         return found
 
     def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
-        """The noise levels of so many steps."""
-        config = self.model.part("scheduler").config
-        if is_edm(self.about):
-            return edm_grid(config, steps, self.final)
-        if is_flow(self.about):
-            shift = None if self.shift == "model" else float(self.shift)
-            return flow_grid(config, steps, self.spacing, self.sigmas, shift, tokens(shape), self.habits)
-        return trained_grid(config, steps, self.spacing, self.sigmas, self.final, self.habits)
+        """The noise levels of so many steps. ``shape``: as of ``tables``."""
+        raise NotImplementedError  # pragma: no cover
 
     def begin(self) -> LinearState:
         """The first x, and nothing kept yet."""

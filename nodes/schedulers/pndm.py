@@ -11,7 +11,7 @@ import numpy as np
 from flowgen.errors import WiringError
 from flowgen.node import node
 
-from .grid import Habits
+from .grid import Habits, Spacing
 from .kinds import predicted
 from .linear import Linear
 from .schedule import Array, alphas_cumprod, timesteps
@@ -94,6 +94,7 @@ class PNDM(Linear):
     paper's Runge-Kutta beginning (``skip_prk_steps``) the first three steps are four calls each: S + 9.
     """
 
+    spacing: Spacing = "model"
     habits: ClassVar[Habits] = Habits(scaled=True, ignores=("clip_sample", "thresholding"))
 
     def find_ways(self, shape: tuple[int, ...]) -> list[Table]:

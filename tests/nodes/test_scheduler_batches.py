@@ -145,17 +145,48 @@ def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
     assert (twenty[1:-2:2] ** 2).tolist() == pytest.approx((ten[:-2] * ten[1:-1]).tolist())
 
 
+FLOW, EDM = {"shift": 3.0}, {"sigma_data": 0.5}
+
+
+def bare(about):
+    return {"model": Model({"scheduler": Part("scheduler", "", "", canonical(about))}, "bare")}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"steps": PerItem([0])}, "steps must be 1 to 1000"),
         ({"spacing": "leading", "model": model(steps_offset=300)}, "leave the schedule"),
-        ({"model": Model({"scheduler": Part("scheduler", "", "", '{"shift": 3.0}')}), "spacing": "leading"}, "leading"),
+        ({"shift": 2.0}, "a model with a discrete schedule has no 'shift: 2.0'"),
+        ({**bare(FLOW), "spacing": "leading"}, "flow matching has no spacing 'leading'"),
+        ({**bare(FLOW), "final": "zero"}, "a model of flow matching has no 'final: zero'"),
+        ({**bare(FLOW), "sigmas": "ays"}, "a model of flow matching has no 'sigmas: ays'"),
+        ({**bare(FLOW), "steps": PerItem([0])}, "steps must be at least 1, not 0"),
+        ({**bare(EDM), "sigmas": "karras"}, "a model with EDM's preconditioning has no 'sigmas: karras'"),
+        ({**bare(EDM), "steps": PerItem([0])}, "steps must be at least 1, not 0"),
     ],
 )
 def test_what_a_schedule_cannot_have_is_refused(options, message):
     with pytest.raises(WiringError, match=message):
         made(euler.Euler, noise([0]), [0], {**arguments({}, [50]), **options}).length()
+
+
+@pytest.mark.parametrize(
+    ("loop", "options", "message"),
+    [
+        (ddim.DDIM, bare(FLOW), "needs a discrete training schedule, the model is one of flow matching"),
+        (pndm.PNDM, bare(FLOW), "the model is one of flow matching"),
+        (lcm.LCM, bare(EDM), "the model is one of EDM's preconditioning"),
+        (edm.EDM, bare(FLOW), "the model is one of flow matching"),
+        (edm.EDM, {"churn": PerItem([-1.0])}, "churn must be 0 or more"),
+        (tcd.TCD, {"eta": PerItem([1.5])}, "eta must be 0 to 1"),
+        (lcm.LCM, {"steps": PerItem([51])}, "steps must be 1 to 50, those that the model was distilled for"),
+        (unipc.UniPC, {"model": model(predict_x0=False)}, "predicts x0"),
+    ],
+)
+def test_what_a_sampler_cannot_do_is_refused(loop, options, message):
+    with pytest.raises(WiringError, match=message):
+        made(loop, noise([0]), [0], {**arguments({}, [10]), **options}).length()
 
 
 @pytest.mark.parametrize("solver", ["heun", "euler"])
