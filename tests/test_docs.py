@@ -120,3 +120,10 @@ def test_the_table_of_steps_and_eta(tmp_path):
     assert run.tally.calls()["denoiser"][1] == 4 * (5 + 10) * 2  # seeds, steps, eta: one prediction a step, no guidance
     assert run.results.fid.dims == ("steps", "eta")
     assert run.results.fid.notnull().all()
+
+
+def test_schedulers_are_compared_at_equal_cost(tmp_path):
+    run = run_example("10_schedulers_at_equal_cost.yaml", tmp_path, calls=[5, 10], seed=[0])
+    # euler and dpm_2m spend all calls, heun an odd number; and the reference
+    assert run.tally.calls()["denoiser"][1] == 2 * (5 + 10) + (5 + 9) + 200
+    assert (run.results.error.sel(calls=10) < run.results.error.sel(calls=5)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
 from flowgen.language.expressions import at_step
 from flowgen.language.meaning import unused
-from flowgen.node import Loop
+from flowgen.node import Loop, Stretch
 from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
 from flowgen.values.model import opening
@@ -61,8 +62,10 @@ class Check:
     variants: dict[str, Column]
     outcomes: dict[str, list[Outcome]]
     """by node; the nodes of bodies have the outcomes of their loop's variants"""
+    stretches: dict[str, Column] = field(default_factory=dict)
+    """the stretch of each loop node, along the axes that it depends on"""
     lengths: dict[str, Column] = field(default_factory=dict)
-    """steps of each loop node, along the axes that they depend on"""
+    """their steps"""
     weights: dict[str, int] = field(default_factory=dict)
     """bytes of weights in memory by node, of its largest variant"""
     warnings: list[str] = field(default_factory=list)
@@ -81,7 +84,8 @@ def check(graph: Graph) -> Check:
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
         for name in graph.bodies:
-            found.lengths[name] = loop_lengths(graph, graph.nodes[name])
+            found.stretches[name] = loop_stretches(graph, graph.nodes[name])
+            found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
     return found
 
@@ -114,6 +118,10 @@ class Point:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
         outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
+        if outcome.peak_bytes > (there := memory()):
+            takes, has = (f"{size / 2**30:.3g} GiB" for size in (outcome.peak_bytes, there))
+            said = f"one item of '{node.name}' takes {takes} of memory, and this machine has {has}"
+            raise node.error(said, hint="make the values that it is given smaller")
         self.found.outcomes[node.name].append(outcome)
         self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), sum(self.parts.opened.values()))
         for output, value in outputs.items():
@@ -150,7 +158,7 @@ class Point:
         begun = state = loop.begin()
         i = PerItem([0] * ITEMS)
         todo = list(self.graph.bodies[node.name])
-        for phase in node.type.signature.phases:
+        for phase in node.type.signature.used_phases(node.wires):
             suffix = f"_{phase.name}" if phase.name else ""
             emitted = getattr(loop, f"emit{suffix}")(state, i)
             for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
@@ -207,6 +215,11 @@ class Point:
         return column.values[tuple(self.where.get(axis, 0) for axis in column.axes)]
 
 
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
 def leads_to(graph: Graph, name: str, targets: set[str]) -> bool:
     """Whether a node is one of the targets or feeds one, within its body."""
     if name in targets:
@@ -232,8 +245,13 @@ def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
     )
 
 
-def loop_lengths(graph: Graph, node: GraphNode) -> Column:
-    """Steps of a loop along the axes of its own parameters and models."""
+def steps_of(stretches: Column) -> Column:
+    """The number of steps of each stretch."""
+    return Column(stretches.axes, stretches.map(lambda stretch: stretch.steps).values.astype(np.int64))
+
+
+def loop_stretches(graph: Graph, node: GraphNode) -> Column:
+    """The stretch of a loop along the axes of its own parameters and models."""
     signature = node.type.signature
     columns: dict[str, Column] = dict(node.params)
     for port, wires in node.wires.items():
@@ -242,8 +260,8 @@ def loop_lengths(graph: Graph, node: GraphNode) -> Column:
     axes = tuple(a for a in node.axes if any(a in c.axes for c in columns.values()))
     shape = graph.shape(axes)
     wide = {name: spread(c.values, c.axes, axes, graph.lengths).ravel() for name, c in columns.items()}
-    made = np.empty(int(np.prod(shape)), dtype=np.int64)
-    known: dict[tuple[str, ...], int] = {}
+    made = np.empty(int(np.prod(shape)), dtype=object)
+    known: dict[tuple[str, ...], Stretch] = {}
     for n in range(made.size):
         values: Mapping[str, Any] = {name: w[n] for name, w in wide.items()}
         key = tuple(map(repr, values.values()))
@@ -251,7 +269,7 @@ def loop_lengths(graph: Graph, node: GraphNode) -> Column:
             arguments = {k: PerItem([v]) if k in signature.params and signature.params[k].per_item else v
                          for k, v in values.items()}  # fmt: skip
             try:
-                known[key] = instance(node.type, arguments).length()[0]
+                known[key] = instance(node.type, arguments).stretch()[0]
             except UserError as error:
                 raise error.located(node.entry.at) from None
         made[n] = known[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowgen.node.kinds import Carry, Feedback, Loop, Phase, Reduce, Source, Stream, Uses
+from flowgen.node.kinds import Carry, Feedback, Loop, Phase, Reduce, Source, Stream, Stretch, Uses
 from flowgen.node.registry import NodeType, node, node_type, node_types, scheme
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Reduce",
     "Source",
     "Stream",
+    "Stretch",
     "Uses",
     "node",
     "node_type",

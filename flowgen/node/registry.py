@@ -63,6 +63,11 @@ class NodeType:
         return any(port.parts for port in self.signature.ports.values())
 
     @property
+    def cuts(self) -> tuple[str, ...]:
+        """Parameters that only say which stretch of a loop is taken."""
+        return self.code.cuts if self.kind == "loop" else ()
+
+    @property
     def is_reference(self) -> bool:
         """Whether the result is known when planning and holds no tensors, as a model."""
         return issubclass(next(iter(self.signature.outputs.values())), Reference)

@@ -78,18 +78,23 @@ class Checkpoints:
         for point, states, show in zip(points, marked, shown, strict=True):
             asked = self.trajectory(point[0].length) if show else set()
             missing = [Save(step, key, step in asked) for step, key in states.items() if key not in known]
-            until = min((save.step for save in missing if save.wanted), default=point[0].length)
+            until = min((save.step for save in missing if save.wanted), default=self.last(point) + 1)
             there = [step for step, key in states.items() if key in known and 0 < step < until]
             saves.append(tuple(missing))
             resume.append(Resume(max(there), states[max(there)]) if there else None)
         return States(saves, resume)
 
     def marked(self, point: Point) -> dict[int, str]:
-        """The keys of an item's marked states, by step; a loop's end is its result and needs no checkpoint."""
+        """The keys of an item's marked states, by step."""
         length, checkpoint = point[0].length, self.node.entry.checkpoint
-        steps = {step for step in checkpoint.steps(length) if 0 < step < length} if checkpoint else set()
+        steps = {step for step in checkpoint.steps(length) if 0 < step <= self.last(point)} if checkpoint else set()
         steps |= self.trajectory(length)
         return {step: self.trajectories.key(*point, steps=step) for step in sorted(steps)}
+
+    @staticmethod
+    def last(point: Point) -> int:
+        """The last state that an item can start from; a loop's end is its result and needs no checkpoint."""
+        return point[0].length - point[0].ends
 
     def trajectory(self, length: int) -> set[int]:
         """The steps that a trajectory shows."""

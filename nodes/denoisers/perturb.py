@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -127,16 +128,16 @@ def blurred(query: Tensor, deviation: Blur) -> Tensor:
 
 def skipped(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
     """What went in instead of what came out: of a block for a picture and a text, each in its place."""
-    entered = [value for value in [*args, *kwargs.values()] if isinstance(value, Tensor) and value.dim() == 3]
+    given = inspect.signature(block.forward).bind(*args, **kwargs).arguments
+    picture, text = given["hidden_states"], given.get("encoder_hidden_states")
+    if not isinstance(output, tuple):
+        return picture
 
-    def before(value: Any) -> Any:
+    def before(value: Tensor | None) -> Tensor | None:
         if value is None:
             return None
-        found = [tensor for tensor in entered if tensor.shape == value.shape]
-        if len({id(tensor) for tensor in found}) != 1:
-            raise WiringError(
-                f"a {type(block).__name__} can't be skipped: what goes in and out doesn't tell which is which"
-            )
-        return found[0]
+        if picture.shape == text.shape:
+            raise WiringError(f"a {type(block).__name__} can't be skipped where picture and text are of one shape")
+        return picture if value.shape == picture.shape else text
 
-    return tuple(map(before, output)) if isinstance(output, tuple) else before(output)
+    return tuple(map(before, output))

@@ -1,5 +1,5 @@
 """Metrics: scores of items, features, and statistics of sets."""
 
-from . import clip, features, fid, mean
+from . import clip, distance, features, fid, mean
 
-__all__ = ["clip", "features", "fid", "mean"]
+__all__ = ["clip", "distance", "features", "fid", "mean"]

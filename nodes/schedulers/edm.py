@@ -86,6 +86,10 @@ class EDM(Linear):
         """The most steps that so many calls are enough for."""
         return (calls + 1) // 2 if self.solver == "heun" else calls
 
+    def calls_of(self, first: int, last: int) -> int:
+        """Of steps that others follow."""
+        return 2 * (last - first) if self.solver == "heun" else last - first
+
     def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
         """The noise levels of so many steps. Raises WiringError for a model of flow matching."""
         if is_flow(self.about):

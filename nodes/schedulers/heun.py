@@ -49,3 +49,7 @@ class Heun(Linear):
     def steps_of(self, calls: int) -> int:
         """The most steps that so many calls are enough for."""
         return (calls + 1) // 2
+
+    def calls_of(self, first: int, last: int) -> int:
+        """Two for each step."""
+        return 2 * (last - first)

@@ -100,7 +100,20 @@ class PNDM(Linear):
         """Each item's coefficients."""
         config = self.model.part("scheduler").config
         kind = predicted(self.about) if self.prediction_type == "model" else self.prediction_type
-        return [pndm_table(config, steps, self.spacing, kind, 0) for steps in self.counts()]
+        counts = self.counts()
+        firsts = [self.first(row, steps) for row, steps in enumerate(counts)]
+        if any(firsts) and not self.about.get("skip_prk_steps"):
+            raise WiringError(
+                "scheduler.pndm with its Runge-Kutta beginning begins at the start", hint="see skip_prk_steps"
+            )
+        return [
+            pndm_table(config, steps, self.spacing, kind, first) for steps, first in zip(counts, firsts, strict=True)
+        ]
+
+    def calls_of(self, first: int, last: int) -> int:
+        """As diffusers does, a first step counts calls; ``last`` counts steps."""
+        beginning = 1 if self.about.get("skip_prk_steps") else 3 * min(last, 3)
+        return last + beginning - first
 
     def steps_of(self, calls: int) -> int:
         """The most steps that so many calls are enough for."""

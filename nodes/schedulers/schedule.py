@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from flowgen.errors import WiringError
 
-Spacing = Literal["leading", "trailing", "linspace"]
+Spacing = Literal["leading", "trailing", "linspace", "quad"]
 Array = NDArray[np.float64]
 
 
@@ -70,7 +70,12 @@ def cosine_betas(total: int) -> torch.Tensor:
 
 @lru_cache(maxsize=1024)
 def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[int, ...]:
-    """The timesteps of a sampler, noisiest first (Lin et al. 2023, arXiv:2305.08891, table 2)."""
+    """The timesteps of a sampler, noisiest first (Lin et al. 2023, arXiv:2305.08891, table 2).
+
+    quad: closer where there is little noise, up to 0.8 T; Song et al. 2021, arXiv:2010.02502, appendix D.2.
+    """
+    if spacing == "quad":
+        return tuple(int(t) for t in (np.linspace(0, (0.8 * total) ** 0.5, steps) ** 2)[::-1])
     if spacing == "linspace":
         return tuple(int(t) for t in np.linspace(0, total - 1, steps).round()[::-1])
     if spacing == "leading":
@@ -83,16 +88,23 @@ def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[in
 class Plan:
     """One item's way through the schedule; every array has one entry per step."""
 
-    times: tuple[int, ...]
+    times: NDArray[np.int64]
     alpha_bar: Array
     """at the step's timestep"""
     alpha_bar_next: Array
     """at the timestep that the step leads to"""
+    alpha: Array
+    """of x at the step's timestep"""
+    sigma: Array
+    start: float = 1.0
+    """what the start noise is multiplied by"""
 
 
 @lru_cache(maxsize=1024)
-def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool) -> Plan:
-    """The steps of one item.
+def plan(
+    config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool, first: int = 0
+) -> Plan:
+    """The steps of one item, from number ``first`` on.
 
     ``previous``: the timestep that a step leads to is the next of the list (exact), or the step's own minus T // S,
     as diffusers' DDIM computes it; the two differ where S doesn't divide T.
@@ -110,10 +122,10 @@ def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers
         raise WiringError(
             f"{steps} steps with spacing '{spacing}' and offset {about.get('steps_offset', 0)} leave the schedule"
         )
-    following = [t - total // steps for t in times] if previous == "diffusers" else [*times[1:], -1]
-    final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
-    return Plan(
-        times,
-        np.array([table[t] for t in times]),
-        np.array([table[t] if t >= 0 else final for t in following]),
+    following = (
+        [t - total // steps for t in times] if previous == "diffusers" and spacing != "quad" else [*times[1:], -1]
     )
+    final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
+    bar = np.array([table[t] for t in times])[first:]
+    after = np.array([table[t] if t >= 0 else final for t in following])[first:]
+    return Plan(np.array(times)[first:], bar, after, np.sqrt(bar), np.sqrt(1 - bar))

@@ -252,6 +252,12 @@ def test_an_input_that_nothing_uses_is_a_warning(tmp_path, zoo_folder, other):
         load(file).check()
 
 
+def test_one_item_that_no_memory_holds(tmp_path, zoo_folder, other):
+    text = GOOD.replace("seed: $seed", "seed: $seed, width: 10000000, height: 10000000")
+    with pytest.raises(UserError, match=r"g.yaml:14:3: one item of 'noise' takes .* of memory, and this machine has"):
+        load(written(tmp_path, text, zoo_folder, other)).check()
+
+
 @pytest.fixture(scope="module")
 def other(zoo_folder, tmp_path_factory):
     """The same pipeline with another latent scale."""

@@ -57,7 +57,9 @@ def rescheduled(model: Model, **changes: Any) -> Model:
 def made(loop: type, noise: Noise, rows: Sequence[int], arguments: dict[str, Any]) -> Any:
     """A loop for some items, its attributes set as the engine sets them."""
     found = loop()
-    found.start = noise.take(rows)
+    found.start, found.init = noise.take(rows), None
+    for name, default in {"strength": 1.0, "after": None, "until": None}.items():
+        setattr(found, name, PerItem([default] * len(rows)))
     for name, param in signature_of(loop).params.items():
         if param.per_item:
             setattr(found, name, PerItem([param.default] * len(rows)))

@@ -51,9 +51,14 @@ def at_time(data, timesteps, model):
     return Noisy(data, time, model.config("latent")["space"])
 
 
+def encoded(texts, model):
+    """Texts as the engine has them encoded."""
+    return encode_text(PerItem(texts), model, seconds=PerItem([0.0] * len(texts)))
+
+
 def test_text_states_equal_the_pipelines(digits, pipeline):
     with opened():
-        mine = encode_text(PerItem(TEXTS), digits).states
+        mine = encoded(TEXTS, digits).states
     wanted, empty = pipeline.encode_prompt(TEXTS, "cpu", 1, True, negative_prompt=[""] * 3)
     assert close(mine, wanted, 1e-6)
     assert close(mine[1], empty[0], 1e-6)
@@ -62,7 +67,7 @@ def test_text_states_equal_the_pipelines(digits, pipeline):
 def test_too_long_a_text_is_cut(digits, pipeline):
     text = "a red three and " * 20
     with opened():
-        mine = encode_text(PerItem([text]), digits).states
+        mine = encoded([text], digits).states
     assert close(mine, pipeline.encode_prompt([text], "cpu", 1, False)[0], 1e-6)
 
 
@@ -94,7 +99,7 @@ def test_a_latent_of_another_space_is_refused(digits):
 def test_predictions_equal_the_unets_and_depend_on_everything(digits, pipeline):
     latents, timesteps = random(3, 4, 8, 8), [1, 400, 999]
     with opened():
-        context = encode_text(PerItem(TEXTS), digits)
+        context = encoded(TEXTS, digits)
         mine = denoise(at_time(latents, timesteps, digits), digits, context).data
         same = denoise(at_time(latents[:1].repeat(3, 1, 1, 1), [500] * 3, digits), digits, context).data
         for n, t in enumerate(timesteps):

@@ -7,6 +7,8 @@ import pytest
 import torch
 from driving import DEVIATION, MEAN, close, gaussian, made, noise, run, sample
 from flowgen_nodes.schedulers import (
+    ddim,
+    ddpm,
     deis,
     dpm_2m,
     dpm_2m_sde,
@@ -30,6 +32,8 @@ from flowgen.values.record import rebuild
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "skip_prk_steps": True}
 SAMPLERS = {
+    "ddim": (ddim.DDIM, {"eta": 0.5}),
+    "ddpm": (ddpm.DDPM, {}),
     "deis": (deis.DEIS, {"order": 3}),
     "dpm_2m": (dpm_2m.DPM2M, {}),
     "dpm_2m_sde": (dpm_2m_sde.DPM2MSDE, {}),

@@ -52,7 +52,7 @@ def trained(work: Path, digits: data.Handwriting, wanted: Collection[str]) -> di
     keep("clip", lambda: nets.clip(tokens), lambda: parts.clip(tokens, train, 3000, SEED))
     keep("vae", nets.autoencoder, lambda: parts.autoencoder(train, 3500, SEED))
     keep("unet", nets.denoiser, lambda: parts.denoiser(found["vae"], found["clip"], tokens, train, 9000, SEED))
-    keep("noisy", nets.NoisyClassifier, lambda: parts.noisy_classifier(found["vae"], train, 6000, SEED))
+    keep("noisy", nets.NoisyClassifier, lambda: parts.noisy_classifier(found["vae"], train, 2500, SEED))
     return found
 
 
