@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flowgen.graph.parts import loader_of
 from flowgen.node.signature import signature_of
-from flowgen.values import Model, Noise, Noisy, Part, PerItem, Prediction
+from flowgen.values import Model, Noise, Noisy, Part, PerItem, Prediction, Record
 from flowgen.values.model import canonical, opening
 from flowgen.values.random import draw, start
 
@@ -58,13 +58,11 @@ def made(loop: type, noise: Noise, rows: Sequence[int], arguments: dict[str, Any
     """A loop for some items, its attributes set as the engine sets them."""
     found = loop()
     found.start, found.init = noise.take(rows), None
-    for name, default in {"strength": 1.0, "after": None, "until": None}.items():
-        setattr(found, name, PerItem([default] * len(rows)))
     for name, param in signature_of(loop).params.items():
         if param.per_item:
             setattr(found, name, PerItem([param.default] * len(rows)))
     for name, value in arguments.items():
-        setattr(found, name, value.take(rows) if isinstance(value, PerItem) else value)
+        setattr(found, name, value.take(rows) if isinstance(value, (PerItem, Record)) else value)
     return found
 
 

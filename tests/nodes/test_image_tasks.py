@@ -12,9 +12,9 @@ from tiny_models import build
 
 SEEDS = [0, 3]
 STRENGTHS = [0.35, 0.8, 1.0]
-GRAPH = """\
+GRAPH = f"""\
 flowgen: 1
-sweep: {{strength: {strengths}, seed: {seeds}}}
+sweep: {{strength: {STRENGTHS}, seed: {SEEDS}}}
 defaults: {{model: $m}}
 nodes:
   m: {{type: model, from: MODEL}}
@@ -30,7 +30,7 @@ nodes:
   guided: {{type: guidance.cfg, cond: $cond, uncond: $uncond, scale: 4}}
   image: {{type: decoder.vae, latent: $sampler}}
 outputs: [image]
-""".format(strengths=STRENGTHS, seeds=SEEDS)
+"""
 
 
 def generators():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from driving import DEVIATION, MEAN, close, gaussian, made, noise, run, sample
+from driving import DEVIATION, MEAN, SHAPE, close, gaussian, made, noise, run, sample
 from flowgen_nodes.schedulers import (
     ddim,
     ddpm,
@@ -156,3 +156,33 @@ def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
 def test_what_a_schedule_cannot_have_is_refused(options, message):
     with pytest.raises(WiringError, match=message):
         made(euler.Euler, noise([0]), [0], {**arguments({}, [50]), **options}).length()
+
+
+@pytest.mark.parametrize("solver", ["heun", "euler"])
+def test_edm_is_the_algorithm_of_the_paper(solver):
+    """Karras et al. 2022, algorithm 2, in float64; S_churn / N is 0.3, and the last two levels get no noise."""
+    steps, low, data = 10, 0.05, 0.5
+    told = Model({"scheduler": Part("scheduler", "", "", canonical({"sigma_data": data}))}, "edm")
+    ramp = np.linspace(0, 1, steps)
+    sigmas = [*(80 ** (1 / 7) + ramp * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7, 0.0]
+    raised = [s * 1.3 if s >= low else s for s in sigmas]
+
+    def denoised(x, sigma):
+        return x + sigma**2 * (data * MEAN - x) / ((data * DEVIATION) ** 2 + sigma**2)
+
+    generator = torch.Generator().manual_seed(3)
+    first = float(np.hypot(np.hypot(80, 1), np.sqrt(raised[0] ** 2 - sigmas[0] ** 2)))  # diffusers' start, and churn
+    x = torch.randn(SHAPE, generator=generator).double() * first
+    for n in range(steps):
+        slope = (x - denoised(x, raised[n])) / raised[n]
+        after = x + (sigmas[n + 1] - raised[n]) * slope
+        if solver == "heun" and sigmas[n + 1]:
+            other = (after - denoised(after, sigmas[n + 1])) / sigmas[n + 1]
+            after = x + (sigmas[n + 1] - raised[n]) * (slope + other) / 2
+        x = after
+        if raised[n + 1] > sigmas[n + 1]:
+            fresh = torch.randn(SHAPE, generator=generator).double()
+            x = x + np.sqrt(raised[n + 1] ** 2 - sigmas[n + 1] ** 2) * fresh
+    given = {"model": told, "steps": PerItem([steps]), "churn": PerItem([3.0]), "churn_min": low, "solver": solver}
+    found = sample(edm.EDM, noise([3], torch.float64), gaussian("epsilon"), prediction_type="epsilon", **given)
+    assert close(found, x[None], 1e-10)

@@ -29,7 +29,7 @@ from flowgen_nodes.schedulers import (
 from flowgen_nodes.schedulers.kinds import predicted
 
 from flowgen.errors import WiringError
-from flowgen.values import Model, Noise, Part, PerItem, Prediction
+from flowgen.values import Latent, Model, Noise, Part, PerItem, Prediction
 from flowgen.values.model import canonical
 from flowgen.values.random import draw, start
 
@@ -214,6 +214,42 @@ def cases():
     yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", wide)
     yield Case(unipc.UniPC, "UniPCMultistepScheduler", wide)
     yield Case(heun.Heun, "HeunDiscreteScheduler", {"clip_sample": True, "clip_sample_range": 0.8})
+
+
+LATE = [
+    Case(euler.Euler, "EulerDiscreteScheduler", {"timestep_spacing": "leading", "steps_offset": 1}),
+    Case(euler.Euler, "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+    Case(heun.Heun, "HeunDiscreteScheduler"),
+    Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    Case(dpm_3m.DPM3M, "DPMSolverMultistepScheduler", {"solver_order": 3}),
+    Case(unipc.UniPC, "UniPCMultistepScheduler", {"solver_order": 3}),
+    Case(pndm.PNDM, "PNDMScheduler", {"skip_prk_steps": True, "steps_offset": 1}),
+    Case(deis.DEIS, "DEISMultistepScheduler"),
+]
+
+
+@pytest.mark.parametrize("case", LATE, ids=str)
+def test_the_last_steps_of_a_schedule_equal_diffusers(unet, case):
+    """As its pipelines of image to image take them."""
+    counts, strengths, wanted = [5, 10, 25], [0.5, 0.6, 1.0], []
+    init = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(9))
+    for seed, (steps, strength) in enumerate(zip(counts, strengths, strict=True)):
+        scheduler = scheduler_of(case)
+        scheduler.set_timesteps(steps)
+        begin = (steps - min(int(steps * strength), steps)) * scheduler.order
+        times = scheduler.timesteps[begin:]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(begin)
+        noise = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(seed))
+        noisy = scheduler.scale_noise if hasattr(scheduler, "scale_noise") else scheduler.add_noise
+        takes = {"noise": noise, "timestep" if hasattr(scheduler, "scale_noise") else "timesteps": times[:1]}
+        x = noisy(init[seed : seed + 1], **takes)
+        for t in times:
+            scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+            x = scheduler.step(unet(scaled, t).sample, t, x, return_dict=False)[0]
+        wanted.append(x[0])
+    more = {"init": Latent(init, "space"), "strength": PerItem(strengths)}
+    assert close(mine(case, unet, range(3), counts, **more), torch.stack(wanted), 1e-4)
 
 
 ADAPTED = [
