@@ -32,7 +32,7 @@ class Discrete(Sampler):
         if is_flow(self.about):
             raise WiringError(
                 f"'{self.model.label}' is a model of flow, whose noise has no schedule of timesteps",
-                hint="scheduler.euler and scheduler.heun sample such models, and the solvers scheduler.dpm_2m, unipc, deis",
+                hint="scheduler.euler and scheduler.heun sample such models, and scheduler.dpm_2m, unipc and deis",
             )
         config = self.model.part("scheduler").config
         spacing: Spacing = self.about.get("timestep_spacing", "leading")
