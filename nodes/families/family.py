@@ -125,8 +125,8 @@ class Family(Loader):
         """Texts as the network reads them. Raises WiringError for a family that reads none."""
         raise WiringError(f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class")
 
-    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float]) -> Conditioning:
-        """A condition that says how many seconds the result lasts, 0 is the longest. Raises WiringError if it can't."""
+    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:
+        """A condition that says how many seconds the result lasts, None is the longest. Raises WiringError if not."""
         if any(seconds):
             raise WiringError(f"'{model.label}' isn't told seconds", hint="leave 'seconds' out")
         return found

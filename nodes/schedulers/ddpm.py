@@ -15,7 +15,7 @@ from .discrete import Discrete, at, scale
 from .sampler import DiffusionState
 
 
-@node("scheduler.ddpm")
+@node("scheduler.ddpm", version=2)
 class DDPM(Discrete):
     """Denoising diffusion probabilistic models, ancestral sampling; Ho et al. 2020, arXiv:2006.11239, eq. 6 and 7.
 

@@ -173,7 +173,8 @@ WRONG = [
         "a model without the part that is needed",
         ("{type: features, model: $eye", "{type: features, model: $digits"),
         "20:37: the model 'ZOO/digits' has no part 'features'\n"
-        "  'features' needs a model with features; known: family, latent, scheduler, text_encoder, tokenizer, unet, vae",
+        "  'features' needs a model with features; "
+        "known: family, latent, scheduler, text_encoder, tokenizer, unet, vae",
     ),
     (
         "'per' without such an axis",

@@ -48,7 +48,7 @@ def test_the_refiner(folders):
     x = random(3, 4, 16, 16)
     sizes = torch.tensor([[32, 32, 0, 0, 6.0], [32, 64, 0, 0, 2.5], [32, 32, 0, 0, 6.0]])
     with opened():
-        context = encode_text(PerItem(TEXTS), model, empty="encode", seconds=PerItem([0.0] * 3))
+        context = encode_text(PerItem(TEXTS), model, empty="encode")
         none = PerItem([None] * 3)
         told = condition_size(
             context, PerItem([None, 64, None]), none, none, none, none, none, PerItem([None, 2.5, None])
@@ -71,7 +71,7 @@ def test_networks_run_in_their_own_precision(folders, name):
         latent = model.config("latent")
         frames = [3] if "frames" in latent else []
         with opened():
-            context = encode_text(PerItem(TEXTS), model, seconds=PerItem([0.0] * 3))
+            context = encode_text(PerItem(TEXTS), model)
             found[dtype] = denoise(at(model, random(3, latent["channels"], *frames, 8, 8)), model, context).data
     assert found["bfloat16"].dtype == torch.float32
     gap = (found["bfloat16"] - found["float32"]).norm() / found["float32"].norm()

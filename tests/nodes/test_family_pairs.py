@@ -52,7 +52,7 @@ def sample(name, model):
     elif name == "kandinsky":
         context = None
     else:
-        context = encode_text(PerItem(["a red cat", "a dog"]), model, seconds=PerItem([0.0, 0.0]))
+        context = encode_text(PerItem(["a red cat", "a dog"]), model)
     return Noisy(start.data, time, start.space), context
 
 
