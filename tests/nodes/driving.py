@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowgen.graph.parts import loader_of
+from flowgen.values.model import loader_of
 from flowgen.node.signature import signature_of
 from flowgen.values import Model, Noise, Noisy, Part, PerItem, Prediction
 from flowgen.values.model import canonical, opening

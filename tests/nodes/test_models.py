@@ -17,7 +17,7 @@ from flowgen_nodes.noise.gaussian import noise
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from flowgen.errors import UserError, WiringError
-from flowgen.graph.parts import loader_of
+from flowgen.values.model import loader_of
 from flowgen.node import Source
 from flowgen.values import Conditioning, Image, Latent, Noisy, PerItem, Time
 
