@@ -108,6 +108,24 @@ def opening(opener: Opener) -> Iterator[None]:
         _opener.reset(token)
 
 
+_pickles: contextvars.ContextVar[bool] = contextvars.ContextVar("pickles", default=False)
+
+
+@contextlib.contextmanager
+def allowing_pickles(allowed: bool) -> Iterator[None]:
+    """While this holds, models may have weights in pickles: only a user says so, never a graph."""
+    token = _pickles.set(allowed)
+    try:
+        yield
+    finally:
+        _pickles.reset(token)
+
+
+def pickles_allowed() -> bool:
+    """Whether the user allows weights in pickles."""
+    return _pickles.get()
+
+
 @dataclass(frozen=True)
 class Model(Reference):
     """A bundle of parts. ``model["unet"]`` is the loaded part (in a check: built from its configuration)."""
