@@ -36,7 +36,7 @@ def alike(first, second, groups):
 def made(tmp_path_factory):
     """By family: its model, a noisy latent, a condition. Abstract, as graphs are checked."""
     folder = tmp_path_factory.mktemp("tiny")
-    models = {name: read_model(tiny_models.folder(name, folder), name, "float32") for name in FAMILIES}
+    models = {name: read_model(tiny_models.folder(name, folder), name) for name in FAMILIES}
     parts = AbstractParts()
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
         yield {name: (model, *sample(name, model)) for name, model in models.items()}
