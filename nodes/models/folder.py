@@ -84,7 +84,9 @@ def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
         elif library in LIBRARIES and (folder / name / "config.json").is_file():
             config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
             loader = "Transformers" if library == "transformers" else "Diffusers"
-            parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", dtype)
+            overflows = family.careful and config.get("force_upcast") and dtype == "float16"
+            precision = "float32" if overflows else dtype
+            parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", precision)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(folder))
