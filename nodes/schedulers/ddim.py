@@ -38,7 +38,7 @@ class DDIM(Discrete):
 
     def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
         """One step; only items with eta above 0 draw noise."""
-        plans = self.plans()
+        plans = self.ways(())
         bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
         x0, epsilon = self.clean(prediction), prediction.epsilon()
         if self.use_clipped_epsilon:

@@ -33,7 +33,7 @@ class DDPM(Discrete):
 
     def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
         """One step: the posterior's mean, and noise."""
-        plans = self.plans()
+        plans = self.ways(())
         bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
         alpha = bar / following
         beta = 1 - alpha

@@ -27,7 +27,7 @@ class Discrete(Sampler):
     ends_clean: ClassVar[bool] = False
     """whether the last step ends at alpha-bar 1 even where the configuration says otherwise"""
 
-    def plans(self) -> list[Plan]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Plan]:
         """Each item's way through the schedule. Raises WiringError for a model of flow matching."""
         if is_flow(self.about):
             raise WiringError(
@@ -43,10 +43,6 @@ class Discrete(Sampler):
             for row, steps in enumerate(self.counts())
         ]
 
-    def ways(self, shape: tuple[int, ...]) -> list[Plan]:
-        """Each item's way through the schedule."""
-        return self.plans()
-
     def limits(self) -> Mapping[str, Any]:
         """What the configuration says of the range of x0; where it says nothing, diffusers' classes clip."""
         return {"clip_sample": True, **self.about}
@@ -54,7 +50,7 @@ class Discrete(Sampler):
 
 def at(i: PerItem[int], tables: list[Array]) -> Tensor:
     """Each item's entry of its own table at its own step, [B] float64."""
-    return torch.tensor(np.array([table[k] for table, k in zip(tables, i.values, strict=True)]), dtype=torch.float64)
+    return torch.from_numpy(np.array([table[k] for table, k in zip(tables, i.values, strict=True)]))
 
 
 def scale(numbers: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,10 +13,7 @@ from torch import Tensor
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .grid import Final, Grid, Habits, Sigmas, Spacing, between
-from .grid_edm import edm_grid, is_edm
-from .grid_flow import flow_grid, is_flow, tokens
-from .grid_trained import trained_grid
+from .grid import Grid, Habits, between
 from .sampler import DiffusionState, Sampler
 from .table import Table, mapped
 
@@ -32,23 +29,14 @@ class LinearState(DiffusionState):
 class Linear(Sampler):
     """Base of samplers whose steps are tables of coefficients; subclasses say which."""
 
-    spacing: Spacing = "model"
-    sigmas: Sigmas = "model"
-    final: Final = "model"
-    shift: Literal["model"] | float = "model"
-
     habits: ClassVar[Habits] = Habits(ignores=("clip_sample", "thresholding"))
 
     def table(self, grid: Grid, row: int) -> Table:
         """The coefficients of the item at this row over its grid."""
         raise NotImplementedError  # pragma: no cover
 
-    def ways(self, shape: tuple[int, ...]) -> list[Table]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients."""
-        return self.tables(shape)
-
-    def tables(self, shape: tuple[int, ...]) -> list[Table]:
-        """Each item's coefficients. ``shape``: of the latents, without the item axis."""
         found = []
         for row, count in enumerate(self.counts()):
             grid = self.grid(count, shape)
@@ -56,26 +44,20 @@ class Linear(Sampler):
         return found
 
     def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
-        """The noise levels of so many steps."""
-        config = self.model.part("scheduler").config
-        if is_edm(self.about):
-            return edm_grid(config, steps, self.final)
-        if is_flow(self.about):
-            shift = None if self.shift == "model" else float(self.shift)
-            return flow_grid(config, steps, self.spacing, self.sigmas, shift, tokens(shape), self.habits)
-        return trained_grid(config, steps, self.spacing, self.sigmas, self.final, self.habits)
+        """The noise levels of so many steps. ``shape``: as of ``tables``."""
+        raise NotImplementedError  # pragma: no cover
 
     def begin(self) -> LinearState:
         """The first x, and nothing kept yet."""
         data = self.start.data
-        tables = self.tables(tuple(data.shape[1:]))
+        tables = self.ways(tuple(data.shape[1:]))
         count = tables[0].maps.shape[1] - 1
         kept = data.new_zeros(len(data), count, *data.shape[1:]) if count else None
         return LinearState(self.first_x(tables), self.start.stream, self.start.space, kept)
 
     def advance(self, state: LinearState, i: PerItem[int], prediction: Prediction) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
-        tables = list(zip(self.tables(tuple(state.x.shape[1:])), i.values, strict=True))
+        tables = list(zip(self.ways(tuple(state.x.shape[1:])), i.values, strict=True))
         maps = np.array([t.maps[k] for t, k in tables])
         kept = [] if state.kept is None else list(state.kept.unbind(1))
         terms = [state.x, self.clean(prediction), *kept]

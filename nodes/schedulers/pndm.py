@@ -11,7 +11,7 @@ import numpy as np
 from flowgen.errors import WiringError
 from flowgen.node import node
 
-from .grid import Habits
+from .grid import Habits, Spacing
 from .kinds import predicted
 from .linear import Linear
 from .schedule import Array, alphas_cumprod, timesteps
@@ -94,9 +94,10 @@ class PNDM(Linear):
     paper's Runge-Kutta beginning (``skip_prk_steps``) the first three steps are four calls each: S + 9.
     """
 
+    spacing: Spacing = "model"
     habits: ClassVar[Habits] = Habits(scaled=True, ignores=("clip_sample", "thresholding"))
 
-    def tables(self, shape: tuple[int, ...]) -> list[Table]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients."""
         config = self.model.part("scheduler").config
         kind = predicted(self.about) if self.prediction_type == "model" else self.prediction_type

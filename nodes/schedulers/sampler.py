@@ -134,8 +134,21 @@ class Sampler(Loop):
         """The most steps that so many denoiser calls are enough for."""
         return calls
 
-    def ways(self, shape: tuple[int, ...]) -> Sequence[Way]:
-        """Each item's denoiser calls. ``shape``: of the latents, without the item axis; empty while it isn't known."""
+    def ways(self, shape: tuple[int, ...]) -> list[Any]:
+        """Each item's denoiser calls, found once for the items that the loop is set for. ``shape``: of the latents,
+        without the item axis; empty while it isn't known.
+        """
+        if shape not in self.known:
+            self.known[shape] = self.find_ways(shape)
+        return self.known[shape]
+
+    @cached_property
+    def known(self) -> dict[tuple[int, ...], list[Any]]:
+        """The items' ways by shape."""
+        return {}
+
+    def find_ways(self, shape: tuple[int, ...]) -> list[Any]:
+        """Each item's ``Way``, of the sampler's own kind."""
         raise NotImplementedError  # pragma: no cover
 
     def calls_of(self, first: int, last: int) -> int:
@@ -208,10 +221,8 @@ class Sampler(Loop):
     def time(self, state: DiffusionState, at: Sequence[int]) -> Time:
         """The time of x before its item's call of this number; at the end of the schedule x is clean."""
         ways = list(zip(self.ways(tuple(state.x.shape[1:])), at, strict=True))
-        ended = [k >= len(way.times) for way, k in ways]
-        times = torch.tensor(np.array([0 if end else way.times[k] for end, (way, k) in zip(ended, ways, strict=True)]))
-        sigma = numbers([0.0 if end else way.sigma[k] for end, (way, k) in zip(ended, ways, strict=True)])
-        alpha = numbers([1.0 if end else way.alpha[k] for end, (way, k) in zip(ended, ways, strict=True)])
+        now = [(way.times[k], way.sigma[k], way.alpha[k]) if k < len(way.times) else (0, 0.0, 1.0) for way, k in ways]
+        times, sigma, alpha = (torch.from_numpy(np.array(column)) for column in zip(*now, strict=True))
         fraction = numbers([k / len(way.times) for way, k in ways])
         times = times.float() if times.is_floating_point() else times
         return Time(torch.tensor(at), times, sigma, alpha, fraction).to(state.x.device)

@@ -18,6 +18,17 @@ Spacing = Literal["leading", "trailing", "linspace", "quad"]
 Array = NDArray[np.float64]
 
 
+def is_flow(about: dict[str, Any]) -> bool:
+    """Whether a diffusers scheduler configuration is one of flow matching."""
+    says = about.get("use_flow_sigmas") or about.get("prediction_type") == "flow_prediction"
+    return bool(says or ("shift" in about and "beta_schedule" not in about))
+
+
+def is_edm(about: dict[str, Any]) -> bool:
+    """Whether a diffusers scheduler configuration is one of EDM, with its preconditioning."""
+    return "sigma_data" in about
+
+
 @lru_cache(maxsize=64)
 def alphas_cumprod(config: str) -> Array:
     """The training schedule, alpha-bar by timestep [T], from a diffusers scheduler configuration (canonical JSON).
@@ -25,6 +36,12 @@ def alphas_cumprod(config: str) -> Array:
     Computed in float32 as diffusers does and kept in float64: models were trained and are judged with these values.
     """
     about: dict[str, Any] = json.loads(config)
+    if is_flow(about) or is_edm(about):
+        kind = "flow matching" if is_flow(about) else "EDM's preconditioning"
+        raise WiringError(
+            f"this sampler needs a discrete training schedule, the model is one of {kind}",
+            hint="scheduler.euler, heun, dpm_2m and others run over any noise levels: see docs/schedulers.md",
+        )
     start, end = about.get("beta_start", 1e-4), about.get("beta_end", 0.02)
     total = about.get("num_train_timesteps", 1000)
     kind = about.get("beta_schedule", "linear")

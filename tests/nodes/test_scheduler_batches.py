@@ -128,7 +128,7 @@ def test_comes_to_where_the_flow_leads(name):
     loop, options = SAMPLERS[name]
     options = {**options, "sigmas": "karras"} | ({"churn": 0.0} if name == "edm" else {})
     given = {**arguments(options, [None]), "calls": PerItem([40])}
-    table = made(loop, noise([0]), [0], given).tables(())[0]
+    table = made(loop, noise([0]), [0], given).ways(())[0]
     deviation = np.hypot(table.alpha * DEVIATION, table.sigma)
     first = table.start * noise([0]).data - table.alpha[0] * MEAN
     truth = table.alpha[-1] * MEAN + first * (deviation[-1] / deviation[0])
@@ -138,11 +138,18 @@ def test_comes_to_where_the_flow_leads(name):
 def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
     """Sabour et al. 2024; between them they are joined in the logarithm, so that every other one of 20 is one of 10."""
     ten, twenty = (
-        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).tables(())[0].sigma for n in (10, 20)
+        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).ways(())[0].sigma for n in (10, 20)
     )
     assert ten.tolist() == pytest.approx([14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0])
     assert twenty[::2] == pytest.approx(ten)
     assert (twenty[1:-2:2] ** 2).tolist() == pytest.approx((ten[:-2] * ten[1:-1]).tolist())
+
+
+FLOW, EDM = {"shift": 3.0}, {"sigma_data": 0.5}
+
+
+def bare(about):
+    return {"model": Model({"scheduler": Part("scheduler", "", "", canonical(about))}, "bare")}
 
 
 @pytest.mark.parametrize(
@@ -150,12 +157,36 @@ def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
     [
         ({"steps": PerItem([0])}, "steps must be 1 to 1000"),
         ({"spacing": "leading", "model": model(steps_offset=300)}, "leave the schedule"),
-        ({"model": Model({"scheduler": Part("scheduler", "", "", '{"shift": 3.0}')}), "spacing": "leading"}, "leading"),
+        ({"shift": 2.0}, "a model with a discrete schedule has no 'shift: 2.0'"),
+        ({**bare(FLOW), "spacing": "leading"}, "flow matching has no spacing 'leading'"),
+        ({**bare(FLOW), "final": "zero"}, "a model of flow matching has no 'final: zero'"),
+        ({**bare(FLOW), "sigmas": "ays"}, "a model of flow matching has no 'sigmas: ays'"),
+        ({**bare(FLOW), "steps": PerItem([0])}, "steps must be at least 1, not 0"),
+        ({**bare(EDM), "sigmas": "karras"}, "a model with EDM's preconditioning has no 'sigmas: karras'"),
+        ({**bare(EDM), "steps": PerItem([0])}, "steps must be at least 1, not 0"),
     ],
 )
 def test_what_a_schedule_cannot_have_is_refused(options, message):
     with pytest.raises(WiringError, match=message):
         made(euler.Euler, noise([0]), [0], {**arguments({}, [50]), **options}).length()
+
+
+@pytest.mark.parametrize(
+    ("loop", "options", "message"),
+    [
+        (ddim.DDIM, bare(FLOW), "needs a discrete training schedule, the model is one of flow matching"),
+        (pndm.PNDM, bare(FLOW), "the model is one of flow matching"),
+        (lcm.LCM, bare(EDM), "the model is one of EDM's preconditioning"),
+        (edm.EDM, bare(FLOW), "the model is one of flow matching"),
+        (edm.EDM, {"churn": PerItem([-1.0])}, "churn must be 0 or more"),
+        (tcd.TCD, {"eta": PerItem([1.5])}, "eta must be 0 to 1"),
+        (lcm.LCM, {"steps": PerItem([51])}, "steps must be 1 to 50, those that the model was distilled for"),
+        (unipc.UniPC, {"model": model(predict_x0=False)}, "predicts x0"),
+    ],
+)
+def test_what_a_sampler_cannot_do_is_refused(loop, options, message):
+    with pytest.raises(WiringError, match=message):
+        made(loop, noise([0]), [0], {**arguments({}, [10]), **options}).length()
 
 
 @pytest.mark.parametrize("solver", ["heun", "euler"])

@@ -1,7 +1,10 @@
 """Every sampler node against diffusers' class, with a real tiny UNet, at 1, 5, 10, 25 and 50 steps in one batch."""
 
+import importlib
 import itertools
 import json
+import sys
+import types
 from dataclasses import dataclass, field
 
 import diffusers
@@ -214,6 +217,29 @@ def cases():
     yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", wide)
     yield Case(unipc.UniPC, "UniPCMultistepScheduler", wide)
     yield Case(heun.Heun, "HeunDiscreteScheduler", {"clip_sample": True, "clip_sample_range": 0.8})
+
+
+def test_stable_audio_equals_its_class_but_for_the_source_of_noise(unet, monkeypatch):
+    """Its class draws from a Brownian tree, of a library that needn't be there: it is given the item's own stream."""
+    monkeypatch.setitem(sys.modules, "torchsde", types.ModuleType("torchsde"))
+    module = importlib.import_module("diffusers.schedulers.scheduling_cosine_dpmsolver_multistep")
+    counts, wanted = [5, 10, 25], []
+    for seed, steps in enumerate(counts):
+        scheduler = module.CosineDPMSolverMultistepScheduler()
+        scheduler.set_timesteps(steps)
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(1, *SHAPE, generator=generator) * scheduler.init_noise_sigma
+        scheduler.noise_sampler = lambda *_, g=generator: torch.randn(1, *SHAPE, generator=g)
+        for t in scheduler.timesteps:
+            said = unet(scheduler.scale_model_input(x, t), t).sample
+            x = scheduler.step(said, t, x, return_dict=False)[0]
+        wanted.append(x[0])
+    about = json.loads(scheduler.to_json_string())
+    model = Model({"scheduler": Part("scheduler", "", "", canonical(about))}, "tiny")
+    data, after = draw(start(range(3)), SHAPE)
+    given = {"model": model, "steps": PerItem(counts)}
+    found = sample(dpm_2m_sde.DPM2MSDE, Noise(data, after, ""), denoiser(unet, about), **given)
+    assert close(found, torch.stack(wanted), 1e-4)
 
 
 LATE = [
