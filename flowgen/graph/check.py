@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
-from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.parts import AbstractParts, Largest
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
@@ -113,7 +113,7 @@ class Point:
             try:
                 outputs = self.outputs(node)
             except UserError as error:
-                raise error.located(node.entry.at) from None
+                raise blamed(error, node, self.graph.document) from None
             except Exception as error:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
@@ -239,7 +239,7 @@ def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
     return (
         f"'{node.name}' ({node.type.name}) doesn't accept what it is given: {first}",
         "",
-        "its code needs numbers where 'check' has only shapes: its author gives @node(..., abstract=...)"
+        "its code needs numbers where 'check' has only shapes; its author can mend that: docs/own-nodes.md, 'abstract'"
         if isinstance(error, NEEDS_NUMBERS)
         else "the shapes or dtypes of what is wired into it don't fit",
     )
@@ -271,6 +271,6 @@ def loop_stretches(graph: Graph, node: GraphNode) -> Column:
             try:
                 known[key] = instance(node.type, arguments).stretch()[0]
             except UserError as error:
-                raise error.located(node.entry.at) from None
+                raise blamed(error, node, graph.document) from None
         made[n] = known[key]
     return Column(axes, made.reshape(shape))

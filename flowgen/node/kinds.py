@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import torch
+from pydantic_core import core_schema
 from torch import Tensor
 
 from flowgen.values.per_item import PerItem
@@ -63,6 +64,22 @@ class Source:
     text: str
     """as the user wrote it"""
     path: Path
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Validated from a text by the ``find`` of the context, wherever in a parameter it stands."""
+
+        def found(text: str, info: core_schema.ValidationInfo) -> Source:
+            source: Source = info.context["find"](text, cls) if info.context else cls(text, Path(text))
+            return source
+
+        return core_schema.with_info_after_validator_function(found, core_schema.str_schema(strict=True))
+
+
+class Named(Source):
+    """A file or folder, or else a name that the node's code looks up: then there is nothing at ``path``."""
+
+    __slots__ = ()
 
 
 class Carry(Generic[T]):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from flowgen.graph.columns import Column, numbers, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
-from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
 from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
@@ -23,7 +22,7 @@ from flowgen.plan.programs import Programs
 from flowgen.plan.trajectories import Trajectories, as_text
 from flowgen.store import key_columns, keys
 from flowgen.store.key_columns import DTYPE
-from flowgen.values.model import Model, Part
+from flowgen.values.model import Model, Part, loader_of
 
 FileDigest = Callable[[Path], str]
 NOTHING: frozenset[str] = frozenset()
@@ -46,8 +45,8 @@ class Keying:
         self.unused: dict[str, Column] = {}
         """ports that a node's parameters leave unread, where there are any"""
         self.models: dict[tuple[int, tuple[str, ...]], str] = {}
-        self.parts: dict[tuple[str, str], str] = {}
-        """digests of the parts in use, by folder and name: a worker loads these weights or none"""
+        self.parts: dict[Part, str] = {}
+        """digests of the parts in use: a worker loads these weights or none"""
 
     def run(self) -> dict[str, Column]:
         """Keys of all nodes; those outside bodies along the node's own axes."""
@@ -159,6 +158,10 @@ class Keying:
 
     def content(self, value: Any) -> Any:
         """A parameter's value, files and folders by what is in them."""
+        if isinstance(value, list | tuple):
+            return [self.content(entry) for entry in value]
+        if isinstance(value, dict):
+            return {name: self.content(entry) for name, entry in value.items()}
         if not isinstance(value, Source):
             return value
         path = value.path
@@ -192,10 +195,12 @@ class Keying:
 
     def part(self, part: Part) -> str:
         """A part's digest; to the bit, results also depend on the version of the library that runs it."""
-        found = self.parts[part.folder, part.name] = part.digest(self.file_digest)
+        found = self.parts[part] = part.digest(self.file_digest)
         if not self.strict:
             return found
-        return " ".join([found, *(f"{name} {version(name)}" for name in loader_of(part).libraries)])
+        libraries = dict.fromkeys(name for each in part.whole() for name in loader_of(each).libraries)
+        device = [f"on {part.device}"] if part.device else []
+        return " ".join([found, *(f"{name} {version(name)}" for name in libraries), *device])
 
     def reduction(self, node: GraphNode) -> Column:
         """The keys of a reduction: of the multiset of what it pools."""

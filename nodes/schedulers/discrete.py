@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
 from flowgen.values import PerItem
 from flowgen.values.per_item import over_items
 
-from .grid_flow import is_flow
 from .sampler import Sampler
 from .schedule import Array, Plan, Spacing, plan
 
@@ -28,12 +26,7 @@ class Discrete(Sampler):
     """whether the last step ends at alpha-bar 1 even where the configuration says otherwise"""
 
     def find_ways(self, shape: tuple[int, ...]) -> list[Plan]:
-        """Each item's way through the schedule. Raises WiringError for a model of flow matching."""
-        if is_flow(self.about):
-            raise WiringError(
-                f"'{self.model.label}' is a model of flow, whose noise has no schedule of timesteps",
-                hint="scheduler.euler and scheduler.heun sample such models, and scheduler.dpm_2m, unipc and deis",
-            )
+        """Each item's way through the schedule."""
         config = self.model.part("scheduler").config
         spacing: Spacing = self.about.get("timestep_spacing", "leading")
         if self.spacing != "model":

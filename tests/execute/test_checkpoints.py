@@ -49,6 +49,18 @@ def items():
     return found
 
 
+def test_each_case_has_its_trajectory(lab):
+    text = count("trajectory: {at: [0, 0.25, 1]}", "sum.trajectory, twice")
+    cases = "way: {cases: {short: {type: toy.count, steps: 4}, long: {type: toy.count, steps: 8}}}"
+    text = text.replace("steps: [4, 8]", cases).replace("type: toy.count, start: $one", "type: $way, start: $one")
+    results = lab.run(text.replace("steps: $steps, ", "")).results.load()
+    for start in (1, 2):
+        for way, steps in (("short", 4), ("long", 8)):
+            states = np.array([start * 1.5 ** round(at * steps) for at in (0, 0.25, 1)])
+            assert results.twice.sel(start=start, way=way).values.ravel() == pytest.approx(2 * states)
+            assert results["sum.trajectory"].sel(start=start, way=way).values.ravel() == pytest.approx(states)
+
+
 def test_a_trajectory_is_an_axis(lab):
     run = lab.run(count("trajectory: {at: [0, 0.25, 1]}", "sum.trajectory, twice, sum"))
     results = run.results.load()

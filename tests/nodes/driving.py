@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowgen.graph.parts import loader_of
 from flowgen.node.signature import signature_of
 from flowgen.values import Model, Noise, Noisy, Part, PerItem, Prediction, Record
-from flowgen.values.model import canonical, opening
+from flowgen.values.model import canonical, loader_of, opening
 from flowgen.values.random import draw, start
 
 MEAN, DEVIATION = 0.3, 0.5

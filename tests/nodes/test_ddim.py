@@ -26,7 +26,7 @@ SPACINGS, KINDS, CLIPS = ["leading", "trailing", "linspace"], ["epsilon", "v_pre
 
 @pytest.fixture(scope="module")
 def model(zoo_folder):
-    return read_model(zoo_folder / "digits", "digits", "float32")
+    return read_model(zoo_folder / "digits", "digits")
 
 
 def batch(items):

@@ -18,7 +18,7 @@ VARIANCES, SPACINGS = ["fixed_small", "fixed_large"], ["leading", "trailing", "l
 
 @pytest.fixture(scope="module")
 def model(zoo_folder):
-    return read_model(zoo_folder / "digits", "digits", "float32")
+    return read_model(zoo_folder / "digits", "digits")
 
 
 def paper(seed, times, bars, kind, clip, variance):
