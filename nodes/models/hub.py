@@ -63,7 +63,7 @@ def find(name: str, revision: str) -> Folder:
 
     if not constants.HF_HUB_OFFLINE:
         try:
-            return fetched(HfApi().model_info(name, revision=revision or None, files_metadata=True))
+            return fetched(HfApi().model_info(name, revision=revision or None, files_metadata=True), revision or "main")
         except errors.GatedRepoError:
             hint = f"ask for access at {constants.ENDPOINT}/{name}, then 'hf auth login'"
             raise UserError(f"the model '{name}' is gated", hint=hint) from None
@@ -88,7 +88,7 @@ def tags(name: str) -> str:
     return "it has " + ", ".join(ref.name for ref in [*refs.branches, *refs.tags])
 
 
-def fetched(info: Any) -> Folder:
+def fetched(info: Any, revision: str) -> Folder:
     """The folder of a commit in the cache; small files are fetched, weights stay away."""
     name, commit = info.id, info.sha
     files = {entry.rfilename: entry for entry in info.siblings}
@@ -102,6 +102,10 @@ def fetched(info: Any) -> Folder:
             away[path] = lfs.sha256
         else:
             download(name, commit, path)
+    if revision != commit:  # so that it is found by this name without a connection
+        reference = store(name) / "refs" / revision
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(commit)
     return Folder(folder, away, f"{name}@{commit}")
 
 
@@ -142,7 +146,7 @@ def download(name: str, commit: str, path: str) -> None:
     from huggingface_hub import constants, errors, hf_hub_download
 
     try:
-        hf_hub_download(name, path, revision=commit, cache_dir=constants.HF_HUB_CACHE, endpoint=constants.ENDPOINT)
+        hf_hub_download(name, path, revision=commit, cache_dir=constants.HF_HUB_CACHE)
     except (OSError, errors.HTTPError) as error:
         said = str(error).strip().partition("\n")[0]
         hint = f"try again, or 'hf download {name} {path} --revision {commit}'"
@@ -162,6 +166,12 @@ def address(path: Path) -> tuple[str, str, str]:
     at = len(path.parts) - 1 - path.parts[::-1].index("snapshots")
     name = path.parts[at - 1].removeprefix("models--").replace("--", "/", 1)
     return name, path.parts[at + 1], "/".join(path.parts[at + 2 :])
+
+
+def origin(path: Path) -> str:
+    """``org/name@commit`` of a path in the cache."""
+    name, commit, _ = address(path)
+    return f"{name}@{commit}"
 
 
 @functools.lru_cache(maxsize=1024)
