@@ -137,25 +137,14 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         if "Tokenizer" in str(cls):
             parts[name] = tokenizer(name, inside.path, str(cls))
         elif "Scheduler" in str(cls):
-<<<<<<< HEAD
-            config = read_json(folder / name / "scheduler_config.json")
-            parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical({**config, **family.schedule}))
-        elif library in LIBRARIES and (folder / name / "config.json").is_file():
-            config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
-            loader = "Transformers" if library == "transformers" else "Diffusers"
-            overflows = family.careful and config.get("force_upcast") and dtype == "float16"
-            precision = "float32" if overflows else dtype
-            parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", precision)
-=======
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
-            parts[name] = library_part(name, inside, (library, cls), options)
+            parts[name] = library_part(name, inside, (library, cls), options, family.careful)
     parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
->>>>>>> main
     configs = {name: json.loads(part.config) for name, part in parts.items()}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(where.path))
@@ -163,14 +152,18 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     return parts, family.network
 
 
-def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options) -> Part:
-    """A network of diffusers or transformers, its weights in its folder or in the single file."""
+def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options, careful: bool = False) -> Part:
+    """A network of diffusers or transformers, its weights in its folder or in the single file.
+
+    ``careful``: in float32 where its configuration says that float16 overflows.
+    """
     library, cls = kind
     config = {**read_json(where.path / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
     if options.checkpoint is not None:
         return single(name, options.checkpoint, config, options.dtype)
     loader = "Transformers" if library == "transformers" else "Diffusers"
-    return network(name, where, config, f"{HERE}:{loader}", options.dtype)
+    overflows = careful and config.get("force_upcast") and options.dtype == "float16"
+    return network(name, where, config, f"{HERE}:{loader}", "float32" if overflows else options.dtype)
 
 
 def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder, options: Options) -> Part:
