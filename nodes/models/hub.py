@@ -77,11 +77,11 @@ def find(name: str, revision: str) -> Folder:
     return cached(name, revision)
 
 
-def no_answer() -> tuple[type[Exception], ...]:
+def no_answer(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """What is raised where the Hub can't be reached or refuses: of the system, and of its client library."""
     from huggingface_hub import errors
 
-    return OSError, errors.HTTPError  # type: ignore[attr-defined]
+    return OSError, errors.HTTPError, *others  # type: ignore[attr-defined]
 
 
 def tags(name: str) -> str:
@@ -189,7 +189,7 @@ def distant_header(path: Path) -> dict[str, tuple[int, ...]]:
     name, commit, inside = address(path)
     try:
         found = HfApi().parse_safetensors_file_metadata(name, inside, revision=commit)
-    except (*no_answer(), errors.SafetensorsParsingError) as error:
+    except no_answer(errors.SafetensorsParsingError) as error:
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"can't read the header of {inside} of '{name}': {said}", hint="try again") from None
     return {tensor: tuple(about.shape) for tensor, about in found.tensors.items()}
