@@ -137,16 +137,6 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         if "Tokenizer" in str(cls):
             parts[name] = tokenizer(name, inside.path, str(cls))
         elif "Scheduler" in str(cls):
-<<<<<<< HEAD
-            config = read_json(folder / name / "scheduler_config.json")
-            parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical({**config, **family.schedule}))
-        elif library in LIBRARIES and (folder / name / "config.json").is_file():
-            config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
-            loader = "Transformers" if library == "transformers" else "Diffusers"
-            overflows = family.careful and config.get("force_upcast") and dtype == "float16"
-            precision = "float32" if overflows else dtype
-            parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", precision)
-=======
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
@@ -155,8 +145,10 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
->>>>>>> main
     configs = {name: json.loads(part.config) for name, part in parts.items()}
+    if family.careful and options.dtype == "float16":
+        overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
+        parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(where.path))
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))

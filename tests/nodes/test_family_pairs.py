@@ -37,7 +37,7 @@ def alike(first, second, groups):
 def made(tmp_path_factory):
     """By family: its model, a noisy latent, a condition. Abstract, as graphs are checked."""
     folder = tmp_path_factory.mktemp("tiny")
-    models = {name: read_model(tiny_models.folder(name, folder), name, "float32") for name in FAMILIES}
+    models = {name: read_model(tiny_models.folder(name, folder), name) for name in FAMILIES}
     parts = AbstractParts()
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
         yield {name: (model, *sample(name, model)) for name, model in models.items()}
@@ -51,10 +51,8 @@ def sample(name, model):
     if name in ("ddpm", "dit"):
         context = condition_class(PerItem([1, 2]))
     elif name == "kandinsky":
-        prior = read_model(
-            tiny_models.folder("kandinsky-prior", Path(model.part("unet").folder).parents[1]), "p", "float32"
-        )
-        context = condition_black(prior)
+        parent = Path(model.part("unet").folder).parents[1]
+        context = condition_black(read_model(tiny_models.folder("kandinsky-prior", parent), "prior"))
     else:
         context = encode_text(PerItem(["a red cat", "a dog"]), model)
     return Noisy(start.data, time, start.space), context
