@@ -146,6 +146,9 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
+    if family.careful and options.dtype == "float16":
+        overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
+        parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(where.path))
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))

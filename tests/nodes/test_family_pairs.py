@@ -51,10 +51,8 @@ def sample(name, model):
     if name in ("ddpm", "dit"):
         context = condition_class(PerItem([1, 2]))
     elif name == "kandinsky":
-        prior = read_model(
-            tiny_models.folder("kandinsky-prior", Path(model.part("unet").folder).parents[1]), "p", "float32"
-        )
-        context = condition_black(prior)
+        parent = Path(model.part("unet").folder).parents[1]
+        context = condition_black(read_model(tiny_models.folder("kandinsky-prior", parent), "prior"))
     else:
         context = encode_text(PerItem(["a red cat", "a dog"]), model)
     return Noisy(start.data, time, start.space), context

@@ -43,7 +43,7 @@ def folder(tmp_path):
 def test_the_page_adds_a_family(tmp_path, monkeypatch, folder):
     monkeypatch.delitem(TABLE, "AuraFlowPipeline", raising=False)
     with pytest.raises(UserError, match="doesn't know the family"):
-        read_model(folder, "aura", "float32")
+        read_model(folder, "aura")
     (code,) = blocks("docs/families.md", "python")
     (tmp_path / "aura.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
