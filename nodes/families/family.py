@@ -72,6 +72,8 @@ class Family(Loader):
     """what the family's pipeline adds to the scheduler's configuration without saying it there"""
     reads: ClassVar[Mapping[str, Any]] = {}
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
+    careful: ClassVar[bool] = False
+    """whether an autoencoder whose configuration says ``force_upcast`` runs in float32 where float16 is asked for"""
     emptied: ClassVar[tuple[str, ...]] = ()
     """fields of a condition that are zero where a text is empty, as the family's own pipeline has it"""
 

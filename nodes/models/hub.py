@@ -63,7 +63,7 @@ def find(name: str, revision: str) -> Folder:
 
     if not constants.HF_HUB_OFFLINE:
         try:
-            return fetched(HfApi().model_info(name, revision=revision or None, files_metadata=True))
+            return fetched(HfApi().model_info(name, revision=revision or None, files_metadata=True), revision or "main")
         except errors.GatedRepoError:
             hint = f"ask for access at {constants.ENDPOINT}/{name}, then 'hf auth login'"
             raise UserError(f"the model '{name}' is gated", hint=hint) from None
@@ -72,23 +72,30 @@ def find(name: str, revision: str) -> Folder:
         except errors.RepositoryNotFoundError:
             hint = f"it has no public model of this name at {constants.ENDPOINT}; a private one needs 'hf auth login'"
             raise UserError(f"there is no folder '{name}', and no model on the Hub", hint=hint) from None
-        except (OSError, errors.HTTPError):
+        except no_answer():
             pass  # no connection: the cache may do
     return cached(name, revision)
 
 
+def no_answer() -> tuple[type[Exception], ...]:
+    """What is raised where the Hub can't be reached or refuses: of the system, and of its client library."""
+    from huggingface_hub import errors
+
+    return OSError, errors.HTTPError  # type: ignore[attr-defined]
+
+
 def tags(name: str) -> str:
     """A hint at the branches and tags of a repository."""
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
 
     try:
         refs = HfApi().list_repo_refs(name)
-    except (OSError, errors.HTTPError):
+    except no_answer():
         return "take a branch, a tag or a commit"
     return "it has " + ", ".join(ref.name for ref in [*refs.branches, *refs.tags])
 
 
-def fetched(info: Any) -> Folder:
+def fetched(info: Any, revision: str) -> Folder:
     """The folder of a commit in the cache; small files are fetched, weights stay away."""
     name, commit = info.id, info.sha
     files = {entry.rfilename: entry for entry in info.siblings}
@@ -102,6 +109,10 @@ def fetched(info: Any) -> Folder:
             away[path] = lfs.sha256
         else:
             download(name, commit, path)
+    if revision != commit:  # so that it is found by this name without a connection
+        reference = store(name) / "refs" / revision
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(commit)
     return Folder(folder, away, f"{name}@{commit}")
 
 
@@ -139,11 +150,11 @@ def store(name: str) -> Path:
 
 def download(name: str, commit: str, path: str) -> None:
     """Bring a file to the cache. Raises UserError."""
-    from huggingface_hub import constants, errors, hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
     try:
-        hf_hub_download(name, path, revision=commit, cache_dir=constants.HF_HUB_CACHE, endpoint=constants.ENDPOINT)
-    except (OSError, errors.HTTPError) as error:
+        hf_hub_download(name, path, revision=commit, cache_dir=constants.HF_HUB_CACHE)
+    except no_answer() as error:
         said = str(error).strip().partition("\n")[0]
         hint = f"try again, or 'hf download {name} {path} --revision {commit}'"
         raise UserError(f"can't fetch {path} of '{name}': {said}", hint=hint) from None
@@ -164,6 +175,12 @@ def address(path: Path) -> tuple[str, str, str]:
     return name, path.parts[at + 1], "/".join(path.parts[at + 2 :])
 
 
+def origin(path: Path) -> str:
+    """``org/name@commit`` of a path in the cache."""
+    name, commit, _ = address(path)
+    return f"{name}@{commit}"
+
+
 @functools.lru_cache(maxsize=1024)
 def distant_header(path: Path) -> dict[str, tuple[int, ...]]:
     """The tensors of a safetensors file that is away, and their shapes: its first bytes are read. Raises UserError."""
@@ -172,7 +189,7 @@ def distant_header(path: Path) -> dict[str, tuple[int, ...]]:
     name, commit, inside = address(path)
     try:
         found = HfApi().parse_safetensors_file_metadata(name, inside, revision=commit)
-    except (OSError, errors.HTTPError, errors.SafetensorsParsingError) as error:
+    except (*no_answer(), errors.SafetensorsParsingError) as error:
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"can't read the header of {inside} of '{name}': {said}", hint="try again") from None
     return {tensor: tuple(about.shape) for tensor, about in found.tensors.items()}

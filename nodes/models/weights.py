@@ -9,9 +9,9 @@ from typing import Any
 
 from flowgen.errors import UserError
 from flowgen.values import Part
-from flowgen.values.model import canonical, pickles_allowed
+from flowgen.values.model import Loader, canonical, pickles_allowed
 
-from .hub import Folder, distant_header, is_weight
+from .hub import Folder, distant_header, is_weight, origin
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 NOT_SHAPE = ("dtype", "torch_dtype", "transformers_version", "architectures", "name_or_path")
@@ -24,13 +24,33 @@ CONVERT = (
 """a command that makes a safetensors file of a pickle"""
 
 
+class Lacking(UserError):
+    """Weights aren't there."""
+
+
+class Absent(Loader):
+    """A part of a model of the Hub whose weights aren't in the cache, while the Hub can't be reached."""
+
+    def load(self, part: Part, device: str) -> Any:
+        """Always raises UserError, with the command that fetches the weights."""
+        weight_files(part.name, Folder(Path(part.folder), origin=origin(Path(part.folder))))
+
+
 def network(name: str, where: Folder, config: dict[str, Any], loader: str, dtype: str) -> Part:
-    """A part with weights; its files are found and their headers checked. Raises UserError."""
-    files = weight_files(name, where)
+    """A part with weights; its files are found and their headers checked. Raises UserError.
+
+    Of a model of the Hub one may have fetched some parts alone: what lacks weights is an error only where it is used.
+    """
+    shape = {key: value for key, value in config.items() if key not in NOT_SHAPE}
+    try:
+        files = weight_files(name, where)
+    except Lacking:
+        if not where.origin:
+            raise
+        return Part(name, f"{__name__}:Absent", str(where.path), canonical(shape), dtype=dtype)
     for file in files:
         if file.endswith(".safetensors") and file not in where.away:
             read_header(where.path / file)
-    shape = {key: value for key, value in config.items() if key not in NOT_SHAPE}
     away = tuple((file, where.away[file]) for file in files if file in where.away)
     return Part(name, loader, str(where.path), canonical(shape), files, dtype, away=away)
 
@@ -42,13 +62,13 @@ def weight_files(name: str, where: Folder) -> tuple[str, ...]:
         if is_weight(index.removesuffix(".index.json")):
             listed = json.loads((where.path / index).read_text(encoding="utf-8"))["weight_map"].values()
             if lacking := sorted(set(listed) - set(files)):
-                raise UserError(f"the part '{name}' lacks the weights {', '.join(lacking)}", hint=where.remedy)
+                raise Lacking(f"the part '{name}' lacks the weights {', '.join(lacking)}", hint=where.remedy)
     if files:
         return files
     if pickled := where.named(*PICKLES):
         allowed(where.path / pickled[0])
         return tuple(pickled)
-    raise UserError(f"the part '{name}' has no safetensors weights", hint=where.remedy)
+    raise Lacking(f"the part '{name}' has no safetensors weights", hint=where.remedy)
 
 
 def allowed(pickle: Path) -> None:

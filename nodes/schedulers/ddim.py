@@ -36,12 +36,14 @@ class DDIM(Discrete):
     previous: Literal["diffusers", "exact"] = "diffusers"
     use_clipped_epsilon: bool = False
 
-    def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
+    def advance(
+        self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
+    ) -> DiffusionState:
         """One step; only items with eta above 0 draw noise."""
         plans = self.ways(())
         bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
-        x0, epsilon = self.clean(prediction), prediction.epsilon()
-        if self.use_clipped_epsilon:
+        x0, epsilon = self.clean(prediction), (renoise or prediction).epsilon()
+        if self.use_clipped_epsilon and renoise is None:
             epsilon = (state.x - scale(bar.sqrt(), state.x) * x0) / scale((1 - bar).sqrt(), state.x)
         variance = (1 - following) / (1 - bar) * (1 - bar / following)
         sigma = self.eta.tensor.double() * variance.clamp(min=0).sqrt()

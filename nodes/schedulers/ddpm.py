@@ -31,7 +31,9 @@ class DDPM(Discrete):
     variance: Literal["model", "fixed_small", "fixed_large", "learned_range"] = "model"
     ends_clean: ClassVar[bool] = True
 
-    def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
+    def advance(
+        self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
+    ) -> DiffusionState:
         """One step: the posterior's mean, and noise."""
         plans = self.ways(())
         bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
@@ -40,7 +42,7 @@ class DDPM(Discrete):
         x0 = self.clean(prediction)
         to_x0 = following.sqrt() * beta / (1 - bar)
         to_x = alpha.sqrt() * (1 - following) / (1 - bar)
-        mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * state.x
+        mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * self.origin(state, x0, renoise)
         small = ((1 - following) / (1 - bar) * beta).clamp(min=1e-20)
         drawing = [p.times[k] > 0 for p, k in zip(plans, i.values, strict=True)]
         return add_noise(state.replace(x=mean), self.deviation(small, beta, prediction), drawing)

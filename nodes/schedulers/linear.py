@@ -55,12 +55,15 @@ class Linear(Sampler):
         kept = data.new_zeros(len(data), count, *data.shape[1:]) if count else None
         return LinearState(self.first_x(tables), self.start.stream, self.start.space, kept)
 
-    def advance(self, state: LinearState, i: PerItem[int], prediction: Prediction) -> LinearState:
+    def advance(
+        self, state: LinearState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
+    ) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
         tables = list(zip(self.ways(tuple(state.x.shape[1:])), i.values, strict=True))
         maps = np.array([t.maps[k] for t, k in tables])
         kept = [] if state.kept is None else list(state.kept.unbind(1))
-        terms = [state.x, self.clean(prediction), *kept]
+        x0 = self.clean(prediction)
+        terms = [self.origin(state, x0, renoise), x0, *kept]
         x, *keeping = (mapped(maps[:, row], terms) for row in range(maps.shape[1]))
         after = state.replace(x=x, kept=torch.stack(keeping, 1) if keeping else None)
         noise = [float(t.noise[k]) for t, k in tables]

@@ -91,12 +91,16 @@ class Sampler(Loop):
 
     until: the fraction of the steps after which the sampler ends, with a noisy latent.
 
+    renoise: the prediction whose noise lies on x0 when the step begins. CFG++ (Chung et al. 2024, arXiv:2406.08070,
+    eq. 8) guides ``prediction``, with scales up to 1, and takes the unconditional one here.
+
     replace: what takes the place of x after each step, made from ``next``, x at its new time.
     """
 
     start: Noise
     init: Latent | None
     prediction: Feedback[Prediction]
+    renoise: Feedback[Prediction] | None
     replace: Feedback[Noisy] | None
     model: Annotated[Model, Uses("scheduler")]
     steps: PerItem[int | None] = None
@@ -109,7 +113,7 @@ class Sampler(Loop):
     until: PerItem[float | None] = None
 
     phases: ClassVar[tuple[Phase, ...]] = (
-        Phase("", ("x",), ("prediction",)),
+        Phase("", ("x",), ("prediction", "renoise")),
         Phase("replace", ("next",), ("replace",)),
     )
     cuts: ClassVar[tuple[str, ...]] = ("strength", "after", "until")
@@ -250,6 +254,13 @@ class Sampler(Loop):
         """x0 as predicted, kept in its range. Raises WiringError for a prediction of another kind."""
         check_kind(prediction, self.prediction_type, self.about)
         return bounded(prediction.x0(), self.clip_sample, self.threshold, self.limits())
+
+    def origin(self, state: DiffusionState, x0: Tensor, renoise: Prediction | None) -> Tensor:
+        """The x from which a step sets out: the present one, or x0 under another prediction's noise."""
+        if renoise is None:
+            return state.x
+        time = renoise.x.time
+        return over_items(time.alpha, x0) * x0 + over_items(time.sigma, x0) * renoise.epsilon()
 
     def limits(self) -> Mapping[str, Any]:
         """What the configuration says of the range of x0."""

@@ -11,7 +11,7 @@ from driving import close, opened
 from flowgen_nodes.conditions.size import condition_size
 from flowgen_nodes.denoisers.denoise import denoise
 from flowgen_nodes.encoders.text import encode_text
-from flowgen_nodes.models.folder import read_model
+from flowgen_nodes.models.folder import Options, read_model
 
 from flowgen.errors import UserError, WiringError
 from flowgen.experiment import load
@@ -26,7 +26,7 @@ def folders(tmp_path_factory):
 
 
 def read(name, folders, dtype="float32"):
-    return read_model(tiny_models.folder(name, folders), name, dtype)
+    return read_model(tiny_models.folder(name, folders), name, Options(dtype=dtype))
 
 
 def at(model, data, timestep=500.0):
@@ -78,12 +78,20 @@ def test_networks_run_in_their_own_precision(folders, name):
     assert 0 < gap < 0.1
 
 
+def test_the_autoencoder_that_overflows_stays_in_float32(folders):
+    """SDXL's, as its pipeline has it; the others run in what is asked for."""
+    for name, expected in (("sdxl", "float32"), ("sd1", "float16")):
+        model = read(name, folders, "float16")
+        assert (model.part("vae").dtype, model.part("unet").dtype) == (expected, "float16")
+    assert read("sdxl", folders, "bfloat16").part("vae").dtype == "bfloat16"
+
+
 def test_a_family_that_nobody_told_of(folders, tmp_path):
     folder = shutil.copytree(tiny_models.folder("sd1", folders), tmp_path / "sd1")
     index = folder / "model_index.json"
     index.write_text(index.read_text().replace("StableDiffusionPipeline", "HunyuanDiTPipeline"))
     with pytest.raises(UserError) as caught:
-        read_model(folder, "mine", "float32")
+        read_model(folder, "mine")
     said = str(caught.value)
     assert "flowgen doesn't know the family of 'mine', which says that it is a HunyuanDiTPipeline" in said
     assert "docs/families.md" in said
@@ -95,7 +103,7 @@ def test_wan_with_two_denoisers_is_refused(folders, tmp_path):
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "boundary_ratio": 0.9}))
     with pytest.raises(UserError, match=r"Wan 2\.2"):
-        read_model(folder, "wan", "float32")
+        read_model(folder, "wan")
 
 
 def test_a_scale_is_told_only_to_those_that_were_distilled(folders):
