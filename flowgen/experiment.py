@@ -37,6 +37,7 @@ from flowgen.store.history import History
 from flowgen.store.quantities import shown
 from flowgen.store.reach import packed
 from flowgen.store.timings import Timings
+from flowgen.values.model import allowing_pickles
 
 if TYPE_CHECKING:
     import xarray
@@ -52,20 +53,23 @@ def load(
     where: Mapping[str, Any] | None = None,
     dtype: str | None = None,
     imports: Sequence[str | Path] = (),
+    allow_pickle: bool = False,
 ) -> Experiment:
     """Read a graph file.
 
     set: other values of inputs; one that is swept becomes an axis of length 1. sweep: axes to add or replace, as they
     are written in a file: ``{"seed": {"range": 4}}``. where: by axis, the points to keep: ``{"seed": [0, 3]}``.
     dtype: precision of models whose node doesn't say one, float32, float16 or bfloat16. imports: Python files whose
-    code the graph may run.
+    code the graph may run. allow_pickle: whether models may have their weights in pickles; code in one isn't run.
 
     Raises UserError with file:line:column.
     """
     for name, given in (("set", set), ("sweep", sweep), ("where", where)):
         if given is not None and not isinstance(given, Mapping):
             raise UserError(f"'{name}' is a mapping from names to values, not a {type(given).__name__}")
-    return Experiment(load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports)
+    return Experiment(
+        load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle
+    )
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,15 @@ class Experiment:
     What a call leaves out is taken from the environment, the project's and the user's ``flowgen.toml``.
     """
 
-    def __init__(self, document: Document, dtype: str | None = None, imports: Sequence[str | Path] = ()) -> None:
+    def __init__(
+        self,
+        document: Document,
+        dtype: str | None = None,
+        imports: Sequence[str | Path] = (),
+        allow_pickle: bool = False,
+    ) -> None:
         self.document = document
+        self.allow_pickle = allow_pickle
         self.settings = resolve(document.folder, {"dtype": dtype})
         allowed = [*map(Path, imports), *self.settings.imports]
         document.imports = frozenset(path.resolve() for path in allowed)
@@ -119,7 +130,8 @@ class Experiment:
     def check(self) -> Check:
         """Types, shapes, spaces and kinds of every value, without reading a weight. Raises UserError."""
         if self._check is None:
-            self._check = check(self.graph)
+            with allowing_pickles(self.allow_pickle):
+                self._check = check(self.graph)
         return self._check
 
     def numerics(self, batch: int | None = None, device: str = "auto") -> Numerics:

@@ -27,8 +27,8 @@ graph_argument = click.argument("graph", type=click.Path(path_type=Path))
 
 
 def setting(function: F) -> F:
-    """``--set``, ``--sweep``, ``--where`` and ``--import``, as often as needed; a command takes ``given``, arguments of
-    ``load``.
+    """``--set``, ``--sweep``, ``--where`` and ``--import``, as often as needed, and ``--allow-pickle``; a command takes
+    ``given``, arguments of ``load``.
     """
 
     @functools.wraps(function)
@@ -38,11 +38,14 @@ def setting(function: F) -> F:
         sweep: tuple[str, ...],
         where: tuple[str, ...],
         import_: tuple[str, ...],
+        allow_pickle: bool,
         **others: Any,
     ) -> Any:
         given = {"set": read_settings(set_), "sweep": read_sweep(sweep), "where": read_where(where), "imports": import_}
-        return function(*args, given=given, **others)
+        return function(*args, given={**given, "allow_pickle": allow_pickle}, **others)
 
+    text = "Read weights in pickles (.bin, .pt, .ckpt), without running the code in them."
+    command = click.option("--allow-pickle", is_flag=True, help=text)(command)
     for name, metavar, text in (
         ("import", "FILE.py", "Allow the graph to run the code of this file."),
         ("where", "AXIS=POINTS", "Keep only these points: guidance=4,seed=0..7; a|b for several labels."),

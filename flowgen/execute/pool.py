@@ -11,10 +11,9 @@ from typing import Any
 import torch
 
 from flowgen.errors import UserError
-from flowgen.graph.parts import loader_of
-from flowgen.values.model import Part
+from flowgen.values.model import Part, loader_of
 
-Digests = Mapping[tuple[str, str], str]
+Digests = Mapping[Part, str]
 
 
 class StaleWeights(UserError):
@@ -27,7 +26,7 @@ class Pool:
     def __init__(self, budget: int = 16 << 30) -> None:
         self.budget = budget
         """bytes of weights"""
-        self.held: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self.held: OrderedDict[tuple[str, str, bool], Any] = OrderedDict()
         self.loads = 0
         """how many parts were loaded"""
         self.lock = threading.RLock()
@@ -40,8 +39,11 @@ class Pool:
         def open_part(part: Part) -> Any:
             if (known := opened.get(id(part))) and known[0] is part:
                 return known[1]
+            for each in part.whole():
+                if each.away:
+                    loader_of(each).fetch(each)
             digest = part.digest(file_digest)
-            if digests.get((part.folder, part.name), digest) != digest:
+            if digests.get(part, digest) != digest:
                 raise StaleWeights(
                     f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
                 )
@@ -53,9 +55,9 @@ class Pool:
     def get(self, part: Part, digest: str, device: str) -> Any:
         """The loaded part."""
         with self.lock:
-            key = (digest, device)
+            key = (digest, part.device or device, part.offload)
             if key not in self.held:
-                self.held[key] = loader_of(part).load(part, device)
+                self.held[key] = loader_of(part).load(part, part.device or device)
                 self.loads += 1
                 self.evict()
             self.held.move_to_end(key)

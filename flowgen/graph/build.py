@@ -17,7 +17,6 @@ from flowgen.language.document import Document
 from flowgen.language.expressions import NAME, Ref, Schedule, references
 from flowgen.language.meaning import check_axes
 from flowgen.language.outputs import Output
-from flowgen.node import Source
 from flowgen.node.registry import find_source
 from flowgen.node.signature import Param, Port
 
@@ -143,10 +142,8 @@ class Wiring:
 
     def valid(self, param: Param, value: Any) -> Any:
         """A value in the parameter's type; files and folders found."""
-        found = param.validate(value)
-        if param.annotation is not Source:
-            return found
-        return find_source(found, self.document.folder_of(self.node.entry, param.name))
+        folder = self.document.folder_of(self.node.entry, param.name)
+        return param.validate(value, lambda text, kind: find_source(text, folder, kind))
 
     def add_per(self) -> None:
         """``per:`` as a parameter: the named axes' values as a text, to be hashed with the seed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -12,23 +11,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from flowgen.values.model import Loader, Part
-
-
-def loader_of(part: Part) -> Loader:
-    """The Loader that a part names. Raises TypeError if it is none."""
-    module, _, name = part.loader.partition(":")
-    found = getattr(importlib.import_module(module), name)()
-    if not isinstance(found, Loader):
-        raise TypeError(f"{part.loader} is no Loader")
-    return found
+from flowgen.values.model import Part, loader_of
 
 
 class AbstractParts:
     """Builds each distinct part once."""
 
     def __init__(self) -> None:
-        self.built: dict[tuple[str, ...], Any] = {}
+        self.built: dict[Part, Any] = {}
         self.opened: dict[str, int] = {}
         """bytes of weights of the parts that were opened since the caller emptied it"""
 
@@ -36,10 +26,9 @@ class AbstractParts:
         """What ``model[part]`` does during the abstract run."""
 
         def open_part(part: Part) -> Any:
-            identity = (part.loader, part.config, part.dtype, part.folder)
-            if identity not in self.built:
-                self.built[identity] = loader_of(part).build(part)
-            module = self.built[identity]
+            if part not in self.built:
+                self.built[part] = loader_of(part).build(part)
+            module = self.built[part]
             if isinstance(module, torch.nn.Module):
                 weights = [*module.parameters(), *module.buffers()]
                 self.opened[part.name] = sum(weight.nbytes for weight in weights)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from flowgen.node.kinds import Carry, Feedback, Loop, Phase, Reduce, Source, Stream, Uses
+from flowgen.node.kinds import Carry, Feedback, Loop, Named, Phase, Reduce, Source, Stream, Stretch, Uses
 from flowgen.node.registry import NodeType, node, node_type, node_types, scheme
 
 __all__ = [
     "Carry",
     "Feedback",
     "Loop",
+    "Named",
     "NodeType",
     "Phase",
     "Reduce",
     "Source",
     "Stream",
+    "Stretch",
     "Uses",
     "node",
     "node_type",

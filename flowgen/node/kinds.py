@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import torch
+from pydantic_core import core_schema
 from torch import Tensor
 
 from flowgen.values.per_item import PerItem
@@ -64,6 +65,22 @@ class Source:
     """as the user wrote it"""
     path: Path
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Validated from a text by the ``find`` of the context, wherever in a parameter it stands."""
+
+        def found(text: str, info: core_schema.ValidationInfo) -> Source:
+            source: Source = info.context["find"](text, cls) if info.context else cls(text, Path(text))
+            return source
+
+        return core_schema.with_info_after_validator_function(found, core_schema.str_schema(strict=True))
+
+
+class Named(Source):
+    """A file or folder, or else a name that the node's code looks up: then there is nothing at ``path``."""
+
+    __slots__ = ()
+
 
 class Carry(Generic[T]):
     """State that a function in a loop's body keeps from step to step.
@@ -90,6 +107,18 @@ class Phase:
     takes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of its way that an item of a loop takes."""
+
+    first: int
+    """where on the whole way it begins; 0 is the beginning"""
+    steps: int
+    """how many it takes"""
+    whole: int
+    """how many it would take if it went on to the end"""
+
+
 class Loop:
     """A node that runs the cycle it closes, step by step.
 
@@ -98,11 +127,21 @@ class Loop:
     """
 
     phases: ClassVar[tuple[Phase, ...]] = ()
-    """in order; one phase with every per-step output and feedback port if empty"""
+    """in order; one phase with every per-step output and feedback port if empty. Of the last ones, those of which no
+    port is wired aren't run"""
+    cuts: ClassVar[tuple[str, ...]] = ()
+    """parameters that only say which stretch is taken: keys hold the stretch in their place"""
 
     def length(self) -> list[int]:
         """Steps of each item; reads parameters and models alone, no other port."""
         raise NotImplementedError  # pragma: no cover
+
+    def stretch(self) -> list[Stretch]:
+        """What ``length`` says in full, for loops that can begin late or end early; reads no more than it.
+
+        States of loops that begin at one place and differ in where they end are the same.
+        """
+        return [Stretch(0, steps, steps) for steps in self.length()]
 
     def begin(self) -> Any:
         """The state before the first step, a Record."""

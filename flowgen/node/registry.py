@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.expressions import Schedule
-from flowgen.node.kinds import Loop, Reduce, Source
+from flowgen.node.kinds import Loop, Named, Reduce, Source
 from flowgen.node.signature import Signature, signature_of
 from flowgen.values.model import Reference
 
@@ -61,6 +61,11 @@ class NodeType:
     def uses_model(self) -> bool:
         """Whether a call runs a network (or another part of a model)."""
         return any(port.parts for port in self.signature.ports.values())
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """Parameters that only say which stretch of a loop is taken."""
+        return self.code.cuts if self.kind == "loop" else ()
 
     @property
     def is_reference(self) -> bool:
@@ -182,15 +187,18 @@ def node_types() -> dict[str, NodeType]:
     return dict(sorted(_TYPES.items()))
 
 
-def find_source(text: str, folder: Path) -> Source:
-    """A parameter's file or folder; paths are relative to the graph's folder. Raises UserError."""
+def find_source(text: str, folder: Path, kind: type[Source] = Source) -> Source:
+    """A parameter's file or folder; paths are relative to the graph's folder.
+
+    Raises UserError where there is none, unless it is of a kind that takes names too.
+    """
     load_packs()
     prefix, _, rest = text.partition(":")
     if rest and prefix in _SCHEMES:
-        return Source(text, _SCHEMES[prefix](rest))
+        return kind(text, _SCHEMES[prefix](rest))
     if "://" in text:
         raise UserError(f"'{text}' is an address, and flowgen reads files", hint="download it and give its path")
     path = (folder / text).resolve()
-    if not path.exists():
+    if not path.exists() and not issubclass(kind, Named):
         raise UserError(f"there is no file or folder '{text}'", hint=f"looked at {path}")
-    return Source(text, path)
+    return kind(text, path)

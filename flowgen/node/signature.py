@@ -6,8 +6,8 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -15,12 +15,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from flowgen.errors import UserError
 from flowgen.language.document import RESERVED
 from flowgen.language.expressions import Schedule
-from flowgen.node.kinds import FEEDBACK, STREAM, Carry, Loop, Phase, Reduce, Source, Uses
+from flowgen.node.kinds import FEEDBACK, STREAM, Carry, Loop, Named, Phase, Reduce, Source, Uses
 from flowgen.values.model import Reference
 from flowgen.values.per_item import PerItem
 from flowgen.values.record import Record
 
 MISSING: Any = inspect.Parameter.empty
+Find = Callable[[str, type[Source]], Source]
+"""how a file or folder that a parameter names is found"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,19 @@ class Param:
         """Whether the graph must give it."""
         return self.default is MISSING
 
-    def validate(self, value: Any) -> Any:
-        """The value in its declared type, ``4`` as 4.0 where a float is due. Raises UserError."""
+    def validate(self, value: Any, find: Find | None = None) -> Any:
+        """The value in its declared type, ``4`` as 4.0 where a float is due; files and folders found by ``find``.
+
+        Raises UserError.
+        """
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"'{self.name}' should be a finite number, not {value}")
         if isinstance(value, Schedule):
             check_bounds(self.name, value)
-            pieces = tuple(replace(piece, value=self.validate(piece.value)) for piece in value.pieces)
-            return Schedule(pieces, self.validate(value.otherwise))
-        if isinstance(value, list) and get_origin(self.annotation) is tuple:
-            value = tuple(value)  # YAML has lists alone
+            pieces = tuple(replace(piece, value=self.validate(piece.value, find)) for piece in value.pieces)
+            return Schedule(pieces, self.validate(value.otherwise, find))
         try:
-            return _adapter(self.annotation).validate_python(value)
+            return _adapter(self.annotation).validate_python(value, context={"find": find} if find else None)
         except ValidationError as error:
             said = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("a valid ")
             raise UserError(f"'{self.name}' should be {article(said)}, not {value!r}") from None
@@ -101,6 +104,11 @@ class Signature:
     """per-step outputs of a loop"""
     phases: tuple[Phase, ...] = ()
     carries: tuple[str, ...] = ()
+
+    def used_phases(self, wires: Container[str]) -> tuple[Phase, ...]:
+        """A loop's phases up to the last of which a port is wired."""
+        last = max((n for n, phase in enumerate(self.phases) if any(port in wires for port in phase.takes)), default=0)
+        return self.phases[: last + 1]
 
 
 def signature_of(code: Any) -> Signature:
@@ -203,14 +211,13 @@ def is_class_var(hint: Any) -> bool:
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    if annotation is Source:
-        return TypeAdapter(str, config=ConfigDict(strict=True))
-    return TypeAdapter(annotation, config=ConfigDict(strict=True))
+    return TypeAdapter(annotation, config=None if is_dataclass(annotation) else ConfigDict(strict=True))
 
 
 def type_name(annotation: Any) -> str:
     """A parameter's type in a user's words."""
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Source: "file or folder"}
+    names |= {Named: "file, folder or name of a model"}
     if annotation in names:
         return names[annotation]
     origin = get_origin(annotation)
@@ -222,6 +229,8 @@ def type_name(annotation: Any) -> str:
         return " | ".join("nothing" if a is type(None) else type_name(a) for a in get_args(annotation))
     if origin in (list, tuple):
         return "list of " + type_name(get_args(annotation)[0]) + "s"
+    if origin is dict:
+        return "mapping"
     return getattr(annotation, "__name__", str(annotation))
 
 

@@ -82,18 +82,23 @@ class Checkpoints:
         for point, states, starts, show in zip(points, marked, tried, shown, strict=True):
             asked = self.trajectory(point[0].length) if show else set()
             missing = [Save(step, key, step in asked) for step, key in states.items() if key not in known]
-            until = min((save.step for save in missing if save.wanted), default=point[0].length)
+            until = min((save.step for save in missing if save.wanted), default=self.last(point) + 1)
             there = [step for step, key in starts.items() if key in known and 0 < step < until]
             saves.append(tuple(missing))
             resume.append(Resume(max(there), starts[max(there)]) if there else None)
         return States(saves, resume)
 
     def marked(self, point: Point) -> dict[int, str]:
-        """The keys of an item's marked states, by step; a loop's end is its result and needs no checkpoint."""
+        """The keys of an item's marked states, by step."""
         length, checkpoint = point[0].length, self.node.entry.checkpoint
-        steps = {step for step in checkpoint.steps(length) if 0 < step < length} if checkpoint else set()
+        steps = {step for step in checkpoint.steps(length) if 0 < step <= self.last(point)} if checkpoint else set()
         steps |= self.trajectory(length)
         return {step: self.trajectories.key(*point, steps=step) for step in sorted(steps)}
+
+    @staticmethod
+    def last(point: Point) -> int:
+        """The last state that an item can start from; a loop's end is its result and needs no checkpoint."""
+        return point[0].length - point[0].ends
 
     def few(self, points: Sequence[Point]) -> bool:
         """Whether the loop is small enough to try every state: an earlier run may have marked others."""
@@ -102,7 +107,7 @@ class Checkpoints:
 
     def every(self, point: Point) -> dict[int, str]:
         """The keys of all states that an item could start from, by step."""
-        return {step: self.trajectories.key(*point, steps=step) for step in range(1, point[0].length)}
+        return {step: self.trajectories.key(*point, steps=step) for step in range(1, self.last(point) + 1)}
 
     def trajectory(self, length: int) -> set[int]:
         """The steps that a trajectory shows."""

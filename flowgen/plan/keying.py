@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from flowgen.graph.columns import Column, numbers, spread
 from flowgen.graph.model import Graph, GraphNode, Wire
-from flowgen.graph.parts import loader_of
 from flowgen.graph.references import used_parts
 from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
@@ -23,7 +22,7 @@ from flowgen.plan.programs import Programs
 from flowgen.plan.trajectories import Trajectories, as_text
 from flowgen.store import key_columns, keys
 from flowgen.store.key_columns import DTYPE
-from flowgen.values.model import Model, Part
+from flowgen.values.model import Model, Part, loader_of
 
 FileDigest = Callable[[Path], str]
 NOTHING: frozenset[str] = frozenset()
@@ -32,10 +31,10 @@ NOTHING: frozenset[str] = frozenset()
 class Keying:
     """Makes the key columns of a graph."""
 
-    def __init__(self, graph: Graph, lengths: dict[str, Column], numerics: Numerics, file_digest: FileDigest) -> None:
+    def __init__(self, graph: Graph, stretches: dict[str, Column], numerics: Numerics, file_digest: FileDigest) -> None:
         self.graph = graph
-        self.lengths = lengths
-        """steps of each loop"""
+        self.stretches = stretches
+        """of each loop"""
         self.trajectories: dict[str, Trajectories] = {}
         """by loop node"""
         self.strict = numerics.strict
@@ -46,8 +45,8 @@ class Keying:
         self.unused: dict[str, Column] = {}
         """ports that a node's parameters leave unread, where there are any"""
         self.models: dict[tuple[int, tuple[str, ...]], str] = {}
-        self.parts: dict[tuple[str, str], str] = {}
-        """digests of the parts in use, by folder and name: a worker loads these weights or none"""
+        self.parts: dict[Part, str] = {}
+        """digests of the parts in use: a worker loads these weights or none"""
 
     def run(self) -> dict[str, Column]:
         """Keys of all nodes; those outside bodies along the node's own axes."""
@@ -85,15 +84,15 @@ class Keying:
     def chains(self, node: GraphNode, programs: Programs) -> Column:
         """The program of each point, along the axes of the parameters of the loop and its body."""
         members = {name: self.graph.nodes[name].params for name in sorted(programs.members)}
-        length, own = self.lengths[node.name], self.params(node)
-        columns = [length, own, *(column for params in members.values() for column in params.values())]
+        stretch, own = self.stretches[node.name], self.params(node)
+        columns = [stretch, own, *(column for params in members.values() for column in params.values())]
         axes = tuple(a for a in node.axes if any(a in column.axes for column in columns))
         wide = {m: {n: c.over(axes, self.graph.lengths) for n, c in params.items()} for m, params in members.items()}
-        lengths, texts = length.over(axes, self.graph.lengths), own.over(axes, self.graph.lengths)
+        stretches, texts = stretch.over(axes, self.graph.lengths), own.over(axes, self.graph.lengths)
         made = np.empty(len(texts), dtype=object)
         for point in range(len(texts)):
             values = {m: {n: column[point] for n, column in params.items()} for m, params in wide.items()}
-            made[point] = programs.chain(values, texts[point], int(lengths[point]))
+            made[point] = programs.chain(values, texts[point], stretches[point])
         return Column(axes, made.reshape(self.graph.shape(axes)))
 
     def function(self, node: GraphNode) -> Column:
@@ -141,16 +140,17 @@ class Keying:
 
     def params(self, node: GraphNode) -> Column:
         """Canonical texts of a node's parameters along their axes; what they leave unread is noted."""
-        axes = tuple(a for a in node.axes if any(a in c.axes for c in node.params.values()))
+        told = {name: c for name, c in node.params.items() if name not in node.type.cuts}
+        axes = tuple(a for a in node.axes if any(a in c.axes for c in told.values()))
         shape, lengths = self.graph.shape(axes), self.graph.lengths
         if node.type.unused is not None or node.type.passes:
-            wide = {name: c.over(axes, lengths) for name, c in node.params.items()}
+            wide = {name: c.over(axes, lengths) for name, c in told.items()}
             left = np.empty(int(np.prod(shape)), dtype=object)
             for n in range(left.size):
                 left[n] = node.type.unread({name: column[n] for name, column in wide.items()}, node.wires)
             if any(left):
                 self.unused[node.name] = Column(axes, left.reshape(shape))
-        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in node.params.items()}
+        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in told.items()}
         rows = zip(*(c.over(axes, lengths).tolist() for c in texts.values()), strict=True)
         made = np.empty(int(np.prod(shape)), dtype=object)
         made[:] = [keys.canonical_mapping(texts, row) for row in rows] or keys.canonical({})
@@ -158,6 +158,10 @@ class Keying:
 
     def content(self, value: Any) -> Any:
         """A parameter's value, files and folders by what is in them."""
+        if isinstance(value, list | tuple):
+            return [self.content(entry) for entry in value]
+        if isinstance(value, dict):
+            return {name: self.content(entry) for name, entry in value.items()}
         if not isinstance(value, Source):
             return value
         path = value.path
@@ -191,10 +195,12 @@ class Keying:
 
     def part(self, part: Part) -> str:
         """A part's digest; to the bit, results also depend on the version of the library that runs it."""
-        found = self.parts[part.folder, part.name] = part.digest(self.file_digest)
+        found = self.parts[part] = part.digest(self.file_digest)
         if not self.strict:
             return found
-        return " ".join([found, *(f"{name} {version(name)}" for name in loader_of(part).libraries)])
+        libraries = dict.fromkeys(name for each in part.whole() for name in loader_of(each).libraries)
+        device = [f"on {part.device}"] if part.device else []
+        return " ".join([found, *(f"{name} {version(name)}" for name in libraries), *device])
 
     def reduction(self, node: GraphNode) -> Column:
         """The keys of a reduction: of the multiset of what it pools."""

@@ -12,6 +12,7 @@ from flowgen.node import NodeType
 from flowgen.plan.checkpoints import Resume, Save
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.trajectories import Trajectories
+from flowgen.values.model import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Program:
     reads: tuple[str, ...]
     """nodes whose stored results are read"""
     numerics: Numerics
-    parts: dict[tuple[str, str], str] = field(default_factory=dict)
-    """digests of model parts by folder and name"""
+    parts: dict[Part, str] = field(default_factory=dict)
+    """digests of model parts"""
     carries: tuple[tuple[str, str], ...] = ()
     """for a loop with checkpoints: what its body carries from step to step, (node, argument), in the stored order"""
     skips_missing: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,7 @@ from flowgen.results.files import whole, write_text
 from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
 from flowgen.store import Lost, Store
+from flowgen.values.model import Part
 
 LIBRARIES = ("flowgen", "torch", "diffusers", "transformers", "zarr", "distributed", "numpy")
 ATTEMPTS = 3
@@ -133,7 +135,11 @@ def resolved(plan: Plan) -> dict[str, Any]:
 
 def readable(value: Any) -> Any:
     """A value as JSON can show it."""
-    return value if value is None or isinstance(value, (bool, int, float, str, list, dict)) else str(value)
+    if isinstance(value, list | tuple):
+        return [readable(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(name): readable(entry) for name, entry in value.items()}
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
@@ -151,13 +157,32 @@ def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
         "versions": {name: found for name in LIBRARIES if (found := installed(name))},
         "python": platform.python_version(),
         "numerics": json.loads(plan.numerics.text()),
-        "weights": {f"{folder}/{name}": digest for (folder, name), digest in sorted(parts.items())},
+        "models": origins(plan),
+        "weights": weights(parts),
         "nodes": stages,
         "calls": {name: {"calls": calls, "items": rows} for name, (calls, rows) in tally.calls().items()},
         "failures": [asdict(failure) for failure in failures(plan, tally)],
         "warnings": plan.check.warnings,
         "notes": tally.notes,
     }
+
+
+def origins(plan: Plan) -> dict[str, list[str]]:
+    """Where the models of each node came from, those that were fetched by their commit."""
+    return {
+        name: sorted({model.origin or model.label for model in column.values.flat})
+        for name, column in plan.graph.references.items()
+    }
+
+
+def weights(parts: Mapping[Part, str]) -> dict[str, str]:
+    """Digests of parts by folder and name; where several are made of one folder, with the digest's first digits."""
+    names = Counter(f"{part.folder}/{part.name}" for part in parts)
+    found = {}
+    for part, digest in parts.items():
+        name = f"{part.folder}/{part.name}"
+        found[name if names[name] == 1 else f"{name} {digest[:8]}"] = digest
+    return dict(sorted(found.items()))
 
 
 def installed(name: str) -> str | None:

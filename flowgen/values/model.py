@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,16 +35,36 @@ class Part:
     files: tuple[str, ...] = ()
     """files whose content belongs to its identity, relative to the folder"""
     dtype: str = "float32"
+    of: tuple[Part, ...] = ()
+    """parts that it is made of: a network and the low-rank updates that are added to it"""
+    numerics: str = ""
+    """what else decides how it rounds, as canonical JSON; the loader knows what it means"""
+    device: str = ""
+    """where it runs, if not where the task does; no part of its identity"""
+    offload: bool = False
+    """whether it stays in main memory and is moved to its device only while used; no part of its identity"""
+    away: tuple[tuple[str, str], ...] = ()
+    """files that may not be here yet, with the sha256 that they will have; the loader fetches them"""
 
     def digest(self, file_digest: Callable[[Path], str]) -> str:
-        """Identity by content: loader, configuration, dtype and each file's digest."""
-        contents = [[name, file_digest(Path(self.folder) / name)] for name in self.files]
-        said = json.dumps([self.loader, self.config, self.dtype, contents])
-        return hashlib.sha256(said.encode()).hexdigest()
+        """Identity by content: loader, configuration, dtype, each file's digest and those of what it is made of."""
+        contents = [[name, self.content(name, file_digest)] for name in self.files]
+        said: list[Any] = [self.loader, self.config, self.dtype, contents]
+        if self.of or self.numerics:
+            said += [self.numerics, [part.digest(file_digest) for part in self.of]]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
-    def bytes_on_disk(self) -> int:
-        """Size of its files."""
-        return sum((Path(self.folder) / name).stat().st_size for name in self.files)
+    def content(self, name: str, file_digest: Callable[[Path], str]) -> str:
+        """The sha256 of one of its files; the promised one while the file is away."""
+        path = Path(self.folder) / name
+        promised = dict(self.away).get(name)
+        return promised if promised and not path.exists() else file_digest(path)
+
+    def whole(self) -> Iterator[Part]:
+        """The part and all that it is made of."""
+        yield self
+        for part in self.of:
+            yield from part.whole()
 
 
 class Loader:
@@ -60,6 +81,18 @@ class Loader:
         """The part with its weights, on a device, ready for inference."""
         raise NotImplementedError  # pragma: no cover
 
+    def fetch(self, part: Part) -> None:
+        """Bring the files that are away to the part's folder. Raises UserError."""
+
+
+def loader_of(part: Part) -> Loader:
+    """The Loader that a part names. Raises TypeError if it is none."""
+    module, _, name = part.loader.partition(":")
+    found = getattr(importlib.import_module(module), name)()
+    if not isinstance(found, Loader):
+        raise TypeError(f"{part.loader} is no Loader")
+    return found
+
 
 Opener = Callable[[Part], Any]
 _opener: contextvars.ContextVar[Opener | None] = contextvars.ContextVar("opener", default=None)
@@ -75,6 +108,24 @@ def opening(opener: Opener) -> Iterator[None]:
         _opener.reset(token)
 
 
+_pickles: contextvars.ContextVar[bool] = contextvars.ContextVar("pickles", default=False)
+
+
+@contextlib.contextmanager
+def allowing_pickles(allowed: bool) -> Iterator[None]:
+    """While this holds, models may have weights in pickles: only a user says so, never a graph."""
+    token = _pickles.set(allowed)
+    try:
+        yield
+    finally:
+        _pickles.reset(token)
+
+
+def pickles_allowed() -> bool:
+    """Whether the user allows weights in pickles."""
+    return _pickles.get()
+
+
 @dataclass(frozen=True)
 class Model(Reference):
     """A bundle of parts. ``model["unet"]`` is the loaded part (in a check: built from its configuration)."""
@@ -82,6 +133,8 @@ class Model(Reference):
     parts: Mapping[str, Part] = field(default_factory=dict)
     label: str = ""
     """what messages call it: the text after ``from:``"""
+    origin: str = ""
+    """where exactly it came from, for a run's provenance: ``org/name@commit``; empty for files of the user's own"""
 
     def __getitem__(self, name: str) -> Any:
         opener = _opener.get()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
 
-from flowgen.values.model import Loader, Part, canonical
+from flowgen.values.model import Loader, Part, canonical, loader_of
 
 from .family import Config, Configs, Question
 from .stable_diffusion import StableDiffusion
@@ -30,11 +28,10 @@ class AnimateDiff(StableDiffusion):
 
     def made_parts(self, parts: Mapping[str, Part]) -> dict[str, Part]:
         """The network: the UNet and the motion module as one."""
-        config = canonical({name: json.loads(parts[name].config) for name in NAMES})
-        folder = str(Path(parts["unet"].folder).parent)
-        files = tuple(f"{name}/{file}" for name in NAMES for file in parts[name].files)
+        of = tuple(parts[name] for name in NAMES)
+        config = canonical({part.name: json.loads(part.config) for part in of})
         loader = f"{MotionUNet.__module__}:{MotionUNet.__qualname__}"
-        return {"motion_unet": Part("motion_unet", loader, folder, config, files, parts["unet"].dtype)}
+        return {"motion_unet": Part("motion_unet", loader, of[0].folder, config, dtype=of[0].dtype, of=of)}
 
     def latent(self, configs: Configs) -> Config:
         """The UNet's, and a number of frames."""
@@ -53,7 +50,7 @@ class AnimateDiff(StableDiffusion):
     def decode(self, vae: Any, latents: Tensor) -> Tensor:
         """Frame by frame."""
         frames = super().decode(vae, latents.transpose(1, 2).flatten(0, 1))
-        return frames.unflatten(0, (len(latents), latents.shape[2])).transpose(1, 2)
+        return frames.reshape(len(latents), -1, *frames.shape[1:]).transpose(1, 2)
 
 
 class MotionUNet(Loader):
@@ -65,9 +62,9 @@ class MotionUNet(Loader):
         """From their configurations."""
         from diffusers import UNetMotionModel
 
-        from ..models.loaders import Diffusers, blank
+        from ..models.loaders import blank
 
-        unet, adapter = (Diffusers().build(own) for own in self.both(part))
+        unet, adapter = (loader_of(own).build(own) for own in part.of)
         told = SimpleNamespace(config=adapter.config, to=lambda **_: adapter)  # abstract weights can't be moved
         return blank(lambda: UNetMotionModel.from_unet2d(unet, told, load_weights=False), part)
 
@@ -75,17 +72,7 @@ class MotionUNet(Loader):
         """From their weights."""
         from diffusers import UNetMotionModel
 
-        from ..models.loaders import Diffusers, ready
+        from ..models.running import ready
 
-        unet, adapter = (Diffusers().load(own, "cpu") for own in self.both(part))
-        return ready(UNetMotionModel.from_unet2d(unet, adapter), device)
-
-    def both(self, part: Part) -> list[Part]:
-        """The UNet and the motion module as parts of their own."""
-        found = []
-        configs = json.loads(part.config)
-        for name in NAMES:
-            files = tuple(file.removeprefix(f"{name}/") for file in part.files if file.startswith(f"{name}/"))
-            changes = {"name": name, "folder": f"{part.folder}/{name}", "config": canonical(configs[name])}
-            found.append(replace(part, **changes, files=files))
-        return found
+        unet, adapter = (loader_of(own).load(own, "cpu") for own in part.of)
+        return ready(UNetMotionModel.from_unet2d(unet, adapter), part, device)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, did_you_mean
 from flowgen.values.model import Model, Part, canonical
 
 from ..families import family_for, family_part
+from .hub import Folder
+from .lora import updated
+from .single import check_file, single
+from .weights import network
 
 HERE = "flowgen_nodes.models.loaders"
 TOKENIZER_FILES = (
@@ -28,8 +34,6 @@ LIBRARIES = {
     "stable_audio": "diffusers.pipelines.stable_audio",
 }
 """Where networks come from, by what ``model_index.json`` calls the place; diffusers keeps some with their pipeline."""
-NOT_SHAPE = ("dtype", "torch_dtype", "transformers_version", "architectures", "name_or_path")
-"""Entries of a network's configuration that change nothing it computes; the precision is the node's parameter."""
 MODULE_CLASSES = {
     "DigitsClassifier": ("features", "flowgen_nodes:Classifier"),
     "DigitsNoisyClassifier": ("classifier", "flowgen_nodes:NoisyClassifier"),
@@ -37,22 +41,72 @@ MODULE_CLASSES = {
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
 
-def read_model(folder: Path, label: str, dtype: str) -> Model:
+@dataclass(frozen=True)
+class Options:
+    """What a graph says of a model beside where it is."""
+
+    dtype: str = "float32"
+    parts: Mapping[str, Folder] = field(default_factory=dict)
+    """folders, or single files, to take parts from"""
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    """entries of the scheduler's configuration that are to be otherwise"""
+    checkpoint: Path | None = None
+    """the single file that has the weights"""
+    updates: tuple[Part, ...] = ()
+    """low-rank updates of its networks"""
+    numerics: Mapping[str, Any] = field(default_factory=dict)
+    """see ``running.ready``; of the network that predicts alone"""
+    device: str = ""
+    offload: bool = False
+
+
+def read_model(where: Folder | Path, label: str, options: Options | None = None) -> Model:
     """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
+    where, options = where if isinstance(where, Folder) else Folder(where), options or Options()
+    folder = where.path
+    network_name = ""
     if (folder / "model_index.json").is_file():
-        return Model(pipeline_parts(folder, label, dtype), label)
-    if (folder / "config.json").is_file():
-        config = read_json(folder / "config.json")
-        if config.get("model_type") == "clip":
-            return Model(clip_parts(folder, config, dtype), label)
-        if config.get("class") in MODULE_CLASSES:
-            part, code = MODULE_CLASSES[config["class"]]
-            return Model({part: network(part, folder, {**config, "class": code}, f"{HERE}:Module", dtype)}, label)
+        parts, network_name = pipeline_parts(where, label, options)
+    elif (folder / "config.json").is_file():
+        parts = plain_parts(where, label, options.dtype)
+        refuse(label, options)
+    else:
         raise UserError(
-            f"flowgen can't read the model in '{label}'", hint=f"{folder / 'config.json'} names no known class"
+            f"'{label}' holds no model",
+            hint=f"expected model_index.json (diffusers) or config.json in {folder}: {where.remedy}"
+            if where.origin
+            else f"expected model_index.json (diffusers) or config.json in {folder}",
         )
+    return Model({name: placed(part, network_name, options) for name, part in parts.items()}, label, where.origin)
+
+
+def refuse(label: str, options: Options) -> None:
+    """Raise UserError for options that are for pipelines alone."""
+    given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
+    given |= {"config": options.checkpoint, "attention and compile": options.numerics}
+    for name, value in given.items():
+        if value:
+            raise UserError(f"'{label}' is no diffusion model, so it takes no '{name}'", hint="leave it out")
+
+
+def placed(part: Part, network_name: str, options: Options) -> Part:
+    """A part as the options say it runs."""
+    if part.loader.endswith((":Tokenizer", ":Config")) or not (part.files or part.of):
+        return part
+    numerics = canonical(options.numerics) if options.numerics and part.name == network_name else ""
+    return replace(part, numerics=numerics, device=options.device, offload=options.offload)
+
+
+def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
+    """The parts of a folder of one network. Raises UserError."""
+    config = read_json(where.path / "config.json")
+    if config.get("model_type") == "clip":
+        return clip_parts(where, config, dtype)
+    if config.get("class") in MODULE_CLASSES:
+        name, code = MODULE_CLASSES[config["class"]]
+        return {name: network(name, where, {**config, "class": code}, f"{HERE}:Module", dtype)}
     raise UserError(
-        f"'{label}' holds no model", hint=f"expected model_index.json (diffusers) or config.json in {folder}"
+        f"flowgen can't read the model in '{label}'", hint=f"{where.path / 'config.json'} names no known class"
     )
 
 
@@ -67,56 +121,102 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def pipeline_parts(folder: Path, label: str, dtype: str) -> dict[str, Part]:
-    """Networks, tokenisers and schedulers of a diffusers folder, its family, and what its latents are like."""
+def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[str, Part], str]:
+    """Networks, tokenisers and schedulers of a diffusers folder, its family, and what its latents are like.
+
+    Also the name of the network that predicts. Raises UserError.
+    """
     parts: dict[str, Part] = {}
-    index = read_json(folder / "model_index.json")
+    index = read_json(where.path / "model_index.json")
     family = family_for(str(index.get("_class_name", "")), label)
-    for name, entry in index.items():
-        if name.startswith("_") or not isinstance(entry, list) or not (folder / name).is_dir():
+    entries = {name: entry for name, entry in index.items() if isinstance(entry, list) and not name.startswith("_")}
+    for name, (library, cls) in entries.items():
+        inside = where.inside(name)
+        if name in options.parts or not inside.path.is_dir():
             continue
-        library, cls = entry
         if "Tokenizer" in str(cls):
-            parts[name] = tokenizer(name, folder / name, str(cls))
+            parts[name] = tokenizer(name, inside.path, str(cls))
         elif "Scheduler" in str(cls):
-            config = read_json(folder / name / "scheduler_config.json")
-            parts[name] = Part(name, f"{HERE}:Config", str(folder / name), canonical({**config, **family.schedule}))
-        elif library in LIBRARIES and (folder / name / "config.json").is_file():
-            config = {**read_json(folder / name / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
-            loader = "Transformers" if library == "transformers" else "Diffusers"
-            parts[name] = network(name, folder / name, config, f"{HERE}:{loader}", dtype)
+            config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
+            parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
+        elif library in LIBRARIES and (inside.path / "config.json").is_file():
+            parts[name] = library_part(name, inside, (library, cls), options, family.careful)
+    parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
+    if options.scheduler:
+        parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
+    parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
     parts |= family.made_parts(parts)
-    parts["family"] = family_part(family, index, configs, str(folder))
-    parts["latent"] = Part("latent", f"{HERE}:Config", str(folder), canonical(family.latent(configs)))
-    return parts
+    parts["family"] = family_part(family, index, configs, str(where.path))
+    parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))
+    return parts, family.network
 
 
-def clip_parts(folder: Path, config: dict[str, Any], dtype: str) -> dict[str, Part]:
+def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options, careful: bool = False) -> Part:
+    """A network of diffusers or transformers, its weights in its folder or in the single file.
+
+    ``careful``: in float32 where its configuration says that float16 overflows.
+    """
+    library, cls = kind
+    config = {**read_json(where.path / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
+    if options.checkpoint is not None:
+        return single(name, options.checkpoint, config, options.dtype)
+    loader = "Transformers" if library == "transformers" else "Diffusers"
+    overflows = careful and config.get("force_upcast") and options.dtype == "float16"
+    return network(name, where, config, f"{HERE}:{loader}", "float32" if overflows else options.dtype)
+
+
+def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder, options: Options) -> Part:
+    """A part from another place: a single file, a folder of its own, or the part of that name of another model.
+
+    Raises UserError.
+    """
+    if name not in entries or entries[name][0] not in LIBRARIES or "Tokenizer" in str(entries[name][1]):
+        known = [n for n, (library, cls) in entries.items() if library in LIBRARIES and "Tokenizer" not in str(cls)]
+        raise UserError(f"the model has no network '{name}' to take from elsewhere", hint=did_you_mean(name, known))
+    own = replace(options, checkpoint=None)
+    if other.path.is_file():
+        check_file(other.path, has_config=True)
+        return library_part(name, where.inside(name), entries[name], replace(own, checkpoint=other.path))
+    library, cls = entries[name]
+    if (other.path / "model_index.json").is_file():
+        library, cls = read_json(other.path / "model_index.json").get(name) or (library, cls)
+        other = other.inside(name)
+    elif (other.path / "config.json").is_file():
+        cls = read_json(other.path / "config.json").get("_class_name", cls)
+    if not (other.path / "config.json").is_file():
+        raise UserError(f"there is no '{name}' in {other.path}", hint=f"expected config.json: {other.remedy}")
+    return library_part(name, other, (library, cls), own)
+
+
+def rescheduled(parts: Mapping[str, Part], cls: str, changes: Mapping[str, Any]) -> Part:
+    """The scheduler with other entries in its configuration. Raises UserError for unknown ones."""
+    import diffusers
+
+    if "scheduler" not in parts:
+        raise UserError("the model has no scheduler", hint="leave 'scheduler' out")
+    config = json.loads(parts["scheduler"].config)
+    code = getattr(diffusers, cls, None)
+    known = {*config, *(inspect.signature(code).parameters if code else ())}
+    for name in changes:
+        if name not in known:
+            raise UserError(f"the configuration of {cls} has no entry '{name}'", hint=did_you_mean(name, known))
+    return replace(parts["scheduler"], config=canonical({**config, **changes}))
+
+
+def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
     """A CLIP folder: the model, its tokeniser, how images are prepared."""
+    folder = where.path
     processor = folder / "preprocessor_config.json"
     about = read_json(processor) if processor.is_file() else {}
     if not about and (folder / "processor_config.json").is_file():
         about = read_json(folder / "processor_config.json").get("image_processor", {})
     kept: dict[str, Any] = {name: about[name] for name in ("image_mean", "image_std") if name in about}
     return {
-        "clip": network("clip", folder, {**config, "class": "transformers:CLIPModel"}, f"{HERE}:Transformers", dtype),
+        "clip": network("clip", where, {**config, "class": "transformers:CLIPModel"}, f"{HERE}:Transformers", dtype),
         "tokenizer": tokenizer("tokenizer", folder, "CLIPTokenizer"),
         "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
     }
-
-
-def network(name: str, folder: Path, config: dict[str, Any], loader: str, dtype: str) -> Part:
-    """A part with weights; their files are found and their headers checked, nothing is loaded."""
-    files = tuple(sorted(path.name for path in folder.glob("*.safetensors") if ".fp16." not in path.name))
-    if not files:
-        pickled = [p.name for pattern in ("*.bin", "*.pt", "*.ckpt") for p in folder.glob(pattern)]
-        hint = f"{pickled[0]} is a pickle: convert it with safetensors" if pickled else f"looked in {folder}"
-        raise UserError(f"the part '{name}' has no safetensors weights", hint=hint)
-    for file in files:
-        read_header(folder / file)
-    shape = {key: value for key, value in config.items() if key not in NOT_SHAPE}
-    return Part(name, loader, str(folder), canonical(shape), files, dtype)
 
 
 def tokenizer(name: str, folder: Path, cls: str) -> Part:
@@ -124,24 +224,3 @@ def tokenizer(name: str, folder: Path, cls: str) -> Part:
     files = tuple(file for file in TOKENIZER_FILES if (folder / file).is_file())
     cls = cls.removesuffix("Fast")
     return Part(name, f"{HERE}:Tokenizer", str(folder), canonical({"class": f"transformers:{cls}"}), files)
-
-
-def read_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """The tensors of a safetensors file and their shapes.
-
-    Raises UserError unless the file is as long as its header says (a cut download is not).
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = struct.unpack("<Q", file.read(8))[0]
-            if length > min(size, 100_000_000):
-                raise ValueError("the header is longer than the file")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        expected = 8 + length + max(ends, default=0)
-    except (OSError, ValueError, KeyError, struct.error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a safetensors file: {error}", hint="download or copy it again") from None
-    if expected != size:
-        raise UserError(f"{path} is damaged: {size} bytes, {expected} expected", hint="download or copy it again")
-    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

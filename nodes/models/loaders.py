@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
-from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ import torch
 from flowgen.errors import UserError
 from flowgen.values.model import Loader, Part
 
-from .folder import read_header
+from . import hub
+from .running import ready
+from .weights import header
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LIBRARIES = ("diffusers", "diffusers.pipelines.stable_audio", "transformers", "flowgen_nodes")
@@ -38,11 +40,6 @@ def settings(part: Part) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "class"}
 
 
-def ready(module: Any, device: str) -> Any:
-    """A network for inference: evaluation mode, no gradients, on its device."""
-    return module.eval().requires_grad_(False).to(device)
-
-
 def quiet() -> None:
     """No progress bars and hints of the libraries among flowgen's own: loading is part of a task."""
     import diffusers
@@ -54,26 +51,24 @@ def quiet() -> None:
 
 
 def blank(factory: Callable[[], Any], part: Part) -> Any:
-    """A network as its configuration says, in the part's dtype from the start: abstract weights can't be converted.
-
-    Raises UserError where the weights in the folder are those of another network.
-    """
+    """A network as its configuration says, in the part's dtype from the start: abstract weights can't be converted."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[part.dtype])
     try:
-        module = factory().eval().requires_grad_(False)
+        return factory().eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
-    check_shapes(module, part)
-    return module
 
 
 def check_shapes(module: torch.nn.Module, part: Part) -> None:
-    """Compare the headers of weight files with a network. Names may differ where a library renames them in loading."""
-    stored = {name: shape for file in part.files for name, shape in read_header(Path(part.folder) / file).items()}
+    """Compare the headers of weight files with a network. Names may differ where a library renames them in loading.
+
+    Raises UserError where they are those of another network.
+    """
+    stored = header(part)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     hint = f"are config.json and the weights in {part.folder} of one model?"
-    if not stored.keys() & expected.keys():
+    if stored and not stored.keys() & expected.keys():
         raise UserError(f"the weights of the part '{part.name}' are those of another network", hint=hint)
     for name in stored.keys() & expected.keys():
         if stored[name] != expected[name]:
@@ -81,17 +76,46 @@ def check_shapes(module: torch.nn.Module, part: Part) -> None:
             raise UserError(f"the weights of the part '{part.name}' don't fit: {said}", hint=hint)
 
 
-class Pretrained(Loader):
+def built(part: Part) -> Any:
+    """A network of either library as its configuration says, on tensors without numbers."""
+    found = class_of(json.loads(part.config))
+    if hasattr(found, "from_config"):
+        return blank(lambda: found.from_config(settings(part)), part)
+    return blank(lambda: found(found.config_class.from_dict(settings(part))), part)
+
+
+class Files(Loader):
+    """Parts whose files may be away."""
+
+    def fetch(self, part: Part) -> None:
+        """From the Hub."""
+        hub.fetch(part)
+
+
+class Pretrained(Files):
     """What the two libraries have in common."""
 
+    def build(self, part: Part) -> Any:
+        """From ``config.json``; weights in the folder are compared with it by their shapes."""
+        module = built(part)
+        check_shapes(module, part)
+        return module
+
     def load(self, part: Part, device: str) -> Any:
-        """From ``*.safetensors``."""
+        """From ``*.safetensors``; from pickles, where the user allows them, without running their code."""
         quiet()
         found = class_of(json.loads(part.config))
-        module = found.from_pretrained(
-            part.folder, dtype=DTYPES[part.dtype], use_safetensors=True, local_files_only=True
-        )
-        return ready(module, device)
+        safe = part.files[0].endswith(".safetensors")
+        try:
+            module = found.from_pretrained(
+                part.folder, dtype=DTYPES[part.dtype], use_safetensors=safe, local_files_only=True, weights_only=True
+            )
+        except (OSError, ValueError, UnpicklingError) as error:
+            if safe:
+                raise
+            said = str(error).strip().partition("\n")[0]
+            raise UserError(f"{part.folder}/{part.files[0]} holds more than weights: {said}") from None
+        return ready(module, part, device)
 
 
 class Diffusers(Pretrained):
@@ -99,20 +123,11 @@ class Diffusers(Pretrained):
 
     libraries = ("diffusers",)
 
-    def build(self, part: Part) -> Any:
-        """From ``config.json``."""
-        return blank(lambda: class_of(json.loads(part.config)).from_config(settings(part)), part)
-
 
 class Transformers(Pretrained):
     """A transformers network: CLIPTextModel, CLIPModel, ..."""
 
     libraries = ("transformers",)
-
-    def build(self, part: Part) -> Any:
-        """From ``config.json``."""
-        found = class_of(json.loads(part.config))
-        return blank(lambda: found(found.config_class.from_dict(settings(part))), part)
 
 
 class Tokenizer(Loader):
@@ -124,12 +139,14 @@ class Tokenizer(Loader):
         return class_of(json.loads(part.config)).from_pretrained(part.folder, local_files_only=True)
 
 
-class Module(Loader):
+class Module(Files):
     """A plain torch module of this pack, with ``model.safetensors`` beside its ``config.json``."""
 
     def build(self, part: Part) -> Any:
         """From ``config.json``."""
-        return blank(class_of(json.loads(part.config)), part)
+        module = blank(class_of(json.loads(part.config)), part)
+        check_shapes(module, part)
+        return module
 
     def load(self, part: Part, device: str) -> Any:
         """From ``model.safetensors``."""
@@ -137,7 +154,7 @@ class Module(Loader):
 
         module = class_of(json.loads(part.config))()
         module.load_state_dict(load_file(f"{part.folder}/model.safetensors"))
-        return ready(module.to(DTYPES[part.dtype]), device)
+        return ready(module.to(DTYPES[part.dtype]), part, device)
 
 
 class Config(Loader):

@@ -120,7 +120,7 @@ WRONG = [
     (
         "a missing model folder",
         ("from: ZOO/digits}", "from: nowhere}"),
-        "9:31: there is no file or folder 'nowhere'\n  looked at FOLDER/nowhere",
+        "9:31: there is no file or folder 'nowhere'\n  looked at FOLDER/nowhere; a model of the Hub is called org/name",
     ),
     (
         "an unknown model of the zoo",

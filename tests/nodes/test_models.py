@@ -17,16 +17,16 @@ from flowgen_nodes.noise.gaussian import noise
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from flowgen.errors import UserError, WiringError
-from flowgen.graph.parts import loader_of
 from flowgen.node import Source
 from flowgen.values import Conditioning, Image, Latent, Noisy, PerItem, Time
+from flowgen.values.model import loader_of
 
 TEXTS = ["a red three", "", "the number 7 in blue on a yellow background"]
 
 
 @pytest.fixture(scope="module")
 def digits(zoo_folder):
-    return read_model(zoo_folder / "digits", "digits", "float32")
+    return read_model(zoo_folder / "digits", "digits")
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,14 @@ def at_time(data, timesteps, model):
     return Noisy(data, time, model.config("latent")["space"])
 
 
+def encoded(texts, model):
+    """Texts as the engine has them encoded."""
+    return encode_text(PerItem(texts), model, seconds=PerItem([0.0] * len(texts)))
+
+
 def test_text_states_equal_the_pipelines(digits, pipeline):
     with opened():
-        mine = encode_text(PerItem(TEXTS), digits).states
+        mine = encoded(TEXTS, digits).states
     wanted, empty = pipeline.encode_prompt(TEXTS, "cpu", 1, True, negative_prompt=[""] * 3)
     assert close(mine, wanted, 1e-6)
     assert close(mine[1], empty[0], 1e-6)
@@ -62,7 +67,7 @@ def test_text_states_equal_the_pipelines(digits, pipeline):
 def test_too_long_a_text_is_cut(digits, pipeline):
     text = "a red three and " * 20
     with opened():
-        mine = encode_text(PerItem([text]), digits).states
+        mine = encoded([text], digits).states
     assert close(mine, pipeline.encode_prompt([text], "cpu", 1, False)[0], 1e-6)
 
 
@@ -76,7 +81,7 @@ def test_decoded_pictures_equal_the_pipelines(zoo_folder, tmp_path, pipeline, sc
             '"shift_factor": null', f'"shift_factor": {shift or "null"}'
         )
     )
-    model = read_model(folder, "digits", "float32")
+    model = read_model(folder, "digits")
     space = model.config("latent")["space"]
     latents = random(3, 4, 8, 8)
     with opened():
@@ -94,7 +99,7 @@ def test_a_latent_of_another_space_is_refused(digits):
 def test_predictions_equal_the_unets_and_depend_on_everything(digits, pipeline):
     latents, timesteps = random(3, 4, 8, 8), [1, 400, 999]
     with opened():
-        context = encode_text(PerItem(TEXTS), digits)
+        context = encoded(TEXTS, digits)
         mine = denoise(at_time(latents, timesteps, digits), digits, context).data
         same = denoise(at_time(latents[:1].repeat(3, 1, 1, 1), [500] * 3, digits), digits, context).data
         for n, t in enumerate(timesteps):
@@ -126,7 +131,7 @@ def test_noise_is_what_diffusers_draws(digits):
 def test_clip_score_equals_transformers(zoo_folder, size):
     """The pictures are 8-bit, so that transformers' preparation sees the same; it also rounds after resizing."""
     folder = zoo_folder / "digits-clip"
-    model = read_model(folder, "digits-clip", "float32")
+    model = read_model(folder, "digits-clip")
     pictures = (random(3, 3, 8, 8) * 64 + 128).clamp(0, 255).round().to(torch.uint8)
     pictures = pictures.repeat_interleave(size // 8, 2).repeat_interleave(size // 8, 3)
     with opened():
@@ -143,7 +148,7 @@ def test_clip_score_equals_transformers(zoo_folder, size):
 
 
 def test_features_and_reference_name_the_weights(zoo_folder, tmp_path):
-    eye = read_model(zoo_folder / "digits-classifier", "eye", "float32")
+    eye = read_model(zoo_folder / "digits-classifier", "eye")
     source = Source("zoo:digits-test", zoo_folder / "digits-test")
     with opened():
         found = features(Image(random(5, 3, 32, 32).clamp(-1, 1)), eye)
@@ -159,7 +164,7 @@ def test_features_and_reference_name_the_weights(zoo_folder, tmp_path):
     config = other / "config.json"
     config.write_text(config.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
     with opened(), pytest.raises(WiringError, match="statistics of two extractors"):
-        reference(source, read_model(other, "other", "float32"))
+        reference(source, read_model(other, "other"))
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
@@ -170,7 +175,7 @@ def test_cut_weights_are_named(zoo_folder, tmp_path, part):
     for length in (len(whole) - 1, 100, 4, 0):
         file.write_bytes(whole[:length])
         with pytest.raises(UserError, match=file.name) as caught:
-            read_model(folder, "digits", "float32")
+            read_model(folder, "digits")
         assert str(file) in str(caught.value)
 
 
@@ -193,13 +198,13 @@ def test_weights_of_another_network_are_found_without_being_read(zoo_folder, tmp
 
 def built(folder, part):
     """A part without weights, as graphs are checked with."""
-    found = read_model(folder, "digits", "float32").part(part)
+    found = read_model(folder, "digits").part(part)
     return loader_of(found).build(found)
 
 
 @pytest.mark.parametrize("length", [0, 7, 500])
 def test_cut_statistics_are_named(zoo_folder, tmp_path, length):
-    eye = read_model(zoo_folder / "digits-classifier", "eye", "float32")
+    eye = read_model(zoo_folder / "digits-classifier", "eye")
     file = tmp_path / "statistics.safetensors"
     file.write_bytes((zoo_folder / "digits-test" / file.name).read_bytes()[:length])
     with pytest.raises(UserError, match=file.name):
@@ -207,7 +212,7 @@ def test_cut_statistics_are_named(zoo_folder, tmp_path, length):
 
 
 def test_the_exported_tower_is_clips_own(zoo_folder):
-    tower = loaded(read_model(zoo_folder / "digits", "d", "float32").part("text_encoder")).state_dict()
-    clip = loaded(read_model(zoo_folder / "digits-clip", "c", "float32").part("clip")).text_model.state_dict()
+    tower = loaded(read_model(zoo_folder / "digits", "d").part("text_encoder")).state_dict()
+    clip = loaded(read_model(zoo_folder / "digits-clip", "c").part("clip")).text_model.state_dict()
     assert tower.keys() == clip.keys()
     assert all(torch.equal(tower[name], clip[name]) for name in tower)

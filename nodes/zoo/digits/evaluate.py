@@ -122,7 +122,7 @@ def report(work: Path, weights: Path) -> None:
     judge = nets.Classifier()
     judge.load_state_dict(torch.load(work / "judge.pt", weights_only=True))
     nets.freeze(judge)
-    classifier = read_model(weights / "digits-classifier", "zoo:digits-classifier", "float32")
+    classifier = read_model(weights / "digits-classifier", "zoo:digits-classifier")
     eye = Module().load(classifier.part("features"), "cpu")
     print("judge on real pictures:       ", shares(recognition(judge, test)), flush=True)
     print("classifier on real pictures:  ", shares(recognition(eye, test)), flush=True)

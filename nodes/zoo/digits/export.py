@@ -147,7 +147,7 @@ def write_json(path: Path, about: dict[str, Any]) -> None:
 @torch.no_grad()
 def write_statistics(out: Path, batches: Iterable[Tensor]) -> None:
     """Write ``digits-test/``: moments of the exported classifier's features of pictures [B, 3, 32, 32] in -1..1."""
-    model = read_model(out / "digits-classifier", "zoo:digits-classifier", "float32")
+    model = read_model(out / "digits-classifier", "zoo:digits-classifier")
     network = Module().load(model.part("features"), "cpu")
     extractor = identity(model)
     found: Moments = reduce(merge, (moments(Features(network(batch), extractor)) for batch in batches))
