@@ -67,7 +67,9 @@ def load(
     for name, given in (("set", set), ("sweep", sweep), ("where", where)):
         if given is not None and not isinstance(given, Mapping):
             raise UserError(f"'{name}' is a mapping from names to values, not a {type(given).__name__}")
-    return Experiment(load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle)
+    return Experiment(
+        load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle
+    )
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
 
 def refuse(label: str, options: Options) -> None:
     """Raise UserError for options that are for pipelines alone."""
-    given = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
+    given: dict[str, Any] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
     for name, value in given.items():
         if value:

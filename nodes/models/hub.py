@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import httpx2
+
 from flowgen.errors import UserError
 from flowgen.values import Part
 
@@ -72,18 +74,18 @@ def find(name: str, revision: str) -> Folder:
         except errors.RepositoryNotFoundError:
             hint = f"it has no public model of this name at {constants.ENDPOINT}; a private one needs 'hf auth login'"
             raise UserError(f"there is no folder '{name}', and no model on the Hub", hint=hint) from None
-        except (OSError, errors.HTTPError):
+        except (OSError, httpx2.HTTPError):
             pass  # no connection: the cache may do
     return cached(name, revision)
 
 
 def tags(name: str) -> str:
     """A hint at the branches and tags of a repository."""
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
 
     try:
         refs = HfApi().list_repo_refs(name)
-    except (OSError, errors.HTTPError):
+    except (OSError, httpx2.HTTPError):
         return "take a branch, a tag or a commit"
     return "it has " + ", ".join(ref.name for ref in [*refs.branches, *refs.tags])
 
@@ -143,11 +145,11 @@ def store(name: str) -> Path:
 
 def download(name: str, commit: str, path: str) -> None:
     """Bring a file to the cache. Raises UserError."""
-    from huggingface_hub import constants, errors, hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
     try:
         hf_hub_download(name, path, revision=commit, cache_dir=constants.HF_HUB_CACHE)
-    except (OSError, errors.HTTPError) as error:
+    except (OSError, httpx2.HTTPError) as error:
         said = str(error).strip().partition("\n")[0]
         hint = f"try again, or 'hf download {name} {path} --revision {commit}'"
         raise UserError(f"can't fetch {path} of '{name}': {said}", hint=hint) from None
@@ -182,7 +184,7 @@ def distant_header(path: Path) -> dict[str, tuple[int, ...]]:
     name, commit, inside = address(path)
     try:
         found = HfApi().parse_safetensors_file_metadata(name, inside, revision=commit)
-    except (OSError, errors.HTTPError, errors.SafetensorsParsingError) as error:
+    except (OSError, httpx2.HTTPError, errors.SafetensorsParsingError) as error:
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"can't read the header of {inside} of '{name}': {said}", hint="try again") from None
     return {tensor: tuple(about.shape) for tensor, about in found.tensors.items()}
