@@ -116,7 +116,7 @@ class Experiment:
         allowed = [*map(Path, imports), *self.settings.imports]
         document.imports = frozenset(path.resolve() for path in allowed)
         if self.settings.dtype:
-            document.defaults.setdefault("dtype", self.settings.dtype)
+            document.settings["dtype"] = self.settings.dtype
         self._graph: Graph | None = None
         self._check: Check | None = None
 

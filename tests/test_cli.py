@@ -6,9 +6,12 @@ import sys
 import psutil
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from small import SMALL, Lab
 
 from flowgen.cli import flowgen as command
+from flowgen.cli.options import doing, read_settings
+from flowgen.errors import UserError
 from flowgen.execute.progress import Silent
 
 FAST = SMALL.replace("{range: 3}", "[0]").replace("[a red three, a blue seven on a yellow background]", "[a red three]")
@@ -72,6 +75,29 @@ def test_mistakes_on_the_command_line(tmp_path, zoo_folder, arguments):
     assert done.returncode == 2
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "said"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_what_takes_its_time_is_said_on_a_terminal_only(monkeypatch, capsys, terminal, quiet, said):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(Console, "is_terminal", terminal)
+    with doing("planning 1,000,000 points", quiet):
+        pass
+    found = capsys.readouterr()
+    assert ("planning 1,000,000 points" in found.err) == said
+    assert not found.out
+
+
+def test_a_text_that_reads_as_a_mapping_is_refused():
+    assert read_settings(("n=3", "a={b: 1}", 'c="x: y"')) == {"n": 3, "a": {"b": 1}, "c": "x: y"}
+    with pytest.raises(UserError) as caught:
+        read_settings(("prompt=a cat: asleep",))
+    assert str(caught.value) == (
+        "--set: 'a cat: asleep' reads as a mapping\n"
+        "  a text with ': ' in it takes quotes of its own: --set 'prompt=\"a cat: asleep\"'"
+    )
 
 
 def test_a_failing_node_is_exit_code_1_and_the_rest_is_kept(tmp_path, zoo_folder):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from small import Lab
 
-from flowgen.graph.check import loop_lengths
-from flowgen.graph.columns import Column
+from flowgen.graph.check import loop_stretches
+from flowgen.graph.columns import Column, constant
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule
 from flowgen.node import Source
@@ -75,8 +75,8 @@ def checked(tmp_path_factory, zoo_folder):
 
 def keys(graph, numerics=None):
     """Every node's keys."""
-    lengths = {name: loop_lengths(graph, graph.nodes[name]) for name in graph.bodies}
-    return Keying(graph, lengths, numerics or Numerics(), lambda path: f"{path.parent.name}/{path.name}").run()
+    stretches = {name: loop_stretches(graph, graph.nodes[name]) for name in graph.bodies}
+    return Keying(graph, stretches, numerics or Numerics(), lambda path: f"{path.parent.name}/{path.name}").run()
 
 
 def changed(before, after):
@@ -107,6 +107,10 @@ def another(annotation: Any, value: Any) -> Any:
     return next((word for word in words if word != value), f"{value}x")
 
 
+VALID = {"strength": 0.5, "after": 0.5, "until": 0.5, "calls": 3}
+"""Other values of parameters for which not any will do."""
+
+
 def parameters(graph):
     """Every parameter of every node that isn't a model."""
     return [(node.name, param) for node in graph.nodes.values() if not node.is_reference for param in node.params]
@@ -127,9 +131,12 @@ def test_every_parameter(checked):
         node = graph.nodes[name]
         annotation = node.type.signature.params[param].annotation
         column = node.params[param].map(
-            lambda v, a=annotation: v.otherwise + 7.0 if isinstance(v, Schedule) else another(a, v)
+            lambda v, a=annotation, p=param: (
+                v.otherwise + 7.0 if isinstance(v, Schedule) else VALID.get(p, another(a, v))
+            )
         )
-        mutated = with_node(graph, name, params={**node.params, param: column})
+        instead = {"steps": constant(None)} if param == "calls" else {}
+        mutated = with_node(graph, name, params={**node.params, param: column, **instead})
         assert changed(before, keys(mutated)) == below(graph, name), (name, param)
 
 

@@ -36,6 +36,8 @@ def test_an_input_can_be_set(tmp_path, zoo_folder):
     assert run.results.sizes == {"prompt": 2, "guidance": 1, "seed": 1, "channel": 3, "y": 32, "x": 32}
     assert run.results.seed.values.tolist() == [1]
     assert np.isfinite(run.results.fid.values).all()
+    (warning,) = run.results.attrs["warnings"]
+    assert "'fid' pools 2 points, and metric.fid needs 65" in warning
 
 
 def test_a_name_stands_for_one_node():

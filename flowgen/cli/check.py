@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import configured, dtype_option, graph_argument, setting, warn
+from flowgen.cli.options import configured, doing, dtype_option, graph_argument, setting, warn
 from flowgen.config import Settings
 
 
@@ -22,8 +22,9 @@ def check(graph: Path, given: dict[str, Any], settings: Settings) -> None:
     from flowgen.cli.tables import console as wide_console
     from flowgen.experiment import load
 
-    experiment = load(graph, **given, dtype=settings.dtype)
-    found = experiment.check()
+    with doing("checking the graph"):
+        experiment = load(graph, **given, dtype=settings.dtype)
+        found = experiment.check()
     console = wide_console()
     console.print(check_table(found))
     swept = [axis for axis in experiment.document.axes.values() if not axis.maker]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -15,7 +17,9 @@ from flowgen.config.kinds import DTYPES, KINDS
 from flowgen.errors import UserError
 
 if TYPE_CHECKING:
+    from flowgen.experiment import Experiment
     from flowgen.graph import Check
+    from flowgen.plan.plan import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,7 +94,13 @@ def planning(settings: Settings) -> dict[str, Any]:
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """``name=value`` pairs; values are read as YAML reads them. Raises UserError."""
-    return {name: read_yaml(value, "--set") if value else "" for name, value in pairs(settings, "--set", "VALUE")}
+    found = {}
+    for name, text in pairs(settings, "--set", "VALUE"):
+        found[name] = read_yaml(text, "--set") if text else ""
+        if isinstance(found[name], dict) and not text.lstrip().startswith("{"):
+            hint = f"a text with ': ' in it takes quotes of its own: --set '{name}=\"{text}\"'"
+            raise UserError(f"--set: '{text}' reads as a mapping", hint=hint)
+    return found
 
 
 def read_sweep(settings: tuple[str, ...]) -> dict[str, Any]:
@@ -108,6 +118,28 @@ def read_where(settings: tuple[str, ...]) -> dict[str, list[str]]:
     for name, value in pairs(tuple(parts), "--where", "POINTS"):
         found.setdefault(name, []).append(value)
     return found
+
+
+@contextmanager
+def doing(what: str, quiet: bool = False) -> Iterator[None]:
+    """Say on a terminal what takes its time, while it does; nothing in a pipe."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def planned(experiment: Experiment, settings: Settings, quiet: bool = False) -> Plan:
+    """The plan of a graph, its check's warnings printed."""
+    with doing("checking the graph", quiet):
+        warn(experiment.check())
+    points = math.prod(len(axis) for axis in experiment.document.axes.values() if not axis.maker)
+    with doing(f"planning {points:,} points", quiet):
+        return experiment.plan(**planning(settings))
 
 
 def warn(found: Check) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, planning, setting, warn
+from flowgen.cli.options import computing, graph_argument, planned, setting
 from flowgen.config import Settings
 
 
@@ -25,8 +25,7 @@ def plan(graph: Path, given: dict[str, Any], settings: Settings, explain_batches
     from flowgen.plan.batches import explain_batches as explained
     from flowgen.plan.document import plan_document
 
-    made = load(graph, **given, dtype=settings.dtype).plan(**planning(settings))
-    warn(made.check)
+    made = planned(load(graph, **given, dtype=settings.dtype), settings)
     if as_json:
         import json
 

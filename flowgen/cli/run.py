@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, planning, setting, warn
+from flowgen.cli.options import computing, graph_argument, planned, planning, setting
 from flowgen.config import Settings
 from flowgen.errors import UserError
 
@@ -32,8 +32,7 @@ def run(graph: Path, given: dict[str, Any], settings: Settings, quiet: bool) -> 
 
     console = wide_console(quiet=quiet)
     experiment = load(graph, **given, dtype=settings.dtype)
-    warn(experiment.check())
-    console.print(totals(experiment.plan(**planning(settings))), highlight=False)
+    console.print(totals(planned(experiment, settings, quiet)), highlight=False)
     try:
         with Silent() if quiet else progress(console) as events:
             done = experiment.run(runs=settings.runs, **planning(settings), events=events)

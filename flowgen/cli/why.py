@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, planning, setting
+from flowgen.cli.options import computing, doing, graph_argument, planning, setting
 from flowgen.config import Settings
 
 
@@ -26,7 +26,8 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
     from flowgen.plan.document import VERSION
 
     experiment = load(graph, **given, dtype=settings.dtype)
-    answer = experiment.why(question, runs=settings.runs, **planning(settings))
+    with doing("planning"):
+        answer = experiment.why(question, runs=settings.runs, **planning(settings))
     if as_json:
         click.echo(json.dumps({"version": VERSION, **asdict(answer)}, indent=2, ensure_ascii=False, default=str))
         return

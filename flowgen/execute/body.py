@@ -67,7 +67,7 @@ class Body:
             return value
         timed = any(piece.by in ("t", "sigma") for piece in value.pieces)
         timestep, sigma = self.time(row, values) if timed else (0.0, 0.0)
-        return at_step(value, self.loop.at[row], self.loop.lengths[row], timestep, sigma)
+        return at_step(value, self.loop.at[row], self.loop.stretches[row].whole, timestep, sigma)
 
     def time(self, row: int, values: Mapping[Wire, Held]) -> tuple[float, float]:
         """Timestep and noise level of a row, from what the loop shows."""

@@ -12,7 +12,7 @@ from flowgen.execute.body import Body
 from flowgen.execute.branches import Parked, branches, family
 from flowgen.execute.held import Held, hold
 from flowgen.graph.model import Wire
-from flowgen.node import Loop
+from flowgen.node import Loop, Stretch
 from flowgen.node.call import instance, named
 from flowgen.plan.program import Step
 from flowgen.values import PerItem, Record
@@ -35,7 +35,7 @@ class LoopRun:
         """items on their way, in the order of the state's rows"""
         self.at: list[int] = []
         """the step that each is at"""
-        self.lengths: list[int] = []
+        self.stretches: list[Stretch] = []
         self.carried: dict[tuple[str, str], Tensor] = {}
         self.leaving: dict[int, list[tuple[int, int]]] = {}
         """by item, the steps at which others leave its lane"""
@@ -63,6 +63,9 @@ class LoopRun:
             if entering := self.next(waiting):
                 state = self.begin(entering, state)
             assert state is not None
+            state = self.release(state, results)  # those whose stored state is their last
+            if not self.active:
+                continue
             state = self.advance(self.branch(state))
             self.at = [i + 1 for i in self.at]
             self.save(state)
@@ -135,7 +138,7 @@ class LoopRun:
             self.carried[place] = torch.cat([old, new])
         self.active += items
         self.at += steps
-        self.lengths += self.loop(items).length()
+        self.stretches += self.loop(items).stretch()
         self.now, self.bodies = self.loop(self.active), None
         return rows if state is None or not len(state) else type(state).concat([state, rows])
 
@@ -147,7 +150,7 @@ class LoopRun:
         for row, (lane, at) in enumerate(zip(list(self.active), list(self.at), strict=True)):
             leaving = self.leaving.get(lane, [])
             for step, item in list(leaving):
-                if min(step, self.lengths[row] - 1) != at:
+                if min(step, self.stretches[row].steps - 1) != at:
                     continue
                 leaving.remove((step, item))
                 if len(self.active) + len(items) < self.slots:
@@ -169,7 +172,7 @@ class LoopRun:
         todo = list(self.step.body)
         fresh = self.bodies is None or self.scheduled
         bodies: list[Body] = [] if fresh else self.bodies or []
-        for n, phase in enumerate(self.step.type.signature.phases):
+        for n, phase in enumerate(self.step.type.signature.used_phases(self.step.wires)):
             suffix = f"_{phase.name}" if phase.name else ""
             emitted = getattr(self.now, f"emit{suffix}")(state, i)
             for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
@@ -187,15 +190,15 @@ class LoopRun:
 
     def release(self, state: Record, results: list[tuple[list[int], dict[str, Record]]]) -> Record:
         """Finish the items that are at their end; their places are free."""
-        done = [n for n, (i, length) in enumerate(zip(self.at, self.lengths, strict=True)) if i >= length]
+        done = [n for n, (i, way) in enumerate(zip(self.at, self.stretches, strict=True)) if i >= way.steps]
         if not done:
             return state
         items = [self.active[n] for n in done]
         outputs = self.loop(items).finish(state.take(done))
         results.append((items, named(outputs, self.step.type.signature.outputs)))
         kept = [n for n in range(len(self.active)) if n not in set(done)]
-        for held in (self.active, self.at, self.lengths):
-            held[:] = [held[n] for n in kept]
+        self.active, self.at = [self.active[n] for n in kept], [self.at[n] for n in kept]
+        self.stretches = [self.stretches[n] for n in kept]
         self.carried = {k: v[kept] for k, v in self.carried.items()}
         if kept:
             self.now, self.bodies = self.loop(self.active), None

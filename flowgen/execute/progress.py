@@ -48,6 +48,7 @@ class Bars(Silent):
             TimeRemainingColumn(),
             console=console,
         )
+        self.planning = self.progress.add_task("planning", total=None, rate="")
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
 
@@ -60,6 +61,7 @@ class Bars(Silent):
 
     def planned(self, plan: Plan) -> None:
         """Bars for the nodes to compute."""
+        self.progress.update(self.planning, visible=False)
         for node in plan.nodes.values():
             if node.compute:
                 self.tasks[node.name] = self.progress.add_task(node.name, total=node.compute, rate="")

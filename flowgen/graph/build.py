@@ -9,10 +9,10 @@ from flowgen.graph.axes import assign_axes
 from flowgen.graph.columns import Column, column, constant
 from flowgen.graph.expand import expanded, type_of
 from flowgen.graph.loops import arrange, find_bodies, topological
-from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.outputs import check_making
 from flowgen.graph.selects import check_fed, settle, type_selects
-from flowgen.graph.trajectory import OUTPUT, add_trajectories, source
+from flowgen.graph.trajectory import add_trajectories, offered, source
 from flowgen.language.document import Document
 from flowgen.language.expressions import NAME, Ref, Schedule, references
 from flowgen.language.meaning import check_axes
@@ -97,23 +97,21 @@ class Wiring:
             hint = "a port takes the output of a node, $NAME; parameters take literals and inputs"
             raise self.node.error(f"'{port.name}' is a port and can't take {what}", port.name, hint)
         signature = self.nodes[expression.name].type.signature
-        offered = {**signature.outputs, **signature.steps}
+        there = offered(self.nodes[expression.name])
         output = expression.port or next(iter(signature.outputs))
         try:
             shown = source(self.nodes, expression)
         except UserError as error:
             raise error.located(self.node.place(port.name)) from None
-        if shown:
-            offered[OUTPUT] = next(iter(signature.outputs.values()))
-        if output not in offered:
+        if output not in there:
             kind = self.nodes[expression.name].type.name
             raise self.node.error(
-                f"'{expression.name}' ({kind}) has no output '{output}'", port.name, did_you_mean(output, offered)
+                f"'{expression.name}' ({kind}) has no output '{output}'", port.name, did_you_mean(output, there)
             )
-        if not issubclass(offered[output], port.type):
-            fitting = [f"${expression.name}.{name}" for name, t in offered.items() if issubclass(t, port.type)]
+        if not issubclass(there[output], port.type):
+            fitting = [f"${expression.name}.{name}" for name, t in there.items() if issubclass(t, port.type)]
             raise self.node.error(
-                f"'{port.name}' takes a {port.type.__name__}, '{expression}' is a {offered[output].__name__}",
+                f"'{port.name}' takes a {port.type.__name__}, '{expression}' is a {there[output].__name__}",
                 port.name,
                 f"did you mean {' or '.join(fitting)}?" if fitting else "",
             )
@@ -140,7 +138,7 @@ class Wiring:
         try:
             self.node.params[param.name] = column(expression, self.document).map(lambda v: self.valid(param, v))
         except UserError as error:
-            raise error.located(self.node.place(param.name)) from None
+            raise blamed(error, self.node, self.document, param.name) from None
 
     def valid(self, param: Param, value: Any) -> Any:
         """A value in the parameter's type; files and folders found."""

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
-from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.parts import AbstractParts, Largest
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
@@ -26,7 +26,7 @@ from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
 from flowgen.language.expressions import at_step
 from flowgen.language.meaning import unused
-from flowgen.node import Loop
+from flowgen.node import Loop, Stretch
 from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
 from flowgen.values.model import opening
@@ -62,8 +62,10 @@ class Check:
     variants: dict[str, Column]
     outcomes: dict[str, list[Outcome]]
     """by node; the nodes of bodies have the outcomes of their loop's variants"""
+    stretches: dict[str, Column] = field(default_factory=dict)
+    """the stretch of each loop node, along the axes that it depends on"""
     lengths: dict[str, Column] = field(default_factory=dict)
-    """steps of each loop node, along the axes that they depend on"""
+    """their steps"""
     weights: dict[str, int] = field(default_factory=dict)
     """bytes of weights in memory by node, of its largest variant"""
     warnings: list[str] = field(default_factory=list)
@@ -82,7 +84,8 @@ def check(graph: Graph) -> Check:
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
         for name in graph.bodies:
-            found.lengths[name] = loop_lengths(graph, graph.nodes[name])
+            found.stretches[name] = loop_stretches(graph, graph.nodes[name])
+            found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
     return found
 
@@ -110,7 +113,7 @@ class Point:
             try:
                 outputs = self.outputs(node)
             except UserError as error:
-                raise error.located(node.entry.at) from None
+                raise blamed(error, node, self.graph.document) from None
             except Exception as error:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
@@ -155,7 +158,7 @@ class Point:
         begun = state = loop.begin()
         i = PerItem([0] * ITEMS)
         todo = list(self.graph.bodies[node.name])
-        for phase in node.type.signature.phases:
+        for phase in node.type.signature.used_phases(node.wires):
             suffix = f"_{phase.name}" if phase.name else ""
             emitted = getattr(loop, f"emit{suffix}")(state, i)
             for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
@@ -236,14 +239,19 @@ def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
     return (
         f"'{node.name}' ({node.type.name}) doesn't accept what it is given: {first}",
         "",
-        "its code needs numbers where 'check' has only shapes: its author gives @node(..., abstract=...)"
+        "its code needs numbers where 'check' has only shapes; its author can mend that: docs/own-nodes.md, 'abstract'"
         if isinstance(error, NEEDS_NUMBERS)
         else "the shapes or dtypes of what is wired into it don't fit",
     )
 
 
-def loop_lengths(graph: Graph, node: GraphNode) -> Column:
-    """Steps of a loop along the axes of its own parameters and models."""
+def steps_of(stretches: Column) -> Column:
+    """The number of steps of each stretch."""
+    return Column(stretches.axes, stretches.map(lambda stretch: stretch.steps).values.astype(np.int64))
+
+
+def loop_stretches(graph: Graph, node: GraphNode) -> Column:
+    """The stretch of a loop along the axes of its own parameters and models."""
     signature = node.type.signature
     columns: dict[str, Column] = dict(node.params)
     for port, wires in node.wires.items():
@@ -252,8 +260,8 @@ def loop_lengths(graph: Graph, node: GraphNode) -> Column:
     axes = tuple(a for a in node.axes if any(a in c.axes for c in columns.values()))
     shape = graph.shape(axes)
     wide = {name: spread(c.values, c.axes, axes, graph.lengths).ravel() for name, c in columns.items()}
-    made = np.empty(int(np.prod(shape)), dtype=np.int64)
-    known: dict[tuple[str, ...], int] = {}
+    made = np.empty(int(np.prod(shape)), dtype=object)
+    known: dict[tuple[str, ...], Stretch] = {}
     for n in range(made.size):
         values: Mapping[str, Any] = {name: w[n] for name, w in wide.items()}
         key = tuple(map(repr, values.values()))
@@ -261,8 +269,8 @@ def loop_lengths(graph: Graph, node: GraphNode) -> Column:
             arguments = {k: PerItem([v]) if k in signature.params and signature.params[k].per_item else v
                          for k, v in values.items()}  # fmt: skip
             try:
-                known[key] = instance(node.type, arguments).length()[0]
+                known[key] = instance(node.type, arguments).stretch()[0]
             except UserError as error:
-                raise error.located(node.entry.at) from None
+                raise blamed(error, node, graph.document) from None
         made[n] = known[key]
     return Column(axes, made.reshape(shape))

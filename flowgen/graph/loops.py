@@ -136,7 +136,8 @@ def has_schedule(column: Column) -> bool:
 def check_closing(loop: GraphNode, port: str, wire: Wire, shown: set[str]) -> None:
     """What feeds a feedback port depends on what the loop shows."""
     if wire.node not in shown:
-        steps = " or ".join(f"${loop.name}.{name}" for name in loop.type.signature.steps)
+        phase = next(phase for phase in loop.type.signature.phases if port in phase.takes)
+        steps = " or ".join(f"${loop.name}.{name}" for name in phase.emits)
         raise loop.error(
             f"'{port}' of '{loop.name}' closes no cycle: '{wire.node}' doesn't depend on {steps}",
             port,

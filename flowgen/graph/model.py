@@ -11,6 +11,7 @@ import networkx as nx
 from flowgen.errors import Position, UserError
 from flowgen.graph.columns import Column
 from flowgen.language.document import Document, NodeEntry
+from flowgen.language.expressions import references
 from flowgen.node import NodeType
 
 
@@ -97,6 +98,27 @@ class Graph:
                     feedback = node.type.signature.ports[port].feedback
                     drawn.add_edge(wire.node, node.name, port=port, feedback=feedback)
         return drawn
+
+
+def blamed(error: UserError, node: GraphNode, document: Document, argument: str = "") -> UserError:
+    """An error without a place at the argument that it is about, with where the argument's value comes from.
+
+    What node code raises is about the argument whose name its message begins with, else about the node.
+    """
+    if error.at:
+        return error
+    about = argument or error.message.partition(" ")[0].strip("'")
+    expression = node.entry.arguments.get(about, document.defaults_of(node.entry).get(about))
+    said = dict.fromkeys(origin(ref.name, document) for ref in references(expression) if ref.port is None)
+    hints = [*([error.hint] if error.hint else []), *([f"its value comes from {', '.join(said)}"] if said else [])]
+    return type(error)(error.message, node.place(about), "\n  ".join(hints))
+
+
+def origin(name: str, document: Document) -> str:
+    """The axis or input that a reference's value comes from, and its place."""
+    axis = document.setters.get(name)
+    at = document.axes[axis].at if axis else document.places.get(("inputs", name))
+    return (f"the axis '{axis}'" if axis else f"the input '{name}'") + (f" at {at}" if at else "")
 
 
 def first(value: Column) -> Any:

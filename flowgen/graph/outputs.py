@@ -16,12 +16,15 @@ from flowgen.graph.trajectory import source
 from flowgen.language.expressions import Ref
 from flowgen.language.outputs import Making, Output
 from flowgen.language.patterns import Pattern, Place, check_length
-from flowgen.values import Image, Score
+from flowgen.values import Audio, Image, Score, Video
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ARRAYS = (".npy", ".safetensors")
 NUMBERS = (".txt", ".csv")
 MOVES = (".gif", ".webp", ".apng", ".mp4")
+SOUNDS = (".wav",)
+FILES: dict[type[Any], tuple[str, ...]] = {Image: PICTURES, Score: NUMBERS, Video: MOVES, Audio: SOUNDS}
+"""by kind of value, what it is saved as beside ARRAYS"""
 MOST = 100_000
 """files of a run"""
 
@@ -74,16 +77,22 @@ def check_kind(save: Pattern, making: Making, value: type[Any], said: str, at: P
             raise UserError(f"'{said}' gives {value.__name__}; an animation is made of images", at)
         if save.kind not in MOVES:
             raise UserError(f"'{save.kind}' is no kind of animation", at, f"animations: {', '.join(MOVES)}")
-        if save.kind == ".mp4" and not can_encode():
-            hint = "pip install imageio-ffmpeg, or install ffmpeg; gif, webp and apng need nothing"
-            raise UserError("mp4 needs ffmpeg, which isn't found", at, hint)
+        check_encoder(save, at)
         return
-    found = [*(PICTURES if issubclass(value, Image) else ()), *(NUMBERS if issubclass(value, Score) else ()), *ARRAYS]
+    found = [*next((kinds for of, kinds in FILES.items() if issubclass(value, of)), ()), *ARRAYS]
+    check_encoder(save, at)
     if save.kind not in found:
         hint = f"{value.__name__} is saved as {', '.join(found)}"
         if save.kind in MOVES and issubclass(value, Image):
             hint += "; an animation says along which axis: time: AXIS"
         raise UserError(f"'{save.kind or save.text}' is no kind of file for '{said}'", at, hint)
+
+
+def check_encoder(save: Pattern, at: Position | None) -> None:
+    """Raise UserError for an mp4 without ffmpeg."""
+    if save.kind == ".mp4" and not can_encode():
+        hint = "pip install imageio-ffmpeg, or install ffmpeg; gif, webp and apng need nothing"
+        raise UserError("mp4 needs ffmpeg, which isn't found", at, hint)
 
 
 def can_encode() -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column
-from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.model import Graph, GraphNode, blamed
 from flowgen.node.call import call
 from flowgen.values.model import Model, Part
 
@@ -46,7 +46,7 @@ def evaluate(graph: Graph, node: GraphNode) -> Column:
             try:
                 (known[key],) = call(node.type, dict(zip(columns, values, strict=True))).values()
             except UserError as error:
-                raise error.located(node.place("from")) from None
+                raise blamed(error, node, graph.document, "from") from None
         flat[n] = known[key]
     return Column(node.axes, made)
 

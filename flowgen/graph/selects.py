@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flowgen.errors import UserError, did_you_mean
+from flowgen.graph.trajectory import offered
 from flowgen.language.expressions import Ref, Schedule
 from flowgen.node.registry import possible
 from flowgen.values.model import Model
@@ -36,10 +37,10 @@ def type_selects(nodes: dict[str, GraphNode]) -> None:
                 return  # no node: the wiring says so
             if source.type.passes and source.type.signature.ports.keys() and source.name not in done:
                 resolve(source, (*trail, node.name))
-            offered = {**source.type.signature.outputs, **source.type.signature.steps}
-            output = ref.port or next(iter(offered))
-            if output in offered:
-                kinds.setdefault(offered[output], str(ref))
+            there = offered(source)
+            output = ref.port or next(iter(there))
+            if output in there:
+                kinds.setdefault(there[output], str(ref))
         if len(kinds) > 1:
             said = " and ".join(f"'{ref}' is a {kind.__name__}" for kind, ref in kinds.items())
             raise node.error(f"'{node.name}' ({node.type.name}) takes values of one kind: {said}", port)
@@ -90,8 +91,8 @@ def check_fed(document: Document, nodes: dict[str, GraphNode]) -> None:
         source = nodes.get(fed.ref.name)
         if source is None:
             continue
-        offered = {**source.type.signature.outputs, **source.type.signature.steps}
-        found = offered.get(fed.ref.port or next(iter(offered)))
+        there = offered(source)
+        found = there.get(fed.ref.port or next(iter(there)))
         if found is not None and not issubclass(found, kinds[fed.kind]):
             raise UserError(f"'{fed.input}' takes a {fed.kind}, '{fed.ref}' is a {found.__name__}", fed.at)
 

@@ -68,6 +68,15 @@ def shown_loop(node: GraphNode) -> str | None:
     return node.wires["of"][0].node if node.entry.type == OUTPUT and AXIS in node.makes else None
 
 
+def offered(node: GraphNode) -> dict[str, type[Any]]:
+    """All that references to a node may name: results, the main one first, per-step outputs, a trajectory."""
+    signature = node.type.signature
+    found = {**signature.outputs, **signature.steps}
+    if node.entry.trajectory and node.type.kind == "loop":
+        found.setdefault(OUTPUT, next(iter(signature.outputs.values())))
+    return found
+
+
 def source(nodes: dict[str, GraphNode], ref: Ref) -> Wire | None:
     """The wire that ``$sampler.trajectory`` stands for; None for any other reference. Raises UserError."""
     node = nodes.get(ref.name)

@@ -105,6 +105,8 @@ class Document:
     """what nodes feed to the inputs of graphs that are used as nodes"""
     imports: frozenset[Path] = frozenset()
     """Python files whose code the user allows to run"""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """defaults from outside the files: they yield to the files' own, and hold in the graphs used as nodes too"""
 
     def folder_of(self, node: NodeEntry, argument: str) -> Path:
         """What a path in a node's argument is relative to: the folder of the file that names it."""
@@ -122,7 +124,7 @@ class Document:
 
     def defaults_of(self, node: NodeEntry) -> dict[str, Any]:
         """What fills what a node leaves out."""
-        return self.defaults if node.defaults is None else node.defaults
+        return {**self.settings, **(self.defaults if node.defaults is None else node.defaults)}
 
     def default_place(self, node: NodeEntry, argument: str) -> Position | None:
         """Where a default of a node stands."""

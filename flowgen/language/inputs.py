@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,6 +120,10 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
         elif name in header.inputs:
             spec = header.inputs[name]
             header.inputs[name] = {**spec, "default": value} if typed(spec) else value
+        elif (parts := re.split("[/.]", name))[1:] and parts[0] in header.nodes:
+            node, argument = parts[0], parts[-1]
+            hint = f"declare one, inputs: {{{argument}: VALUE}}, and give it to the node, {argument}: ${argument}"
+            raise UserError(f"--set sets inputs, and '{name}' is an argument of the node '{node}'", hint=hint)
         else:
             hint = did_you_mean(name, [*header.inputs, *sweep])
             raise UserError(f"the graph has no input '{name}' to set", hint=hint)

@@ -18,13 +18,19 @@ def exact_text(label: Any) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def tidy(number: float) -> str:
+    """A number as it was written, to 12 digits; one that has more was computed, and 6 of them are enough to read."""
+    written = f"{number:.12g}"
+    return written if float(written) == number else f"{number:.6g}"
+
+
 def readable(label: Any, longest: int = 0) -> str:
-    """A label to be read by people: numbers to 6 digits, no control characters; beyond ``longest`` cut in the middle.
+    """A label to be read by people: numbers ``tidy``, no control characters; beyond ``longest`` cut in the middle.
 
     Long texts of one sweep tend to differ at their ends, so both ends stay.
     """
     if isinstance(label, (float, np.floating)):
-        text = f"{label:.6g}"
+        text = tidy(float(label))
     else:
         text = "".join(c if c.isprintable() else " " for c in exact_text(label))
     if not longest or len(text) <= longest:

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowgen.errors import UserError
 from flowgen.language.expressions import NAME
-from flowgen.language.labels import exact_text, safe_name
+from flowgen.language.labels import exact_text, safe_name, tidy
 
 COMPONENT = 240
 """bytes of a component of a path; file systems take 255, and a file is written under a longer name first"""
@@ -31,8 +31,9 @@ class Place:
 
     def text(self, label: Any) -> str:
         """The label as a part of a file's name. Raises UserError where the format doesn't suit it."""
+        plain = tidy(label) if isinstance(label, float) else label
         try:
-            return safe_name(format(label, self.form) if self.form else exact_text(shown(label)))
+            return safe_name(format(label, self.form) if self.form else exact_text(plain))
         except (ValueError, TypeError):
             raise UserError(f"the format '{self.form}' doesn't suit '{label}' of the axis '{self.axis}'") from None
 
@@ -57,11 +58,6 @@ class Pattern:
     def fill(self, labels: Mapping[str, Any]) -> str:
         """The name at a point."""
         return "".join(part if isinstance(part, str) else part.text(labels[part.axis]) for part in self.parts)
-
-
-def shown(label: Any) -> Any:
-    """A float to 6 digits, as results show it."""
-    return f"{label:.6g}" if isinstance(label, float) else label
 
 
 def read_pattern(text: Any) -> Pattern:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowgen.node.kinds import Carry, Feedback, Loop, Named, Phase, Reduce, Source, Stream, Uses
+from flowgen.node.kinds import Carry, Feedback, Loop, Named, Phase, Reduce, Source, Stream, Stretch, Uses
 from flowgen.node.registry import NodeType, node, node_type, node_types, scheme
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Reduce",
     "Source",
     "Stream",
+    "Stretch",
     "Uses",
     "node",
     "node_type",

@@ -107,6 +107,18 @@ class Phase:
     takes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of its way that an item of a loop takes."""
+
+    first: int
+    """where on the whole way it begins; 0 is the beginning"""
+    steps: int
+    """how many it takes"""
+    whole: int
+    """how many it would take if it went on to the end"""
+
+
 class Loop:
     """A node that runs the cycle it closes, step by step.
 
@@ -115,11 +127,21 @@ class Loop:
     """
 
     phases: ClassVar[tuple[Phase, ...]] = ()
-    """in order; one phase with every per-step output and feedback port if empty"""
+    """in order; one phase with every per-step output and feedback port if empty. Of the last ones, those of which no
+    port is wired aren't run"""
+    cuts: ClassVar[tuple[str, ...]] = ()
+    """parameters that only say which stretch is taken: keys hold the stretch in their place"""
 
     def length(self) -> list[int]:
         """Steps of each item; reads parameters and models alone, no other port."""
         raise NotImplementedError  # pragma: no cover
+
+    def stretch(self) -> list[Stretch]:
+        """What ``length`` says in full, for loops that can begin late or end early; reads no more than it.
+
+        States of loops that begin at one place and differ in where they end are the same.
+        """
+        return [Stretch(0, steps, steps) for steps in self.length()]
 
     def begin(self) -> Any:
         """The state before the first step, a Record."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.expressions import Schedule
-from flowgen.node.kinds import Loop, Named, Source
+from flowgen.node.kinds import Loop, Named, Reduce, Source
 from flowgen.node.signature import Signature, signature_of
 from flowgen.values.model import Reference
 
@@ -61,6 +61,11 @@ class NodeType:
     def uses_model(self) -> bool:
         """Whether a call runs a network (or another part of a model)."""
         return any(port.parts for port in self.signature.ports.values())
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """Parameters that only say which stretch of a loop is taken."""
+        return self.code.cuts if self.kind == "loop" else ()
 
     @property
     def is_reference(self) -> bool:
@@ -137,6 +142,8 @@ def made(
     """A node type of some code, not registered. Raises TypeError where the signature breaks the contract."""
     kind: Kind = "function"
     if isinstance(code, type):
+        if not issubclass(code, (Loop, Reduce)):
+            raise TypeError(f"the class {code.__qualname__} is neither a Loop nor a Reduce of flowgen.node")
         kind = "loop" if issubclass(code, Loop) else "reduce"
     found = NodeType(name, code, kind, version, signature_of(code), False, unused, abstract, passes)
     return replace(found, stored=(found.uses_model or kind != "function") if stored is None else stored)

@@ -6,7 +6,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -104,6 +104,11 @@ class Signature:
     """per-step outputs of a loop"""
     phases: tuple[Phase, ...] = ()
     carries: tuple[str, ...] = ()
+
+    def used_phases(self, wires: Container[str]) -> tuple[Phase, ...]:
+        """A loop's phases up to the last of which a port is wired."""
+        last = max((n for n, phase in enumerate(self.phases) if any(port in wires for port in phase.takes)), default=0)
+        return self.phases[: last + 1]
 
 
 def signature_of(code: Any) -> Signature:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from flowgen.graph.model import Graph, GraphNode
 from flowgen.graph.trajectory import AXIS
 from flowgen.plan.trajectories import Point, Trajectories
 from flowgen.store import keys
+
+TRIED = 20_000
+"""steps of all points of a loop up to which each is looked up, not those alone that the graph marks now"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +76,38 @@ class Checkpoints:
         points = list(self.trajectories.points(self.node.axes, self.graph.lengths, rows))
         shown = [self.shown is not None and bool(self.shown[row]) for row in rows]
         marked = [self.marked(point) for point in points]
-        known = self.find({key for states in marked for key in states.values()})
+        tried = [self.every(point) for point in points] if self.few(points) else marked
+        known = self.find({key for states in (*marked, *tried) for key in states.values()})
         saves, resume = [], []
-        for point, states, show in zip(points, marked, shown, strict=True):
+        for point, states, starts, show in zip(points, marked, tried, shown, strict=True):
             asked = self.trajectory(point[0].length) if show else set()
             missing = [Save(step, key, step in asked) for step, key in states.items() if key not in known]
-            until = min((save.step for save in missing if save.wanted), default=point[0].length)
-            there = [step for step, key in states.items() if key in known and 0 < step < until]
+            until = min((save.step for save in missing if save.wanted), default=self.last(point) + 1)
+            there = [step for step, key in starts.items() if key in known and 0 < step < until]
             saves.append(tuple(missing))
-            resume.append(Resume(max(there), states[max(there)]) if there else None)
+            resume.append(Resume(max(there), starts[max(there)]) if there else None)
         return States(saves, resume)
 
     def marked(self, point: Point) -> dict[int, str]:
-        """The keys of an item's marked states, by step; a loop's end is its result and needs no checkpoint."""
+        """The keys of an item's marked states, by step."""
         length, checkpoint = point[0].length, self.node.entry.checkpoint
-        steps = {step for step in checkpoint.steps(length) if 0 < step < length} if checkpoint else set()
+        steps = {step for step in checkpoint.steps(length) if 0 < step <= self.last(point)} if checkpoint else set()
         steps |= self.trajectory(length)
         return {step: self.trajectories.key(*point, steps=step) for step in sorted(steps)}
+
+    @staticmethod
+    def last(point: Point) -> int:
+        """The last state that an item can start from; a loop's end is its result and needs no checkpoint."""
+        return point[0].length - point[0].ends
+
+    def few(self, points: Sequence[Point]) -> bool:
+        """Whether the loop is small enough to try every state: an earlier run may have marked others."""
+        longest = max((point[0].length for point in points), default=0)
+        return math.prod(self.graph.shape(self.node.axes)) * longest <= TRIED
+
+    def every(self, point: Point) -> dict[int, str]:
+        """The keys of all states that an item could start from, by step."""
+        return {step: self.trajectories.key(*point, steps=step) for step in range(1, self.last(point) + 1)}
 
     def trajectory(self, length: int) -> set[int]:
         """The steps that a trajectory shows."""

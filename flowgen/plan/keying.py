@@ -31,10 +31,10 @@ NOTHING: frozenset[str] = frozenset()
 class Keying:
     """Makes the key columns of a graph."""
 
-    def __init__(self, graph: Graph, lengths: dict[str, Column], numerics: Numerics, file_digest: FileDigest) -> None:
+    def __init__(self, graph: Graph, stretches: dict[str, Column], numerics: Numerics, file_digest: FileDigest) -> None:
         self.graph = graph
-        self.lengths = lengths
-        """steps of each loop"""
+        self.stretches = stretches
+        """of each loop"""
         self.trajectories: dict[str, Trajectories] = {}
         """by loop node"""
         self.strict = numerics.strict
@@ -84,15 +84,15 @@ class Keying:
     def chains(self, node: GraphNode, programs: Programs) -> Column:
         """The program of each point, along the axes of the parameters of the loop and its body."""
         members = {name: self.graph.nodes[name].params for name in sorted(programs.members)}
-        length, own = self.lengths[node.name], self.params(node)
-        columns = [length, own, *(column for params in members.values() for column in params.values())]
+        stretch, own = self.stretches[node.name], self.params(node)
+        columns = [stretch, own, *(column for params in members.values() for column in params.values())]
         axes = tuple(a for a in node.axes if any(a in column.axes for column in columns))
         wide = {m: {n: c.over(axes, self.graph.lengths) for n, c in params.items()} for m, params in members.items()}
-        lengths, texts = length.over(axes, self.graph.lengths), own.over(axes, self.graph.lengths)
+        stretches, texts = stretch.over(axes, self.graph.lengths), own.over(axes, self.graph.lengths)
         made = np.empty(len(texts), dtype=object)
         for point in range(len(texts)):
             values = {m: {n: column[point] for n, column in params.items()} for m, params in wide.items()}
-            made[point] = programs.chain(values, texts[point], int(lengths[point]))
+            made[point] = programs.chain(values, texts[point], stretches[point])
         return Column(axes, made.reshape(self.graph.shape(axes)))
 
     def function(self, node: GraphNode) -> Column:
@@ -140,16 +140,17 @@ class Keying:
 
     def params(self, node: GraphNode) -> Column:
         """Canonical texts of a node's parameters along their axes; what they leave unread is noted."""
-        axes = tuple(a for a in node.axes if any(a in c.axes for c in node.params.values()))
+        told = {name: c for name, c in node.params.items() if name not in node.type.cuts}
+        axes = tuple(a for a in node.axes if any(a in c.axes for c in told.values()))
         shape, lengths = self.graph.shape(axes), self.graph.lengths
         if node.type.unused is not None or node.type.passes:
-            wide = {name: c.over(axes, lengths) for name, c in node.params.items()}
+            wide = {name: c.over(axes, lengths) for name, c in told.items()}
             left = np.empty(int(np.prod(shape)), dtype=object)
             for n in range(left.size):
                 left[n] = node.type.unread({name: column[n] for name, column in wide.items()}, node.wires)
             if any(left):
                 self.unused[node.name] = Column(axes, left.reshape(shape))
-        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in node.params.items()}
+        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in told.items()}
         rows = zip(*(c.over(axes, lengths).tolist() for c in texts.values()), strict=True)
         made = np.empty(int(np.prod(shape)), dtype=object)
         made[:] = [keys.canonical_mapping(texts, row) for row in rows] or keys.canonical({})

@@ -147,7 +147,7 @@ def plan(checked: Check, store: Known, numerics: Numerics, options: Options | No
 def planned(checked: Check, store: Known, numerics: Numerics, options: Options) -> Plan:
     """The plan, made from the outputs backwards."""
     graph = checked.graph
-    keying = Keying(graph, checked.lengths, numerics, store.file_digest)
+    keying = Keying(graph, checked.stretches, numerics, store.file_digest)
     keys = keying.run()
     kept = stages(graph)
     stored = {node.name for node in kept}

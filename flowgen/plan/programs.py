@@ -14,6 +14,7 @@ from typing import Any
 
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.language.expressions import Schedule, at_step
+from flowgen.node import Stretch
 from flowgen.node.registry import element
 from flowgen.store import keys
 
@@ -41,6 +42,8 @@ class Chain:
     """the slots that it reads, in the order in which it first reads them: what it calls slot 0, 1, ..."""
     first_use: tuple[int, ...]
     """for each of these: the first step that reads it"""
+    ends: bool = True
+    """whether the loop comes to its end, rather than being left before"""
     steps: tuple[Mapping[str, Reading], ...] = field(default=(), compare=False, repr=False)
     """by step: the nodes of the body that it needs, and what each stands for"""
 
@@ -133,33 +136,34 @@ class Programs:
         nodes = [self.graph.nodes[name] for name in self.visited if self.graph.nodes[name].body_of == self.loop.name]
         return tuple((node.name, argument) for node in nodes for argument in node.type.signature.carries)
 
-    def chain(self, values: Values, params: str, length: int) -> Chain:
+    def chain(self, values: Values, params: str, stretch: Stretch) -> Chain:
         """The program with these parameters of the body; ``params`` are the loop's own, canonical."""
         texts = tuple(
             keys.canonical({name: self.content(value) for name, value in values[node].items()})
             for node in sorted(self.members)
         )
-        identity = (texts, params, length)
+        identity = (texts, params, stretch)
         if identity not in self.known:
-            self.known[identity] = self.build(values, params, length)
+            self.known[identity] = self.build(values, params, stretch)
         return self.known[identity]
 
-    def build(self, values: Values, params: str, length: int) -> Chain:
+    def build(self, values: Values, params: str, stretch: Stretch) -> Chain:
         """Walk the steps."""
         head = keys.node_head(self.loop.type.name, self.loop.type.version, self.numerics)
-        digests = [keys.digest("begin", head, params, str(length))]
+        late = [str(stretch.first)] if stretch.first else []
+        digests = [keys.digest("begin", head, params, str(stretch.whole), *late)]
         numbers: dict[int, int] = {}
         first_use: list[int] = []
         steps: list[Mapping[str, Reading]] = []
         last: tuple[Any, Step] | None = None
-        for i in range(length):
-            now = {node: {n: resolved(v, i, length) for n, v in found.items()} for node, found in values.items()}
+        for i in range(stretch.steps):
+            now = {node: {n: resolved(v, i, stretch.whole) for n, v in found.items()} for node, found in values.items()}
             if last is None or last[0] != now:
                 last = (now, Step(self, now, numbers))
             first_use += [i] * (len(numbers) - len(first_use))
             digests.append(keys.digest("chain", digests[-1], last[1].digest))
             steps.append(last[1].made)
-        return Chain(tuple(digests), tuple(numbers), tuple(first_use), tuple(steps))
+        return Chain(tuple(digests), tuple(numbers), tuple(first_use), stretch.steps == stretch.whole, tuple(steps))
 
 
 def resolved(value: Any, step: int, length: int) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 import networkx as nx
 
 from flowgen.language.labels import readable
+from flowgen.results.fonts import font
 from flowgen.results.layout import Arrangement, Box, Layout
-from flowgen.results.sheet import fitted, font
+from flowgen.results.sheet import fitted
 
 NARROW, WIDE, HIGH, TAG = 96.0, 190.0, 44.0, 15.0
 """a box's least and greatest width, its height, and what a line with its models adds; pixels"""
@@ -65,8 +66,9 @@ def is_model(graph: nx.DiGraph[str], name: str) -> bool:
 
 def text_width(graph: nx.DiGraph[str], name: str, models: Sequence[str]) -> float:
     """Pixels that a box needs for its texts."""
-    lines = [font(11).getlength(str(graph.nodes[name].get("type", ""))), font(11).getlength(" ".join(models)) + 14]
-    return max(font(13, bold=True).getlength(name), *lines) + 20
+    small = font(size=11)
+    lines = [small.getlength(str(graph.nodes[name].get("type", ""))), small.getlength(" ".join(models)) + 14]
+    return max(font(size=13, bold=True).getlength(name), *lines) + 20
 
 
 def marker(name: str) -> str:
@@ -79,7 +81,7 @@ def marker(name: str) -> str:
 
 def draw_frame(name: str, box: Box) -> str:
     """The tinted box around a loop."""
-    label = escape(fitted(readable(f"loop of {name}"), font(11), box.width - 24))
+    label = escape(fitted(readable(f"loop of {name}"), font(size=11), box.width - 24))
     return f'{rectangle(box, "frame", 10)}<text class="small" x="{box.x + 12:.1f}" y="{box.y + 18:.1f}">{label}</text>'
 
 
@@ -88,11 +90,11 @@ def draw_box(graph: nx.DiGraph[str], name: str, box: Box, models: Sequence[str])
     kind, inner = readable(graph.nodes[name].get("type", "")), box.width - 16
     middle = box.x + box.width / 2
     lines = [
-        ("name", 19.0, fitted(readable(name), font(13, bold=True), inner)),
-        ("small", 34.0, fitted(kind, font(11), inner)),
+        ("name", 19.0, fitted(readable(name), font(size=13, bold=True), inner)),
+        ("small", 34.0, fitted(kind, font(size=11), inner)),
     ]
     if models:
-        lines.append(("small", 49.0, fitted("◇ " + readable(", ".join(models)), font(11), inner)))
+        lines.append(("small", 49.0, fitted("◇ " + readable(", ".join(models)), font(size=11), inner)))
     texts = "".join(
         f'<text class="{style}" text-anchor="middle" x="{middle:.1f}" y="{box.y + y:.1f}">{escape(text)}</text>'
         for style, y, text in lines
@@ -168,8 +170,8 @@ def draw_models(models: Sequence[str], layout: Layout) -> tuple[list[str], float
     x, y, width = 0.0, layout.height + 22, layout.width
     parts: list[str] = []
     for name in models:
-        text = fitted("◇ " + readable(name), font(11), WIDE)
-        box = Box(x, y, font(11).getlength(text) + 18, 22)
+        text = fitted("◇ " + readable(name), font(size=11), WIDE)
+        box = Box(x, y, font(size=11).getlength(text) + 18, 22)
         parts.append(rectangle(box, "model", 11))
         parts.append(f'<text class="small" x="{box.x + 9:.1f}" y="{box.y + 15:.1f}">{escape(text)}</text>')
         x, width = box.right + 8, max(width, box.right)

@@ -147,7 +147,8 @@ def strip(
         return read(0, n) if n < shown else None
 
     def label_at(row: int, column: int) -> str:
-        return found[row * across + column]
+        n = row * across + column
+        return found[n] if n < shown else ""
 
     return Sheet(title, ("", [""] * down), (axis, [""] * across), picture_at, bounds, notes, label_at)
 

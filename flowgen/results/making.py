@@ -9,6 +9,7 @@ from pathlib import Path
 import xarray
 
 from flowgen.graph.model import Wire
+from flowgen.graph.outputs import MOVES
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.grids import write_grids
@@ -45,7 +46,8 @@ def make_outputs(folder: Path, plan: Plan, columns: Sequence[Column], dataset: x
         labels = {axis: document.axes[axis].labels for axis in column.axes}
         if written := write_saves(folder, output, column, dataset, labels):
             made.files[output.name] = written
-        made.animations += written if output.making.time else []
+        if output.making.time or dataset[column.name].attrs.get("record") == "Video":
+            made.animations += [path for path in written if path.suffix in MOVES]
     for name, sheets in write_grids(folder, dataset, asked).items():
         made.files[name] = made.files.get(name, []) + sheets
         made.sheets += sheets

@@ -38,7 +38,9 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
     folder = new_folder(runs, Path(plan.graph.document.file).stem)
     columns = outputs(plan, tally)
     about = provenance(plan, tally)
-    attributes = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
+    attributes: dict[str, Any] = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
+    if plan.check.warnings:
+        attributes["warnings"] = plan.check.warnings
     for attempt in range(ATTEMPTS):
         try:
             dataset = write_dataset(folder, plan.graph.document.axes, columns, store, attributes)

@@ -23,6 +23,7 @@ from flowgen.results.files import inside, whole
 from flowgen.results.labels import FAILED
 from flowgen.results.sheet import CAPTION, pixels
 from flowgen.results.slabs import aligned, box, regions
+from flowgen.results.sounds import write_sound
 
 SLAB = 64 * 2**20
 """bytes read at a time"""
@@ -93,6 +94,11 @@ def write_one(
         save_file({k: np.ascontiguousarray(v) for k, v in values.items()}, path, metadata=about)
     elif kind == ".txt":
         path.write_text(f"{first}\n", encoding="utf-8")
+    elif kind == ".wav":
+        write_sound(path, first, main.attrs["rate"])
+    elif main.attrs.get("record") == "Video":
+        bounds = main.attrs.get("range", (-1.0, 1.0))
+        write_animation(path, kind, (pixels(frame, bounds) for frame in first), main.attrs["rate"])
     else:
         write_picture(path, kind, pixels(first, main.attrs.get("range", (-1.0, 1.0))), f"{name} at {said}")
 

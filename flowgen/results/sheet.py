@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
 from flowgen.language.labels import readable
+from flowgen.results.fonts import SIZE, font, legible
 
 SMALLEST = 64
 LARGEST = 256
 SIDE = 3600
 """pixels that a sheet's tiles should span at most"""
-GAP, MARGIN, SIZE, GUTTER = 4, 20, 13, 220
-"""between tiles, around the sheet, of the letters, of row labels at most; pixels"""
+GAP, MARGIN, GUTTER = 4, 20, 220
+"""between tiles, around the sheet, of row labels at most; pixels"""
 CAPTION = "Description"
 """the text entry of a PNG that says what is on it"""
+STRANGE = "This machine has no font for some letters: \\u and \\U stand before their numbers."
 PAPER, INK, FAINT, EMPTY = "#fbfbfa", "#1f2328", "#6e7781", "#e4e6e8"
 
 
@@ -46,6 +45,7 @@ class Sheet:
 
 def draw(sheet: Sheet) -> Image.Image:
     """The sheet as an RGB image."""
+    sheet = written(sheet)
     down, across = len(sheet.rows[1]), len(sheet.columns[1])
     probe = sheet.picture(0, 0)
     if probe is None:
@@ -56,12 +56,12 @@ def draw(sheet: Sheet) -> Image.Image:
     left = MARGIN + gutter
     top = MARGIN + 28 + heading
     wide = left + across * (width + GAP) - GAP + MARGIN
-    foot = [line for note in sheet.notes for line in wrapped(note, font(), max(wide, 360) - 2 * MARGIN, 3)]
-    wide = max(wide, 360, 2 * MARGIN + min(700, round(font(SIZE + 3, bold=True).getlength(sheet.title))))
+    foot = [line for note in sheet.notes for line in wrapped(note, font(note), max(wide, 360) - 2 * MARGIN, 3)]
+    bold = font(sheet.title, SIZE + 3, bold=True)
+    wide = max(wide, 360, 2 * MARGIN + min(700, round(bold.getlength(sheet.title))))
     high = top + down * (height + caption + GAP) - GAP + MARGIN + len(foot) * (SIZE + 6)
     page = Image.new("RGB", (wide, high), PAPER)
     pen = ImageDraw.Draw(page)
-    bold = font(SIZE + 3, bold=True)
     pen.text((MARGIN, MARGIN - 4), fitted(sheet.title, bold, wide - 2 * MARGIN), INK, bold)
     write_columns(pen, sheet, left, top, width)
     write_rows(pen, sheet, top, height, caption)
@@ -72,12 +72,28 @@ def draw(sheet: Sheet) -> Image.Image:
             if picture is None:
                 continue
             if sheet.captions:
-                text = fitted(sheet.captions(row, column), font(), width)
-                pen.text((x + width / 2, y + 2), text, INK, font(), anchor="ma")
+                label = sheet.captions(row, column)
+                pen.text((x + width / 2, y + 2), fitted(label, font(label), width), INK, font(label), anchor="ma")
             page.paste(tile(picture, sheet.range, width, height), (x, y + caption))
     for n, line in enumerate(foot):
         pen.text((MARGIN, high - MARGIN - (len(foot) - n) * (SIZE + 6) + 12), line, FAINT, font())
     return page
+
+
+def written(sheet: Sheet) -> Sheet:
+    """The sheet with texts that can be drawn, and a note where letters had to be replaced."""
+    captions = sheet.captions
+    across = range(len(sheet.columns[1]))
+    shown = [captions(row, column) for row in range(len(sheet.rows[1])) for column in across] if captions else []
+    texts = [sheet.title, *sheet.rows[1], *sheet.columns[1], *shown]
+    return replace(
+        sheet,
+        title=legible(sheet.title),
+        rows=(sheet.rows[0], [*map(legible, sheet.rows[1])]),
+        columns=(sheet.columns[0], [*map(legible, sheet.columns[1])]),
+        captions=(lambda row, column: legible(captions(row, column))) if captions else None,
+        notes=[*sheet.notes, STRANGE] if any(legible(text) != text for text in texts) else sheet.notes,
+    )
 
 
 def tile_size(width: int, height: int, count: int) -> tuple[int, int]:
@@ -116,7 +132,7 @@ def pixels(picture: NDArray[Any], bounds: tuple[float, float]) -> NDArray[np.uin
 def row_space(sheet: Sheet) -> int:
     """Pixels left of the tiles."""
     name, labels = sheet.rows
-    longest = max(font().getlength(label) for label in labels)
+    longest = max(font(label).getlength(label) for label in labels)
     return min(GUTTER, round(max(longest, font(bold=True).getlength(f"{name} ↓")))) + 10 if name else 0
 
 
@@ -132,8 +148,8 @@ def write_columns(pen: ImageDraw.ImageDraw, sheet: Sheet, left: int, top: int, w
         pen.text((left, top - column_space(sheet)), f"{name} →", FAINT, font(bold=True))
     if sheet.captions is None:
         for n, label in enumerate(labels):
-            text = fitted(label, font(), width + GAP - 2)
-            pen.text((left + n * (width + GAP) + width / 2, top - SIZE - 6), text, INK, font(), anchor="ma")
+            face, text = font(label), fitted(label, font(label), width + GAP - 2)
+            pen.text((left + n * (width + GAP) + width / 2, top - SIZE - 6), text, INK, face, anchor="ma")
 
 
 def write_rows(pen: ImageDraw.ImageDraw, sheet: Sheet, top: int, height: int, caption: int) -> None:
@@ -143,18 +159,11 @@ def write_rows(pen: ImageDraw.ImageDraw, sheet: Sheet, top: int, height: int, ca
         return
     pen.text((MARGIN, top - SIZE - 6), fitted(f"{name} ↓", font(bold=True), GUTTER), FAINT, font(bold=True))
     for n, label in enumerate(labels):
-        lines = wrapped(label, font(), GUTTER, max(1, height // (SIZE + 4)))
+        lines = wrapped(label, font(label), GUTTER, max(1, height // (SIZE + 4)))
         middle = top + n * (height + caption + GAP) + caption + height / 2
         for k, line in enumerate(lines):
             y = middle + (k - (len(lines) - 1) / 2) * (SIZE + 4)
-            pen.text((MARGIN, y), line, INK, font(), anchor="lm")
-
-
-@functools.cache
-def font(size: int = SIZE, bold: bool = False) -> FreeTypeFont:
-    """DejaVu Sans as matplotlib ships it."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+            pen.text((MARGIN, y), line, INK, font(label), anchor="lm")
 
 
 def fitted(text: str, face: FreeTypeFont, width: float) -> str:

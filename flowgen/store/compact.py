@@ -1,34 +1,59 @@
-"""Blocks of which little is wanted are written anew with only that."""
+"""Blocks written anew: those of which little is wanted with only that, small ones many in one."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flowgen.store import block as blocks
-from flowgen.store.block import Damaged, Unknown
+from flowgen.store.block import Block, Damaged, Unknown
 from flowgen.store.collect import remove
 from flowgen.store.database import only_one
 from flowgen.store.index import About
 from flowgen.store.reach import protected
-from flowgen.store.store import Store
+from flowgen.store.store import Lost, Store
 
 SHARE = 0.5
 """of a block's items; a block of which less is wanted is written anew"""
+SMALL = 1 << 20
+"""bytes of a block that is merged with others of its kind"""
+LARGE = 32 << 20
+"""bytes of what they are merged into, at most: a reader holds 64 MB of blocks and reads each as a whole"""
+APART = ("seconds", "created", "torch", "compacted")
+"""what may differ in the provenance of blocks that are merged"""
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
+class Part:
     """A block, and the items of it that stay."""
 
-    old: About
+    about: About
     rows: list[tuple[str, int]]
     """key and row"""
 
     @property
+    def bytes(self) -> int:
+        """Size of what stays, about."""
+        return int(self.about.bytes * len(self.rows) / max(1, self.about.items))
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Blocks that become one."""
+
+    parts: list[Part]
+
+    @property
     def freed(self) -> int:
-        """Bytes, about."""
-        return int(self.old.bytes * (1 - len(self.rows) / max(1, self.old.items)))
+        """Bytes of items that go, about."""
+        return sum(part.about.bytes - part.bytes for part in self.parts)
+
+    @property
+    def left_out(self) -> int:
+        """Items that go."""
+        return sum(part.about.items - len(part.rows) for part in self.parts)
 
 
 def plan(store: Store, wanted: set[bytes] | None = None, share: float = SHARE) -> list[Rewrite]:
@@ -37,12 +62,45 @@ def plan(store: Store, wanted: set[bytes] | None = None, share: float = SHARE) -
     What is pinned or needed by a living run is wanted always.
     """
     keep = None if wanted is None else wanted | protected(store)
-    found = []
+    found: list[Rewrite] = []  # blocks without wanted items come first: one may be what a crash left of a merge
+    alike: dict[str, list[Part]] = {}
     for about in store.index.blocks():
         rows = [(key, row) for key, row in store.index.rows(about.name) if keep is None or bytes.fromhex(key) in keep]
-        if len(rows) < share * about.items:
-            found.append(Rewrite(about, rows))
+        part, sparse = Part(about, rows), len(rows) < share * about.items
+        if rows and about.bytes < SMALL and (form := form_of(store, about.name)):
+            alike.setdefault(form, []).append(part)
+        elif sparse:
+            found.append(Rewrite([part]))
+    for parts in alike.values():
+        for several in packed(parts):
+            if len(several) > 1 or len(several[0].rows) < share * several[0].about.items:
+                found.append(Rewrite(several))
     return found
+
+
+def form_of(store: Store, name: str) -> str:
+    """What blocks share that can be one: how they were made, and the form of an item; empty for a damaged block."""
+    try:
+        manifest = store.manifest(name)
+    except Lost:
+        return ""
+    outputs = {}
+    for output, about in manifest["outputs"].items():
+        fields = [(field, kind["shape"][1:], kind["dtype"]) for field, kind in about["fields"].items()]
+        outputs[output] = (about["record"], about["metadata"], fields)
+    return repr((outputs, sorted((k, v) for k, v in manifest["provenance"].items() if k not in APART)))
+
+
+def packed(parts: list[Part]) -> Iterator[list[Part]]:
+    """Blocks in groups of at most LARGE bytes, the oldest first."""
+    group: list[Part] = []
+    for part in sorted(parts, key=lambda p: (p.about.published, p.about.name)):
+        if group and sum(p.bytes for p in group) + part.bytes > LARGE:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
 
 
 def compact(store: Store, rewrites: list[Rewrite]) -> int:
@@ -50,35 +108,63 @@ def compact(store: Store, rewrites: list[Rewrite]) -> int:
     freed = 0
     with only_one(store.path / "collect.lock"):
         for rewrite in rewrites:
-            freed += rewrite_block(store, rewrite)
+            freed += rewritten(store, rewrite)
     return freed
 
 
-def rewrite_block(store: Store, rewrite: Rewrite) -> int:
-    """Write one block anew; bytes freed."""
-    name, rows = rewrite.old.name, rewrite.rows
-    if not rows:
-        remove(store, [name], "collected")
-        return rewrite.old.bytes
-    try:
-        old = blocks.read(store.path, name)
-    except Unknown:
-        return 0  # of a pack that isn't here: its blocks stay as they are
-    except Damaged as error:
-        if os.path.exists(blocks.folder_of(store.path, name)):
-            store.set_aside(name, str(error))
-        return 0
-    if any(row >= len(old.keys) or old.keys[row] != key for key, row in rows):
+def rewritten(store: Store, rewrite: Rewrite) -> int:
+    """Write blocks anew as one: first the new one is there, then the index knows it, then the old ones go; bytes freed.
+
+    A crash between leaves items twice, which the next time are found as not wanted.
+    """
+    empty = [part.about for part in rewrite.parts if not part.rows]
+    remove(store, [about.name for about in empty], "collected")
+    freed = sum(about.bytes for about in empty)
+    parts = [part for part in rewrite.parts if part.rows]
+    held = {part.about.name: found for part in parts if (found := sound(store, part.about.name))}
+    parts = [part for part in parts if part.about.name in held]
+    if any(row >= len(k := held[p.about.name].keys) or k[row] != key for p in parts for key, row in p.rows):
         store.rebuild_index()
-        return 0
-    values = {output: value.take([row for _, row in rows]) for output, value in old.outputs.items()}
-    keys = [key for key, _ in rows]
-    new, size = blocks.publish(store.path, keys, values, {**old.provenance, "compacted": name})
-    about = About(new, rewrite.old.type, len(keys), size, rewrite.old.published, rewrite.old.used)
-    left_out = set(old.keys) - set(keys)
-    store.index.move(name, about, [(key, row) for row, key in enumerate(keys)])
-    remove(store, [name], "")
+        return freed
+    if not parts:
+        return freed
+    keys = [key for part in parts for key, _ in part.rows]
+    values = {}
+    for output, value in held[parts[0].about.name].outputs.items():
+        values[output] = type(value).concat(
+            [held[p.about.name].outputs[output].take([row for _, row in p.rows]) for p in parts]
+        )
+    names = [part.about.name for part in parts]
+    new, size = blocks.publish(store.path, keys, values, provenance(parts, held))
+    abouts = [part.about for part in parts]
+    published, used = max(about.published for about in abouts), max(about.used for about in abouts)
+    about = About(new, abouts[0].type, len(keys), size, published, used)
+    left_out = {key for found in held.values() for key in found.keys} - set(keys)
+    store.index.move(names, about, [(key, row) for row, key in enumerate(keys)])
+    remove(store, names, "")
     missing = left_out - set(store.find(left_out))
     if missing:
         store.index.remember_gone(missing, "collected")
-    return rewrite.old.bytes - size
+    return freed + sum(about.bytes for about in abouts) - size
+
+
+def sound(store: Store, name: str) -> Block | None:
+    """A block; None for one that is damaged, which is set aside, or of a pack that isn't here: that stays as it is."""
+    try:
+        return blocks.read(store.path, name)
+    except Unknown:
+        return None
+    except Damaged as error:
+        if os.path.exists(blocks.folder_of(store.path, name)):
+            store.set_aside(name, str(error))
+        return None
+
+
+def provenance(parts: list[Part], held: dict[str, Block]) -> dict[str, Any]:
+    """What the new block says of how its items were made: the seconds of those that stay, the time of the last."""
+    told = [held[part.about.name].provenance for part in parts]
+    found: dict[str, Any] = {**told[-1], "compacted": len(parts)}
+    if all("seconds" in about for about in told):
+        each = (about["seconds"] * len(p.rows) / max(1, p.about.items) for about, p in zip(told, parts, strict=True))
+        found["seconds"] = round(sum(each), 4)
+    return found

@@ -106,12 +106,13 @@ class Index:
 
         self.database.transact(work)
 
-    def move(self, old: str, about: About, rows: Sequence[tuple[str, int]]) -> None:
-        """Items of an old block lie in a new one: their keys with their rows there."""
+    def move(self, old: Iterable[str], about: About, rows: Sequence[tuple[str, int]]) -> None:
+        """Items of old blocks lie in a new one: their keys with their rows there."""
 
         def work(connection: sqlite3.Connection) -> None:
             number = insert(connection, about)
-            forget(connection, old)
+            for name in old:
+                forget(connection, name)
             placed = ((bytes.fromhex(key), number, row) for key, row in rows)
             connection.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", placed)
 

@@ -43,12 +43,21 @@ class Noise(Signal):
 
 @dataclass(frozen=True)
 class Latent(Signal):
-    """A clean latent, scaled as the denoiser sees it."""
+    """A latent, scaled as the denoiser sees it: clean, or left on its way with its noise level."""
 
     data: Tensor
     """[B, C, ...]"""
     space: str
     """identity of the latent space, see ``space_of``"""
+    alpha: Tensor | None = None
+    """[B] float64, signal coefficient of a noisy one, as of Time"""
+    sigma: Tensor | None = None
+    """[B] float64, noise coefficient"""
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether it was left on its way; it can't be decoded."""
+        return self.sigma is not None
 
 
 @dataclass(frozen=True)

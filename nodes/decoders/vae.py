@@ -55,6 +55,11 @@ def decoded(latent: Latent, model: Model, makes: str) -> Tensor:
         raise WiringError(f"'{model.label}' makes {family.makes}, not {makes}", hint=hint)
     vae = model[family.autoencoder] if family.autoencoder in model.parts else None
     own = family.space(dict(vae.config)) if vae is not None else ""
+    if latent.is_noisy:
+        raise WiringError(
+            "the latent is noisy: its sampler ended early (until)",
+            hint="take it up in another: init: $NODE, after: ...",
+        )
     if latent.space != own:
         raise WiringError(
             f"the latent's space ({latent.space or 'pixels'}) is not the one that the decoder of '{model.label}' reads "

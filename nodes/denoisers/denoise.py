@@ -54,8 +54,7 @@ def denoise(
     context = Conditioning() if context is None else context
     check_context(context, net, family, model.label)
     kind = family.kind(model["scheduler"]) or predicted(model["scheduler"])
-    precision = next(net.parameters()).dtype  # 'unet.dtype' walks through all of its modules
-    data = network_input(x, kind).to(precision)
+    data = network_input(x, kind).to(precision(net))
     if concat is not None:
         data = torch.cat([data, concat.data.to(data)], 1)
     scale = told_scale(guidance, net, x, model.label)
@@ -66,6 +65,12 @@ def denoise(
         said, variance = said.chunk(2, dim=1)
         return Prediction(said, x, kind, variance)
     return Prediction(said, x, kind)
+
+
+def precision(net: Any) -> torch.dtype:
+    """The network's, but for modules that it keeps in float32. ``net.dtype`` walks through all of its modules."""
+    kept = getattr(net, "_keep_in_fp32_modules", None) or ()
+    return next(weight.dtype for name, weight in net.named_parameters() if not any(each in name for each in kept))
 
 
 def network_input(x: Noisy, kind: str) -> Tensor:

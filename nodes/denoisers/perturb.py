@@ -136,7 +136,7 @@ def skipped(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out
     def before(value: Tensor | None) -> Tensor | None:
         if value is None:
             return None
-        if picture.shape == text.shape:
+        if text is None or picture.shape == text.shape:
             raise WiringError(f"a {type(block).__name__} can't be skipped where picture and text are of one shape")
         return picture if value.shape == picture.shape else text
 

@@ -1,5 +1,5 @@
 """Encoders: texts (and images) to what denoisers read."""
 
-from . import text
+from . import text, vae
 
-__all__ = ["text"]
+__all__ = ["text", "vae"]

@@ -29,7 +29,7 @@ def encode_text(
     text: PerItem[str],
     model: Annotated[Model, Uses(*PARTS)],
     empty: Literal["model", "encode"] = "model",
-    seconds: PerItem[float] = 0.0,
+    seconds: PerItem[float | None] = None,
 ) -> Conditioning:
     """A text as the model's denoiser reads it, encoded with all of the model's text encoders as its family does.
 
@@ -39,10 +39,11 @@ def encode_text(
     empty: how an empty text is encoded. "model" is what the model's own pipeline does without a negative prompt:
     Stable Diffusion XL takes zeros; "encode" encodes it like any other.
 
-    seconds: how long the sound is, for models that are told it; 0 is the longest.
+    seconds: how long the sound is, for models that are told it; the longest if not given.
     """
     family: Family = model["family"]
-    found = family.lasting(model, family.encode(model, text.values), seconds.values)
+    lengths = [None] * len(text) if seconds is None else seconds.values
+    found = family.lasting(model, family.encode(model, text.values), lengths)
     blank = [empty == "model" and not said for said in text.values]
     if not family.emptied or not any(blank):
         return found

@@ -50,7 +50,7 @@ class AnimateDiff(StableDiffusion):
     def decode(self, vae: Any, latents: Tensor) -> Tensor:
         """Frame by frame."""
         frames = super().decode(vae, latents.transpose(1, 2).flatten(0, 1))
-        return frames.unflatten(0, (len(latents), latents.shape[2])).transpose(1, 2)
+        return frames.reshape(len(latents), -1, *frames.shape[1:]).transpose(1, 2)
 
 
 class MotionUNet(Loader):

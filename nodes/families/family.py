@@ -72,6 +72,8 @@ class Family(Loader):
     """what the family's pipeline adds to the scheduler's configuration without saying it there"""
     reads: ClassVar[Mapping[str, Any]] = {}
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
+    careful: ClassVar[bool] = False
+    """whether an autoencoder whose configuration says ``force_upcast`` runs in float32 where float16 is asked for"""
     emptied: ClassVar[tuple[str, ...]] = ()
     """fields of a condition that are zero where a text is empty, as the family's own pipeline has it"""
 
@@ -125,8 +127,8 @@ class Family(Loader):
         """Texts as the network reads them. Raises WiringError for a family that reads none."""
         raise WiringError(f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class")
 
-    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float]) -> Conditioning:
-        """A condition that says how many seconds the result lasts, 0 is the longest. Raises WiringError if it can't."""
+    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:
+        """A condition that says how many seconds the result lasts, None is the longest. Raises WiringError if not."""
         if any(seconds):
             raise WiringError(f"'{model.label}' isn't told seconds", hint="leave 'seconds' out")
         return found

@@ -24,7 +24,11 @@ class Prior(Family):
     makes = "embeddings"
     conditions = "CLIP states with a summary and a mask"
     width = "embedding_dim"
-    schedule = {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "linspace"}  # noqa: RUF012
+    schedule = {  # noqa: RUF012
+        "beta_schedule": "squaredcos_cap_v2",
+        "timestep_spacing": "linspace",
+        "variance_type": "fixed_small",  # fixed_small_log, as it is called there, is no other
+    }
 
     def latent(self, configs: Configs) -> Config:
         """A vector."""

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowgen.errors import UserError
 from flowgen.values import Conditioning, Model
 from flowgen.values.model import Part
 
-from .family import Family, Question
+from .family import Config, Configs, Family, Question
 from .texts import penultimate
 
 AESTHETIC = 6.0
@@ -28,7 +29,16 @@ class StableDiffusionXL(Family):
     )
     conditions = "CLIP states with a summary"
     width = "cross_attention_dim"
+    careful = True
     reads = {"force_zeros_for_empty_prompt": True, "requires_aesthetics_score": False}  # noqa: RUF012
+
+    def about(self, index: Config, configs: Configs) -> Config:
+        """How empty texts and scores are told. Raises UserError for latents with statistics of their own."""
+        if configs.get("vae", {}).get("latents_mean"):
+            raise UserError(
+                "latents with a mean and deviation of their own, as Playground 2.5 has, aren't supported yet"
+            )
+        return super().about(index, configs)
 
     def load(self, part: Part, device: str) -> StableDiffusionXL:
         """With the options, which say whether an empty text is zeros."""

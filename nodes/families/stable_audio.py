@@ -53,7 +53,7 @@ class StableAudio(Family):
         states = model["projection_model"](text_hidden_states=told).text_hidden_states * mask[..., None]
         return Conditioning(states, mask=mask, space=self.conditions)
 
-    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float]) -> Conditioning:
+    def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:
         """Start and end as two more states, and as the summary."""
         assert found.states is not None
         ends = torch.tensor([value or self.options["longest"] for value in seconds], device=found.states.device)

@@ -21,5 +21,6 @@ def compose(
         raise WiringError(f"{len(conds)} conditions need as many weights, not {min(given)}")
     guided = uncond
     for n, cond in enumerate(conds):
-        guided = guided + scale * weights.map(lambda each, n=n: each[n]) * (cond - uncond)
+        weight = PerItem([each[n] for each in weights.values])
+        guided = guided + scale * weight * (cond - uncond)
     return guided

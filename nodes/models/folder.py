@@ -82,7 +82,7 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
 
 def refuse(label: str, options: Options) -> None:
     """Raise UserError for options that are for pipelines alone."""
-    given: dict[str, Any] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
+    given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
     for name, value in given.items():
         if value:
@@ -140,26 +140,33 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
-            parts[name] = library_part(name, inside, (library, cls), options)
+            parts[name] = library_part(name, inside, (library, cls), options, family.careful)
     parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
+    if family.careful and options.dtype == "float16":
+        overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
+        parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(where.path))
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))
     return parts, family.network
 
 
-def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options) -> Part:
-    """A network of diffusers or transformers, its weights in its folder or in the single file."""
+def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options, careful: bool = False) -> Part:
+    """A network of diffusers or transformers, its weights in its folder or in the single file.
+
+    ``careful``: in float32 where its configuration says that float16 overflows.
+    """
     library, cls = kind
     config = {**read_json(where.path / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
     if options.checkpoint is not None:
         return single(name, options.checkpoint, config, options.dtype)
     loader = "Transformers" if library == "transformers" else "Diffusers"
-    return network(name, where, config, f"{HERE}:{loader}", options.dtype)
+    overflows = careful and config.get("force_upcast") and options.dtype == "float16"
+    return network(name, where, config, f"{HERE}:{loader}", "float32" if overflows else options.dtype)
 
 
 def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder, options: Options) -> Part:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import httpx2
-
 from flowgen.errors import UserError
 from flowgen.values import Part
 
@@ -74,9 +72,16 @@ def find(name: str, revision: str) -> Folder:
         except errors.RepositoryNotFoundError:
             hint = f"it has no public model of this name at {constants.ENDPOINT}; a private one needs 'hf auth login'"
             raise UserError(f"there is no folder '{name}', and no model on the Hub", hint=hint) from None
-        except (OSError, httpx2.HTTPError):
+        except no_answer():
             pass  # no connection: the cache may do
     return cached(name, revision)
+
+
+def no_answer(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What is raised where the Hub can't be reached or refuses: of the system, and of its client library."""
+    from huggingface_hub import errors
+
+    return OSError, errors.HTTPError, *others  # type: ignore[attr-defined]
 
 
 def tags(name: str) -> str:
@@ -85,7 +90,7 @@ def tags(name: str) -> str:
 
     try:
         refs = HfApi().list_repo_refs(name)
-    except (OSError, httpx2.HTTPError):
+    except no_answer():
         return "take a branch, a tag or a commit"
     return "it has " + ", ".join(ref.name for ref in [*refs.branches, *refs.tags])
 
@@ -149,7 +154,7 @@ def download(name: str, commit: str, path: str) -> None:
 
     try:
         hf_hub_download(name, path, revision=commit, cache_dir=constants.HF_HUB_CACHE)
-    except (OSError, httpx2.HTTPError) as error:
+    except no_answer() as error:
         said = str(error).strip().partition("\n")[0]
         hint = f"try again, or 'hf download {name} {path} --revision {commit}'"
         raise UserError(f"can't fetch {path} of '{name}': {said}", hint=hint) from None
@@ -184,7 +189,7 @@ def distant_header(path: Path) -> dict[str, tuple[int, ...]]:
     name, commit, inside = address(path)
     try:
         found = HfApi().parse_safetensors_file_metadata(name, inside, revision=commit)
-    except (OSError, httpx2.HTTPError, errors.SafetensorsParsingError) as error:
+    except no_answer(errors.SafetensorsParsingError) as error:
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"can't read the header of {inside} of '{name}': {said}", hint="try again") from None
     return {tensor: tuple(about.shape) for tensor, about in found.tensors.items()}

@@ -1,5 +1,5 @@
 """Start noise."""
 
-from . import gaussian
+from . import gaussian, next
 
-__all__ = ["gaussian"]
+__all__ = ["gaussian", "next"]

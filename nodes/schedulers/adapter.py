@@ -22,9 +22,9 @@ from flowgen.values.model import canonical
 from flowgen.values.random import is_abstract
 
 from .captured import Captured, restored, stored, texts
-from .discrete import DiffusionState, Emitted, Sampled
 from .grid_flow import shift_of, tokens
 from .kinds import check_kind, predicted
+from .sampler import DiffusionState, Emitted, Sampled
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,9 +12,18 @@ from torch import Tensor
 Limit = Literal["model", "never"] | float
 
 
-def clipped(x0: Tensor, limit: float) -> Tensor:
-    """x0 cut to plus and minus ``limit``."""
-    return x0.clamp(-limit, limit)
+def bounded(x0: Tensor, limit: Limit, ratio: Limit, about: Mapping[str, Any]) -> Tensor:
+    """x0 cut to plus and minus ``limit``, or to its own quantile ``ratio``, which comes first.
+
+    "model" is what a diffusers scheduler configuration says.
+    """
+    if ratio == "model" and about.get("thresholding"):
+        return thresholded(x0, about.get("dynamic_thresholding_ratio", 0.995), about.get("sample_max_value", 1.0))
+    if not isinstance(ratio, str):
+        return thresholded(x0, ratio)
+    if limit == "model" and about.get("clip_sample"):
+        limit = about.get("clip_sample_range", 1.0)
+    return x0 if isinstance(limit, str) else x0.clamp(-limit, limit)
 
 
 def thresholded(x0: Tensor, ratio: float, most: float = math.inf) -> Tensor:

@@ -10,7 +10,8 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 from flowgen.values.random import draw
 
-from .discrete import DiffusionState, Discrete, at, scale
+from .discrete import Discrete, at, scale
+from .sampler import DiffusionState
 
 State = TypeVar("State", bound=DiffusionState)
 
@@ -35,12 +36,14 @@ class DDIM(Discrete):
     previous: Literal["diffusers", "exact"] = "diffusers"
     use_clipped_epsilon: bool = False
 
-    def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
+    def advance(
+        self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
+    ) -> DiffusionState:
         """One step; only items with eta above 0 draw noise."""
-        plans = self.plans()
+        plans = self.ways(())
         bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
-        x0, epsilon = self.clean(prediction), prediction.epsilon()
-        if self.use_clipped_epsilon:
+        x0, epsilon = self.clean(prediction), (renoise or prediction).epsilon()
+        if self.use_clipped_epsilon and renoise is None:
             epsilon = (state.x - scale(bar.sqrt(), state.x) * x0) / scale((1 - bar).sqrt(), state.x)
         variance = (1 - following) / (1 - bar) * (1 - bar / following)
         sigma = self.eta.tensor.double() * variance.clamp(min=0).sqrt()
@@ -50,14 +53,14 @@ class DDIM(Discrete):
 
 
 def add_noise(state: State, sigma: torch.Tensor, drawing: list[bool]) -> State:
-    """Add ``sigma`` [B] or [B, ...] times fresh noise to the items that draw; the others' streams stay as they are."""
+    """Add fresh noise times ``sigma``, [B] or [B, ...], to the items that draw; others' streams stay where they are."""
     rows = [row for row, draws in enumerate(drawing) if draws]
     if not rows:
         return state
     index = torch.tensor(rows)
     fresh, after = draw(state.stream[index], state.x.shape[1:], torch.float32)
     fresh = fresh.to(state.x)
-    amount = sigma[index.to(sigma.device)]
-    amount = scale(amount, fresh) if amount.dim() == 1 else amount.to(fresh)
-    x = state.x.index_add(0, index.to(state.x.device), amount * fresh)
+    sigma = sigma[index.to(sigma.device)]
+    each = scale(sigma, fresh) if sigma.dim() == 1 else sigma.to(fresh)
+    x = state.x.index_add(0, index.to(state.x.device), each * fresh)
     return state.replace(x=x, stream=state.stream.index_copy(0, index.to(state.stream.device), after.to(state.stream)))

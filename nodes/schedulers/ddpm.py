@@ -11,10 +11,8 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .discrete import DiffusionState, Discrete, at, scale
-
-SAME = {"fixed_small_log": "fixed_small"}
-"""Kinds of variance that differ in nothing but rounding."""
+from .discrete import Discrete, at, scale
+from .sampler import DiffusionState
 
 
 @node("scheduler.ddpm", version=2)
@@ -23,10 +21,9 @@ class DDPM(Discrete):
 
     steps: denoiser calls; all T of the schedule is the paper's sampler, fewer skip timesteps.
 
-    variance: "fixed_small" is the posterior's (beta tilde), "fixed_large" beta itself (Ho et al. 2020, section 3.2),
-    "learned_range" what the network says, between these two (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 15).
-    "model" is what the model's configuration says.
-
+    variance: "fixed_small" is the posterior's (beta tilde), "fixed_large" beta itself (Ho et al. 2020, section 3.2);
+    "learned_range" is where between the two the network says, in the logarithm (Nichol & Dhariwal 2021,
+    arXiv:2102.09672, eq. 15). "model" is the configuration's, or else fixed_small.
     No noise is added at timestep 0, the paper's last step. Where a schedule ends later (steps_offset, trailing), the
     last step adds what diffusers adds: none with fixed_small, whose variance is 0 there, beta's with fixed_large.
     """
@@ -34,34 +31,35 @@ class DDPM(Discrete):
     variance: Literal["model", "fixed_small", "fixed_large", "learned_range"] = "model"
     ends_clean: ClassVar[bool] = True
 
-    def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
+    def advance(
+        self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
+    ) -> DiffusionState:
         """One step: the posterior's mean, and noise."""
-        plans = self.plans()
+        plans = self.ways(())
         bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
         alpha = bar / following
         beta = 1 - alpha
         x0 = self.clean(prediction)
         to_x0 = following.sqrt() * beta / (1 - bar)
         to_x = alpha.sqrt() * (1 - following) / (1 - bar)
-        mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * state.x
+        mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * self.origin(state, x0, renoise)
+        small = ((1 - following) / (1 - bar) * beta).clamp(min=1e-20)
         drawing = [p.times[k] > 0 for p, k in zip(plans, i.values, strict=True)]
-        return add_noise(state.replace(x=mean), self.deviation(beta, (1 - following) / (1 - bar), prediction), drawing)
+        return add_noise(state.replace(x=mean), self.deviation(small, beta, prediction), drawing)
 
-    def deviation(self, beta: Tensor, share: Tensor, prediction: Prediction) -> Tensor:
-        """The noise's standard deviation, [B] or [B, C, ...]. ``share``: what the posterior has of beta, [B]."""
-        kind: str = self.variance
-        if kind == "model":
-            said = self.model.config("scheduler").get("variance_type", "fixed_small")
-            kind = SAME.get(said, said)
-        small = (share * beta).clamp(min=1e-20)
-        if kind == "fixed_small":
-            return small.sqrt()
-        if kind == "fixed_large":
-            return beta.clamp(min=1e-20).sqrt()
-        if kind != "learned_range" or prediction.variance is None:
+    def deviation(self, small: Tensor, large: Tensor, prediction: Prediction) -> Tensor:
+        """The deviation of the noise, [B] or, if it is learned, [B, ...], from the two fixed variances [B]."""
+        kind = self.about.get("variance_type", "fixed_small")
+        if self.variance != "model":
+            kind = self.variance
+        if kind in ("fixed_small", "fixed_large"):
+            return (large if kind == "fixed_large" else small).sqrt()
+        if kind != "learned_range":
+            raise WiringError(f"the variance '{kind}' is not supported", hint="fixed_small, fixed_large, learned_range")
+        if prediction.variance is None:
             raise WiringError(
-                f"the variance '{kind}' can't be had here", hint="variance: fixed_small or fixed_large is always there"
+                "the network says no variance, which learned_range needs", hint="variance: fixed_small or fixed_large"
             )
-        fraction = (prediction.variance + 1) / 2
-        low, high = (scale(each.log(), fraction) for each in (small, beta))
-        return (fraction * high + (1 - fraction) * low).mul(0.5).exp()
+        share = (prediction.variance + 1) / 2
+        low, high = (scale(bound.log(), share) for bound in (small, large))
+        return ((share * high + (1 - share) * low) / 2).exp()

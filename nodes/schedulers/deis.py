@@ -11,8 +11,8 @@ from flowgen.node import node
 
 from .dpm import orders
 from .grid import Grid, Habits
-from .linear import Linear
 from .schedule import Array
+from .spaced import Spaced
 from .steps import area, epsilon, toward
 from .table import Table, tabulate
 
@@ -38,7 +38,7 @@ def deis_table(grid: Grid, order: int, lower_final: bool) -> Table:
 
 
 @node("scheduler.deis")
-class DEIS(Linear):
+class DEIS(Spaced):
     """Diffusion exponential integrator sampler, log-rho multistep; Zhang & Chen 2023, arXiv:2204.13902, eq. 15.
 
     A step is one denoiser call. As in diffusers it ends at the least noise level of training, and other spacings of

@@ -1,112 +1,49 @@
-"""What the samplers over a discrete schedule share: parameters, state, time, clipping."""
+"""What the samplers over a discrete schedule share: parameters, the way through the schedule, clipping."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
-from flowgen.node import Feedback, Loop, Uses
-from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
+from flowgen.values import PerItem
 from flowgen.values.per_item import over_items
 
-from .clipping import thresholded
+from .sampler import Sampler
 from .schedule import Array, Plan, Spacing, plan
 
 
-@dataclass(frozen=True)
-class DiffusionState(Record):
-    """A sampler's state: where each item is, and its random stream."""
-
-    x: Tensor
-    """[B, C, H, W]"""
-    stream: Tensor
-    """[B, n] uint8"""
-    space: str
-
-
-class Emitted(NamedTuple):
-    """Per-step outputs."""
-
-    x: Noisy
-
-
-class Sampled(NamedTuple):
-    """Results."""
-
-    sample: Latent
-
-
-class Discrete(Loop):
+class Discrete(Sampler):
     """Base of samplers that visit a list of training timesteps; subclasses say how one step goes."""
 
-    start: Noise
-    prediction: Feedback[Prediction]
-    model: Annotated[Model, Uses("scheduler")]
-    steps: PerItem[int] = 50
-    spacing: Literal["model", "leading", "trailing", "linspace"] = "model"
-    prediction_type: Literal["model", "epsilon", "v_prediction", "sample"] = "model"
-    clip_sample: Literal["model", "never"] | float = "model"
+    spacing: Literal["model", "leading", "trailing", "linspace", "quad"] = "model"
 
     previous: Literal["diffusers", "exact"] = "exact"
     ends_clean: ClassVar[bool] = False
     """whether the last step ends at alpha-bar 1 even where the configuration says otherwise"""
 
-    def length(self) -> list[int]:
-        """The number of steps of each item."""
-        return [len(p.times) for p in self.plans()]
-
-    def plans(self) -> list[Plan]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Plan]:
         """Each item's way through the schedule."""
         config = self.model.part("scheduler").config
-        spacing: Spacing = self.model.config("scheduler").get("timestep_spacing", "leading")
+        spacing: Spacing = self.about.get("timestep_spacing", "leading")
         if self.spacing != "model":
             spacing = self.spacing
-        return [plan(config, steps, spacing, self.previous, self.ends_clean) for steps in self.steps.values]
+        return [
+            plan(config, steps, spacing, self.previous, self.ends_clean, self.first(row, steps))
+            for row, steps in enumerate(self.counts())
+        ]
 
-    def begin(self) -> DiffusionState:
-        """The start noise is the noisiest x."""
-        return DiffusionState(self.start.data, self.start.stream, self.start.space)
-
-    def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
-        """x and its time."""
-        plans = self.plans()
-        bar = at(i, [p.alpha_bar for p in plans])
-        times = torch.tensor([p.times[k] for p, k in zip(plans, i.values, strict=True)])
-        fraction = torch.tensor([k / len(p.times) for p, k in zip(plans, i.values, strict=True)], dtype=torch.float64)
-        device = state.x.device
-        time = Time(i.tensor, times, (1 - bar).sqrt(), bar.sqrt(), fraction).to(device)
-        return Emitted(Noisy(state.x, time, state.space))
-
-    def finish(self, state: DiffusionState) -> Sampled:
-        """The clean latent."""
-        return Sampled(Latent(state.x, state.space))
-
-    def clean(self, prediction: Prediction) -> Tensor:
-        """x0 as predicted, clipped if so configured. Raises WiringError for a prediction of another kind."""
-        about = self.model.config("scheduler")
-        expected = about.get("prediction_type", "epsilon") if self.prediction_type == "model" else self.prediction_type
-        if prediction.kind != expected:
-            raise WiringError(
-                f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
-                hint="leave prediction_type out to take the model's own",
-            )
-        x0 = prediction.x0()
-        limit = self.clip_sample
-        if limit == "model" and about.get("thresholding"):
-            return thresholded(x0, about.get("dynamic_thresholding_ratio", 0.995), about.get("sample_max_value", 1.0))
-        if limit == "model":
-            limit = about.get("clip_sample_range", 1.0) if about.get("clip_sample", True) else "never"
-        return x0 if isinstance(limit, str) else x0.clamp(-limit, limit)
+    def limits(self) -> Mapping[str, Any]:
+        """What the configuration says of the range of x0; where it says nothing, diffusers' classes clip."""
+        return {"clip_sample": True, **self.about}
 
 
 def at(i: PerItem[int], tables: list[Array]) -> Tensor:
     """Each item's entry of its own table at its own step, [B] float64."""
-    return torch.tensor(np.array([table[k] for table, k in zip(tables, i.values, strict=True)]), dtype=torch.float64)
+    return torch.from_numpy(np.array([table[k] for table, k in zip(tables, i.values, strict=True)]))
 
 
 def scale(numbers: Tensor, x: Tensor) -> Tensor:

@@ -8,15 +8,15 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from .grid import Grid, Habits
-from .linear import Linear
 from .schedule import Array
+from .spaced import Spaced
 from .steps import toward
 
 FEW = 15
 """below so many steps the last ones are of lower order, if ``lower_order_final`` is set"""
 
 
-class DPM(Linear):
+class DPM(Spaced):
     """Base of the DPM-Solvers++."""
 
     solver: Literal["model", "midpoint", "heun"] = "model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -12,23 +13,24 @@ from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import PerItem
 
-from .grid import Grid, Habits
-from .grid_edm import is_edm
-from .grid_flow import is_flow
-from .grid_trained import time_of, trained_grid
-from .linear import Linear
-from .schedule import Array
+from .grid import Grid, Habits, Sigmas
+from .grid_edm import noise_time
+from .grid_trained import time_of
+from .schedule import Array, is_edm, is_flow
+from .spaced import Spaced
 from .steps import epsilon
 from .table import Table, evaluated
 
 
 @lru_cache(maxsize=1024)
-def churned(grid: Grid, config: str, edm: bool, churn: float, low: float, high: float) -> Grid:
+def churned(grid: Grid, config: str, churn: float, low: float, high: float) -> Grid:
     """The grid with each step's beginning raised to sigma-hat; algorithm 2 of the paper, line 5."""
     sigma = grid.sigma[:-1]
     gamma = np.where((low <= sigma) & (sigma <= high), min(churn / len(grid), np.sqrt(2) - 1), 0.0)
     raised = sigma * (1 + gamma)
-    times = np.where(gamma > 0, np.log(raised) / 4 if edm else time_of(config, raised), grid.times)
+    about = json.loads(config)
+    times = noise_time(about, raised) if is_edm(about) else time_of(config, raised)
+    times = np.where(gamma > 0, times, grid.times)
     return replace(grid, times=times, sigma=np.append(raised, grid.sigma[-1]))
 
 
@@ -64,7 +66,7 @@ def edm_table(grid: Grid, raised: Grid, noise: float, halves: bool) -> Table:
 
 
 @node("scheduler.edm")
-class EDM(Linear):
+class EDM(Spaced):
     """The stochastic sampler of Karras et al. 2022, arXiv:2206.00364, algorithm 2; without churn algorithm 1.
 
     For models with EDM's preconditioning, and for those of a discrete schedule, whose noise levels are then spaced as
@@ -86,21 +88,21 @@ class EDM(Linear):
         """The most steps that so many calls are enough for."""
         return (calls + 1) // 2 if self.solver == "heun" else calls
 
-    def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
-        """The noise levels of so many steps. Raises WiringError for a model of flow matching."""
-        if is_flow(self.about):
-            raise WiringError("scheduler.edm adds noise to data of full size; the model is one of flow matching")
-        if is_edm(self.about):
-            return super().grid(steps, shape)
-        sigmas = "karras" if self.sigmas == "model" else self.sigmas
-        config = self.model.part("scheduler").config
-        return trained_grid(config, steps, self.spacing, sigmas, self.final, self.habits)
+    def calls_of(self, first: int, last: int) -> int:
+        """Of steps that others follow."""
+        return 2 * (last - first) if self.solver == "heun" else last - first
+
+    def chosen_sigmas(self) -> Sigmas:
+        """Those of the paper where nothing is said."""
+        return "karras" if self.sigmas == "model" else self.sigmas
 
     def table(self, grid: Grid, row: int) -> Table:
-        """The coefficients of an item. Raises WiringError for a churn below 0."""
+        """The coefficients of an item. Raises WiringError for a churn below 0, and for a model of flow matching."""
+        if is_flow(self.about):
+            raise WiringError("scheduler.edm adds noise to data of full size; the model is one of flow matching")
         churn = self.churn.values[row]
         if churn < 0:
             raise WiringError(f"churn must be 0 or more, not {churn}")
         config = self.model.part("scheduler").config
-        raised = churned(grid, config, is_edm(self.about), churn, self.churn_min, self.churn_max)
+        raised = churned(grid, config, churn, self.churn_min, self.churn_max)
         return edm_table(grid, raised, self.churn_noise, self.solver == "heun")

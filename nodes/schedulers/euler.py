@@ -7,7 +7,7 @@ from functools import lru_cache
 from flowgen.node import node
 
 from .grid import Grid
-from .linear import Linear
+from .spaced import Spaced
 from .steps import toward
 from .table import Table, tabulate
 
@@ -19,7 +19,7 @@ def euler_table(grid: Grid) -> Table:
 
 
 @node("scheduler.euler")
-class Euler(Linear):
+class Euler(Spaced):
     """Euler's method in the noise level; Karras et al. 2022, arXiv:2206.00364, algorithm 1 without its second half.
 
     A step is one denoiser call. Order 1.

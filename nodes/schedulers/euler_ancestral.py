@@ -8,7 +8,7 @@ from typing import ClassVar
 from flowgen.node import node
 
 from .grid import Grid, Habits
-from .linear import Linear
+from .spaced import Spaced
 from .steps import ancestral, fresh
 from .table import Table, tabulate
 
@@ -20,7 +20,7 @@ def ancestral_table(grid: Grid) -> Table:
 
 
 @node("scheduler.euler_ancestral")
-class EulerAncestral(Linear):
+class EulerAncestral(Spaced):
     """Euler steps to a lower noise level than the next one, and fresh noise up to it; Song et al. 2021,
     arXiv:2011.13456, and Crowson's k-diffusion.
 

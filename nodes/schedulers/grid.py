@@ -62,6 +62,8 @@ class Grid:
 @lru_cache(maxsize=1024)
 def between(grid: Grid, first: int, last: int) -> Grid:
     """The steps from ``first`` to before ``last``."""
+    if (first, last) == (0, len(grid)):
+        return grid
     ends = slice(first, last + 1)
     return replace(grid, times=grid.times[first:last], alpha=grid.alpha[ends], sigma=grid.sigma[ends])
 

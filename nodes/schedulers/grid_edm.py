@@ -15,16 +15,12 @@ import numpy as np
 from flowgen.errors import WiringError
 
 from .grid import Grid, karras
-
-
-def is_edm(about: dict[str, Any]) -> bool:
-    """Whether a diffusers scheduler configuration is one of EDM."""
-    return "sigma_data" in about
+from .schedule import Array
 
 
 @lru_cache(maxsize=1024)
 def edm_grid(config: str, steps: int, final: str) -> Grid:
-    """A grid from ``sigma_max`` to 0; the model's time is log(sigma) / 4 (table 1 of the paper)."""
+    """A grid from ``sigma_max`` to 0; see ``noise_time`` for the model's time."""
     about: dict[str, Any] = json.loads(config)
     if steps < 1:
         raise WiringError(f"steps must be at least 1, not {steps}")
@@ -38,4 +34,11 @@ def edm_grid(config: str, steps: int, final: str) -> Grid:
         final = about.get("final_sigmas_type", "zero")
     ends = np.append(sigma, sigma[-1] if final == "sigma_min" else 0.0)
     data = about.get("sigma_data", 0.5)
-    return Grid(np.log(sigma) / 4, np.full_like(ends, data), ends, float(np.hypot(top, 1)), steps)
+    return Grid(noise_time(about, sigma), np.full_like(ends, data), ends, float(np.hypot(top, 1)), steps)
+
+
+def noise_time(about: dict[str, Any], sigma: Array) -> Array:
+    """c_noise of the paper's table 1: log(sigma) / 4; of Stable Audio, whose class has other options, an angle."""
+    if "solver_order" in about and "algorithm_type" not in about:
+        return np.arctan(sigma) * 2 / np.pi
+    return np.log(sigma) / 4

@@ -18,12 +18,6 @@ EDGE = 1e-6
 """kept away from pure noise, where log(alpha / sigma) is infinite; as diffusers' UniPC"""
 
 
-def is_flow(about: dict[str, Any]) -> bool:
-    """Whether a diffusers scheduler configuration is one of flow matching."""
-    says = about.get("use_flow_sigmas") or about.get("prediction_type") == "flow_prediction"
-    return bool(says or ("shift" in about and "beta_schedule" not in about))
-
-
 def shift_of(about: dict[str, Any], tokens: int) -> float:
     """By how much a configuration shifts sigma towards noise, 1 is not at all; Esser et al. 2024, arXiv:2403.03206,
     eq. 23. With ``use_dynamic_shifting`` it grows with the number of tokens of the latent, as in Flux."""

@@ -10,8 +10,8 @@ import numpy as np
 from flowgen.node import node
 
 from .grid import Grid, Habits
-from .linear import Linear
 from .schedule import Array
+from .spaced import Spaced
 from .steps import slope, toward
 from .table import Table, tabulate
 
@@ -34,7 +34,7 @@ def heun_table(grid: Grid) -> Table:
 
 
 @node("scheduler.heun")
-class Heun(Linear):
+class Heun(Spaced):
     """Heun's method in the noise level; Karras et al. 2022, arXiv:2206.00364, algorithm 1.
 
     A step is two denoiser calls, the last step one: 2 S - 1 calls. Order 2.
@@ -49,3 +49,7 @@ class Heun(Linear):
     def steps_of(self, calls: int) -> int:
         """The most steps that so many calls are enough for."""
         return (calls + 1) // 2
+
+    def calls_of(self, first: int, last: int) -> int:
+        """Two for each step."""
+        return 2 * (last - first)

@@ -7,8 +7,7 @@ from typing import Any
 from flowgen.errors import WiringError
 from flowgen.values import Prediction
 
-from .grid_edm import is_edm
-from .grid_flow import is_flow
+from .schedule import is_edm, is_flow
 
 
 def predicted(about: dict[str, Any]) -> str:

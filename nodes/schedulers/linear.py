@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
-from flowgen.node import Feedback, Loop, Uses
-from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
+from flowgen.values import PerItem, Prediction
 
-from .clipping import Limit, clipped, thresholded
 from .ddim import add_noise
-from .discrete import DiffusionState, Emitted, Sampled
-from .grid import Final, Grid, Habits, Sigmas, Spacing
-from .grid_edm import edm_grid, is_edm
-from .grid_flow import flow_grid, is_flow, tokens
-from .grid_trained import trained_grid
-from .kinds import check_kind
+from .grid import Grid, Habits, between
+from .sampler import DiffusionState, Sampler
 from .table import Table, mapped
-
-STEPS = 50
-"""where neither steps nor calls are given"""
 
 
 @dataclass(frozen=True)
@@ -36,21 +26,8 @@ class LinearState(DiffusionState):
     """[B, M, C, H, W], None where the sampler keeps nothing"""
 
 
-class Linear(Loop):
+class Linear(Sampler):
     """Base of samplers whose steps are tables of coefficients; subclasses say which."""
-
-    start: Noise
-    prediction: Feedback[Prediction]
-    model: Annotated[Model, Uses("scheduler")]
-    steps: PerItem[int | None] = None
-    calls: PerItem[int | None] = None
-    spacing: Spacing = "model"
-    sigmas: Sigmas = "model"
-    final: Final = "model"
-    shift: Literal["model"] | float = "model"
-    prediction_type: Literal["model", "epsilon", "v_prediction", "sample", "flow", "edm"] = "model"
-    clip_sample: Limit = "model"
-    threshold: Limit = "model"
 
     habits: ClassVar[Habits] = Habits(ignores=("clip_sample", "thresholding"))
 
@@ -58,90 +35,40 @@ class Linear(Loop):
         """The coefficients of the item at this row over its grid."""
         raise NotImplementedError  # pragma: no cover
 
-    def steps_of(self, calls: int) -> int:
-        """The most steps that so many denoiser calls are enough for."""
-        return calls
-
-    def length(self) -> list[int]:
-        """The number of denoiser calls of each item."""
-        return [len(table) for table in self.tables(())]
-
-    def tables(self, shape: tuple[int, ...]) -> list[Table]:
-        """Each item's coefficients. ``shape``: of the latents, without the item axis."""
-        counts = self.counts()
-        return [self.table(self.grid(count, shape), row) for row, count in enumerate(counts)]
-
-    def counts(self) -> list[int]:
-        """Each item's steps. Raises WiringError where both steps and calls are given."""
+    def find_ways(self, shape: tuple[int, ...]) -> list[Table]:
+        """Each item's coefficients."""
         found = []
-        for steps, calls in zip(self.steps.values, self.calls.values, strict=True):
-            if steps is not None and calls is not None:
-                raise WiringError("steps and calls exclude each other", hint="calls are the denoiser's; leave one out")
-            if calls is not None and (calls < 1 or self.steps_of(calls) < 1):
-                raise WiringError(f"{calls} denoiser calls are too few for this sampler")
-            found.append(self.steps_of(calls) if calls is not None else STEPS if steps is None else steps)
+        for row, count in enumerate(self.counts()):
+            grid = self.grid(count, shape)
+            found.append(self.table(between(grid, self.first(row, count), len(grid)), row))
         return found
 
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        """The configuration of the model's scheduler."""
-        return self.model.config("scheduler")
-
     def grid(self, steps: int, shape: tuple[int, ...]) -> Grid:
-        """The noise levels of so many steps."""
-        config = self.model.part("scheduler").config
-        if is_edm(self.about):
-            return edm_grid(config, steps, self.final)
-        if is_flow(self.about):
-            shift = None if self.shift == "model" else float(self.shift)
-            return flow_grid(config, steps, self.spacing, self.sigmas, shift, tokens(shape), self.habits)
-        return trained_grid(config, steps, self.spacing, self.sigmas, self.final, self.habits)
+        """The noise levels of so many steps. ``shape``: as of ``tables``."""
+        raise NotImplementedError  # pragma: no cover
 
     def begin(self) -> LinearState:
-        """The start noise, as large as the first noise level asks for."""
+        """The first x, and nothing kept yet."""
         data = self.start.data
-        tables = self.tables(tuple(data.shape[1:]))
-        x = mapped(np.array([[table.start] for table in tables]), [data])
+        tables = self.ways(tuple(data.shape[1:]))
         count = tables[0].maps.shape[1] - 1
         kept = data.new_zeros(len(data), count, *data.shape[1:]) if count else None
-        return LinearState(x, self.start.stream, self.start.space, kept)
+        return LinearState(self.first_x(tables), self.start.stream, self.start.space, kept)
 
-    def emit(self, state: LinearState, i: PerItem[int]) -> Emitted:
-        """x and its time."""
-        tables = list(zip(self.tables(tuple(state.x.shape[1:])), i.values, strict=True))
-        times = torch.tensor([t.times[k] for t, k in tables], dtype=torch.float32)
-        sigma, alpha, fraction = (
-            torch.tensor(numbers, dtype=torch.float64)
-            for numbers in zip(*[(t.sigma[k], t.alpha[k], k / len(t)) for t, k in tables], strict=True)
-        )
-        time = Time(i.tensor, times, sigma, alpha, fraction).to(state.x.device)
-        return Emitted(Noisy(state.x, time, state.space))
-
-    def advance(self, state: LinearState, i: PerItem[int], prediction: Prediction) -> LinearState:
+    def advance(
+        self, state: LinearState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
+    ) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
-        tables = list(zip(self.tables(tuple(state.x.shape[1:])), i.values, strict=True))
+        tables = list(zip(self.ways(tuple(state.x.shape[1:])), i.values, strict=True))
         maps = np.array([t.maps[k] for t, k in tables])
         kept = [] if state.kept is None else list(state.kept.unbind(1))
-        terms = [state.x, self.clean(prediction), *kept]
+        x0 = self.clean(prediction)
+        terms = [self.origin(state, x0, renoise), x0, *kept]
         x, *keeping = (mapped(maps[:, row], terms) for row in range(maps.shape[1]))
         after = state.replace(x=x, kept=torch.stack(keeping, 1) if keeping else None)
         noise = [float(t.noise[k]) for t, k in tables]
         return add_noise(after, torch.tensor(noise, dtype=torch.float64), [bool(each) for each in noise])
 
-    def finish(self, state: LinearState) -> Sampled:
-        """The clean latent."""
-        return Sampled(Latent(state.x, state.space))
-
-    def clean(self, prediction: Prediction) -> Tensor:
-        """x0 as predicted, within the range that is asked for."""
-        check_kind(prediction, self.prediction_type, self.about)
-        x0 = prediction.x0()
-        if self.threshold == "model" and self.habits.says(self.about, "thresholding", False):
-            ratio, most = self.about.get("dynamic_thresholding_ratio", 0.995), self.about.get("sample_max_value", 1.0)
-            return thresholded(x0, ratio, most)
-        if isinstance(self.threshold, float):
-            return thresholded(x0, self.threshold)
-        limit = self.clip_sample
-        if limit == "model" and self.habits.says(self.about, "clip_sample", False):
-            limit = self.about.get("clip_sample_range", 1.0)
-        return x0 if isinstance(limit, str) else clipped(x0, limit)
+    def limits(self) -> Mapping[str, Any]:
+        """What the configuration says of the range of x0, as far as diffusers' class heeds it."""
+        return {entry: value for entry, value in self.about.items() if entry not in self.habits.ignores}

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from flowgen.node import node
 
 from .grid import Grid, Habits
-from .linear import Linear
 from .schedule import Array
+from .spaced import Spaced
 from .steps import area, slope
 from .table import Table, tabulate
 
@@ -29,7 +29,7 @@ def lms_table(grid: Grid, order: int) -> Table:
 
 
 @node("scheduler.lms")
-class LMS(Linear):
+class LMS(Spaced):
     """Linear multistep (Adams-Bashforth) in the noise level with uneven steps; Crowson's k-diffusion.
 
     A step is one denoiser call. order: up to 4; the first steps have those before them only.

@@ -11,7 +11,7 @@ import numpy as np
 from flowgen.errors import WiringError
 from flowgen.node import node
 
-from .grid import Habits
+from .grid import Habits, Spacing
 from .kinds import predicted
 from .linear import Linear
 from .schedule import Array, alphas_cumprod, timesteps
@@ -94,13 +94,27 @@ class PNDM(Linear):
     paper's Runge-Kutta beginning (``skip_prk_steps``) the first three steps are four calls each: S + 9.
     """
 
+    spacing: Spacing = "model"
     habits: ClassVar[Habits] = Habits(scaled=True, ignores=("clip_sample", "thresholding"))
 
-    def tables(self, shape: tuple[int, ...]) -> list[Table]:
+    def find_ways(self, shape: tuple[int, ...]) -> list[Table]:
         """Each item's coefficients."""
         config = self.model.part("scheduler").config
         kind = predicted(self.about) if self.prediction_type == "model" else self.prediction_type
-        return [pndm_table(config, steps, self.spacing, kind, 0) for steps in self.counts()]
+        counts = self.counts()
+        firsts = [self.first(row, steps) for row, steps in enumerate(counts)]
+        if any(firsts) and not self.about.get("skip_prk_steps"):
+            raise WiringError(
+                "scheduler.pndm with its Runge-Kutta beginning begins at the start", hint="see skip_prk_steps"
+            )
+        return [
+            pndm_table(config, steps, self.spacing, kind, first) for steps, first in zip(counts, firsts, strict=True)
+        ]
+
+    def calls_of(self, first: int, last: int) -> int:
+        """As diffusers does, a first step counts calls; ``last`` counts steps."""
+        beginning = 1 if self.about.get("skip_prk_steps") else 3 * min(last, 3)
+        return last + beginning - first
 
     def steps_of(self, calls: int) -> int:
         """The most steps that so many calls are enough for."""

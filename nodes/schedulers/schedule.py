@@ -14,8 +14,19 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from flowgen.errors import WiringError
 
-Spacing = Literal["leading", "trailing", "linspace"]
+Spacing = Literal["leading", "trailing", "linspace", "quad"]
 Array = NDArray[np.float64]
+
+
+def is_flow(about: dict[str, Any]) -> bool:
+    """Whether a diffusers scheduler configuration is one of flow matching."""
+    says = about.get("use_flow_sigmas") or about.get("prediction_type") == "flow_prediction"
+    return bool(says or ("shift" in about and "beta_schedule" not in about))
+
+
+def is_edm(about: dict[str, Any]) -> bool:
+    """Whether a diffusers scheduler configuration is one of EDM, with its preconditioning."""
+    return "sigma_data" in about
 
 
 @lru_cache(maxsize=64)
@@ -25,6 +36,12 @@ def alphas_cumprod(config: str) -> Array:
     Computed in float32 as diffusers does and kept in float64: models were trained and are judged with these values.
     """
     about: dict[str, Any] = json.loads(config)
+    if is_flow(about) or is_edm(about):
+        kind = "flow matching" if is_flow(about) else "EDM's preconditioning"
+        raise WiringError(
+            f"this sampler needs a discrete training schedule, the model is one of {kind}",
+            hint="scheduler.euler, heun, dpm_2m and others run over any noise levels: see docs/schedulers.md",
+        )
     start, end = about.get("beta_start", 1e-4), about.get("beta_end", 0.02)
     total = about.get("num_train_timesteps", 1000)
     kind = about.get("beta_schedule", "linear")
@@ -70,7 +87,12 @@ def cosine_betas(total: int) -> torch.Tensor:
 
 @lru_cache(maxsize=1024)
 def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[int, ...]:
-    """The timesteps of a sampler, noisiest first (Lin et al. 2023, arXiv:2305.08891, table 2)."""
+    """The timesteps of a sampler, noisiest first (Lin et al. 2023, arXiv:2305.08891, table 2).
+
+    quad: closer where there is little noise, up to 0.8 T; Song et al. 2021, arXiv:2010.02502, appendix D.2.
+    """
+    if spacing == "quad":
+        return tuple(int(t) for t in (np.linspace(0, (0.8 * total) ** 0.5, steps) ** 2)[::-1])
     if spacing == "linspace":
         return tuple(int(t) for t in np.linspace(0, total - 1, steps).round()[::-1])
     if spacing == "leading":
@@ -83,16 +105,23 @@ def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[in
 class Plan:
     """One item's way through the schedule; every array has one entry per step."""
 
-    times: tuple[int, ...]
+    times: NDArray[np.int64]
     alpha_bar: Array
     """at the step's timestep"""
     alpha_bar_next: Array
     """at the timestep that the step leads to"""
+    alpha: Array
+    """of x at the step's timestep"""
+    sigma: Array
+    start: float = 1.0
+    """what the start noise is multiplied by"""
 
 
 @lru_cache(maxsize=1024)
-def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool) -> Plan:
-    """The steps of one item.
+def plan(
+    config: str, steps: int, spacing: Spacing, previous: Literal["diffusers", "exact"], clean: bool, first: int = 0
+) -> Plan:
+    """The steps of one item, from number ``first`` on.
 
     ``previous``: the timestep that a step leads to is the next of the list (exact), or the step's own minus T // S,
     as diffusers' DDIM computes it; the two differ where S doesn't divide T.
@@ -110,10 +139,10 @@ def plan(config: str, steps: int, spacing: Spacing, previous: Literal["diffusers
         raise WiringError(
             f"{steps} steps with spacing '{spacing}' and offset {about.get('steps_offset', 0)} leave the schedule"
         )
-    following = [t - total // steps for t in times] if previous == "diffusers" else [*times[1:], -1]
-    final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
-    return Plan(
-        times,
-        np.array([table[t] for t in times]),
-        np.array([table[t] if t >= 0 else final for t in following]),
+    following = (
+        [t - total // steps for t in times] if previous == "diffusers" and spacing != "quad" else [*times[1:], -1]
     )
+    final = 1.0 if clean or about.get("set_alpha_to_one", True) else table[0]
+    bar = np.array([table[t] for t in times])[first:]
+    after = np.array([table[t] if t >= 0 else final for t in following])[first:]
+    return Plan(np.array(times)[first:], bar, after, np.sqrt(bar), np.sqrt(1 - bar))

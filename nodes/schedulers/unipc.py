@@ -12,8 +12,8 @@ from flowgen.errors import WiringError
 from flowgen.node import node
 
 from .grid import Grid, Habits
-from .linear import Linear
 from .schedule import Array
+from .spaced import Spaced
 from .steps import toward
 from .table import Table, tabulate
 
@@ -71,7 +71,7 @@ def unipc_table(grid: Grid, order: int, variant: str, lower_final: bool, uncorre
 
 
 @node("scheduler.unipc")
-class UniPC(Linear):
+class UniPC(Spaced):
     """Unified predictor-corrector, multistep; Zhao et al. 2023, arXiv:2302.04867, algorithms 1 and 2.
 
     A step is one denoiser call: the corrector uses the call of the next step.

@@ -8,6 +8,7 @@ import toys
 from small import SMALL, Lab
 
 from flowgen.errors import UserError
+from flowgen.plan import checkpoints
 
 COUNT = """\
 flowgen: 1
@@ -47,6 +48,18 @@ def items():
     found = sum(toys.calls)
     toys.calls.clear()
     return found
+
+
+def test_each_case_has_its_trajectory(lab):
+    text = count("trajectory: {at: [0, 0.25, 1]}", "sum.trajectory, twice")
+    cases = "way: {cases: {short: {type: toy.count, steps: 4}, long: {type: toy.count, steps: 8}}}"
+    text = text.replace("steps: [4, 8]", cases).replace("type: toy.count, start: $one", "type: $way, start: $one")
+    results = lab.run(text.replace("steps: $steps, ", "")).results.load()
+    for start in (1, 2):
+        for way, steps in (("short", 4), ("long", 8)):
+            states = np.array([start * 1.5 ** round(at * steps) for at in (0, 0.25, 1)])
+            assert results.twice.sel(start=start, way=way).values.ravel() == pytest.approx(2 * states)
+            assert results["sum.trajectory"].sel(start=start, way=way).values.ravel() == pytest.approx(states)
 
 
 def test_a_trajectory_is_an_axis(lab):
@@ -108,6 +121,20 @@ def test_a_run_that_stopped_in_a_long_loop_goes_on_from_the_last_checkpoint(lab,
     assert plan.parcels[0].steps == 8 - last
     assert float(lab.run(text).results["sum"].squeeze()) == 3 * 1.5**8
     assert items() == 8 - last
+
+
+def test_states_that_an_earlier_run_marked_are_tried_too(lab, monkeypatch):
+    text = count("checkpoint: {step: [2, 5]}").replace("[1, 2]", "[3]").replace("[4, 8]", "[8]")
+    toys.fail_after.append(6)
+    assert lab.run(text).failures
+    toys.fail_after.clear()
+    items()
+    other = text.replace("{step: [2, 5]}", "{every: 4}")
+    monkeypatch.setattr(checkpoints, "TRIED", 7)
+    assert lab.plan(other).parcels[0].steps == 8
+    monkeypatch.undo()
+    assert float(lab.run(other).results["sum"].squeeze()) == 3 * 1.5**8
+    assert items() == 3
 
 
 def test_one_more_item_starts_where_it_parts_from_the_others(lab):

@@ -115,6 +115,15 @@ def test_defaults_stay_in_their_file(lab):
     assert graph.nodes["gen/sampler"].params["eta"].values.item() == 0
 
 
+@pytest.mark.parametrize(("own", "inside"), [("", "bfloat16"), (", dtype: float16", "float16")])
+def test_a_precision_from_outside_holds_inside_and_yields_to_what_is_said_there(lab, own, inside):
+    part = PART.replace("  model: {type: Model}\n", "").replace("{model: $model}", f"{{model: $own{own}}}")
+    (lab.folder / "part.yaml").write_text(part.replace("nodes:\n", "nodes:\n  own: {type: model, from: ZOO/digits}\n"))
+    lab.load(USE)
+    nodes = load(lab.folder / "g.yaml", dtype="bfloat16").graph.nodes
+    assert [nodes[name].params["dtype"].values.item() for name in ("digits", "gen/own")] == ["bfloat16", inside]
+
+
 WRONG = [
     ("scale: $guidance", "scal: 2", "g.yaml:10:49: './part.yaml' has no input 'scal'\n  did you mean 'scale'?"),
     ("start: $noise, ", "", "g.yaml:10:3: the input 'start' of 'gen' (./part.yaml) is missing\n  write start: $NODE"),
@@ -132,7 +141,8 @@ WRONG = [
      "  did you mean 'text_to_image'? (known: evaluate, text_to_image)"),
     ("./part.yaml", "./g.yaml", "g.yaml:10:15: graphs use each other in a circle: g.yaml → g.yaml"),
     ("words: $prompt", "words: $prompt, over: [seed]", "g.yaml:10:83: 'over' belongs to single nodes, not to a graph"),
-    ("scale: $guidance", "scale: $prompt", "g.yaml:10:50: 'scale' should be a number, not 'a red three'"),
+    ("scale: $guidance", "scale: $prompt", "g.yaml:10:50: 'scale' should be a number, not 'a red three'\n"
+     "  its value comes from the axis 'prompt' at g.yaml:3:3"),
 ]  # fmt: skip
 
 
@@ -143,6 +153,17 @@ def test_wrong_use(lab, old, new, expected):
         lab.load(USE.replace(old, new)).check()
     assert str(caught.value).replace(f"{lab.folder}/", "").replace(str(lab.folder), "FOLDER").replace(
         "looked at ", "looked at FOLDER/") == expected  # fmt: skip
+
+
+def test_arguments_of_nodes_are_set_through_inputs(lab):
+    lab.load(USE)
+    for name in ("gen/steps", "gen.steps", "gen/sampler.steps"):
+        with pytest.raises(UserError) as caught:
+            load(lab.folder / "g.yaml", set={name: 10})
+        assert str(caught.value) == (
+            f"--set sets inputs, and '{name}' is an argument of the node 'gen'\n"
+            "  declare one, inputs: {steps: VALUE}, and give it to the node, steps: $steps"
+        )
 
 
 INSIDE = [

@@ -4,6 +4,7 @@ import pytest
 from small import SMALL, Lab, computed, to_compute
 
 from flowgen.errors import UserError
+from flowgen.experiment import load
 
 BASE = SMALL.replace("[image, clip, fid]", "[image, plain]").replace(
     "nodes:\n", "nodes:\n  plain: {type: at, of: $image, guidance: 1}\n"
@@ -111,6 +112,15 @@ def test_cases_are_run_pooled_chosen_and_named(lab):
     one = lab.load(text, guidance=1, solver="ddpm")
     assert to_compute(one.plan(lab.store)) == {"fid": 1}
     assert [n for n in one.graph.nodes if "@" in n] == [n for n in one.graph.nodes if n.endswith("@ddpm")]
+
+
+def test_where_keeps_some_cases(lab):
+    whole = keys(lab.plan(CASES), "image")
+    kept = load(lab.folder / "g.yaml", where={"solver": "ddpm"}).plan(lab.store)
+    assert keys(kept, "image").tolist() == whole[1:].tolist()
+    assert not [name for name in kept.graph.nodes if name.endswith("@ddim")]
+    with pytest.raises(UserError, match="the axis 'solver' has no point 'ddmp'\n  did you mean 'ddpm'"):
+        load(lab.folder / "g.yaml", where={"solver": "ddmp"})
 
 
 def test_two_axes_of_cases_in_one_loop_and_another_point_of_one(lab):

@@ -94,6 +94,7 @@ def test_a_decorated_node_keeps_what_it_says_of_itself(lab):
         ("def rescaled(:\n", r"own\.py:1: not valid Python"),
         ("1 / 0\n", r"own\.py fails when it is run: ZeroDivisionError"),
         (CODE.replace("def rescaled", "def rescale"), r"own\.py has no function or class 'rescaled'\n  did you mean"),
+        ("class rescaled:\n    cond: int\n", "can't be a node: the class rescaled is neither a Loop nor a Reduce"),
         (CODE.replace(") -> Prediction", ")"), r"own\.py: 'rescaled' can't be a node: .* which value it returns"),
     ],
 )  # fmt: skip

@@ -145,7 +145,18 @@ WRONG = [
     (
         "no steps at all",
         ("steps: 5", "steps: 0"),
-        "15:3: steps must be 1 to 1000, not 0\n  the model was trained with 1000 steps: take that many or fewer",
+        "15:78: steps must be 1 to 1000, not 0\n  the model was trained with 1000 steps: take that many or fewer",
+    ),
+    (
+        "a swept text where a number is due",
+        ("seed: {range: 2}", "seed: [one, two]"),
+        "14:30: 'seed' should be a whole number, not 'one'\n  its value comes from the axis 'seed' at 6:3",
+    ),
+    (
+        "a swept value that the node's code refuses",
+        ("steps: 5", "steps: $seed"),
+        "15:78: steps must be 1 to 1000, not 0\n  the model was trained with 1000 steps: take that many or fewer\n"
+        "  its value comes from the axis 'seed' at 6:3",
     ),
     (
         "a node in a parameter",
@@ -172,8 +183,8 @@ WRONG = [
     (
         "a model without the part that is needed",
         ("{type: features, model: $eye", "{type: features, model: $digits"),
-        "20:37: the model 'ZOO/digits' has no part 'features'\n"
-        "  'features' needs a model with features; known: family, latent, scheduler, text_encoder, tokenizer, unet, vae",
+        "20:37: the model 'ZOO/digits' has no part 'features'\n  'features' needs a model with "
+        "features; known: family, latent, scheduler, text_encoder, tokenizer, unet, vae",
     ),
     (
         "'per' without such an axis",
@@ -307,7 +318,8 @@ def test_a_small_number_is_a_number(tmp_path, zoo_folder, other):
     file = written(tmp_path, GOOD.replace("guidance: [1, 4]", "guidance: [1e-4, no]"), zoo_folder, other)
     with pytest.raises(UserError) as caught:
         load(file).check()
-    assert str(caught.value) == f"{file}:18:69: 'scale' should be a number, not 'no'"
+    said = str(caught.value).replace(f"{file}:", "")
+    assert said == "18:69: 'scale' should be a number, not 'no'\n  its value comes from the axis 'guidance' at 5:3"
     file.write_text(file.read_text().replace("[1e-4, no]", "[1e-4, 4]"))
     assert load(file).graph.nodes["guided"].params["scale"].values.tolist() == [1e-4, 4.0]
 

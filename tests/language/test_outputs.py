@@ -98,3 +98,6 @@ def test_long_labels_keep_both_ends():
     assert readable("a red three on the left of a blue seven", 21) == "a red thre…blue seven"
     assert [len(readable("x" * 50, n)) for n in (1, 2, 3, 10, 49, 50)] == [1, 2, 3, 10, 49, 50]
     assert readable(1 / 3) == "0.333333" and readable(True) == "true" and readable("a\nb") == "a b"
+    assert [readable(x) for x in (1.0000001, 1.0000002, 0.1 + 0.2, 1e-7, 123456789.0, 4.0)] == [
+        "1.0000001", "1.0000002", "0.3", "1e-07", "123456789", "4",
+    ]  # fmt: skip

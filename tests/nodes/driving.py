@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from flowgen.node.signature import signature_of
-from flowgen.values import Model, Noise, Noisy, Part, PerItem, Prediction
+from flowgen.values import Model, Noise, Noisy, Part, PerItem, Prediction, Record
 from flowgen.values.model import canonical, loader_of, opening
 from flowgen.values.random import draw, start
 
@@ -56,12 +56,12 @@ def rescheduled(model: Model, **changes: Any) -> Model:
 def made(loop: type, noise: Noise, rows: Sequence[int], arguments: dict[str, Any]) -> Any:
     """A loop for some items, its attributes set as the engine sets them."""
     found = loop()
-    found.start = noise.take(rows)
+    found.start, found.init = noise.take(rows), None
     for name, param in signature_of(loop).params.items():
         if param.per_item:
             setattr(found, name, PerItem([param.default] * len(rows)))
     for name, value in arguments.items():
-        setattr(found, name, value.take(rows) if isinstance(value, PerItem) else value)
+        setattr(found, name, value.take(rows) if isinstance(value, (PerItem, Record)) else value)
     return found
 
 

@@ -5,10 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
-from driving import SHAPE, close, exact, float32_bounds, gaussian, noise, rescheduled, run, sample, tables
+from diffusers import DDIMScheduler, DDPMScheduler
+from driving import SHAPE, close, exact, float32_bounds, gaussian, made, noise, rescheduled, run, sample, tables
 from flowgen_nodes.models.folder import read_model
+from flowgen_nodes.schedulers.clipping import bounded
 from flowgen_nodes.schedulers.ddim import DDIM
+from flowgen_nodes.schedulers.ddpm import DDPM
 from flowgen_nodes.schedulers.schedule import alphas_cumprod, timesteps
 
 from flowgen.errors import WiringError
@@ -35,6 +37,8 @@ def visited(steps, spacing):
     """Lin et al. 2023, table 2, whose timesteps start at 1; steps_offset is Stable Diffusion's."""
     if spacing == "linspace":
         return [round(n * (TOTAL - 1) / max(1, steps - 1)) for n in range(steps)][::-1]
+    if spacing == "quad":  # Song et al. 2021, appendix D.2, as their code has it
+        return [int(tau) for tau in np.linspace(0, np.sqrt(TOTAL * 0.8), steps) ** 2][::-1]
     if spacing == "leading":
         return [1 + n * (TOTAL // steps) - 1 + OFFSET for n in range(steps)][::-1]
     return [int(np.round(TOTAL - n * TOTAL / steps)) - 1 for n in range(steps)]
@@ -76,7 +80,7 @@ def theirs(folder, seed, eta, steps, spacing, kind, clip, reuse):
 
 
 @pytest.mark.parametrize("items", [ITEMS, UNEVEN], ids=["even", "uneven"])
-@pytest.mark.parametrize(("spacing", "kind", "clip"), list(itertools.product(SPACINGS, KINDS, CLIPS)))
+@pytest.mark.parametrize(("spacing", "kind", "clip"), list(itertools.product([*SPACINGS, "quad"], KINDS, CLIPS)))
 def test_equals_the_paper(model, zoo_folder, spacing, kind, clip, items):
     arguments = batch(items) | {
         "model": model,
@@ -129,8 +133,8 @@ def test_ends_at_the_data(model):
 
 
 def test_time_of_what_it_emits(model):
-    loop = DDIM()
-    loop.start, loop.model, loop.steps, loop.eta = noise([0, 1]), model, PerItem([10, 25]), PerItem([0.0, 0.0])
+    arguments = {"model": model, "steps": PerItem([10, 25]), "eta": PerItem([0.0, 0.0])}
+    loop = made(DDIM, noise([0, 1]), [0, 1], arguments)
     assert loop.length() == [10, 25]
     x = loop.emit(loop.begin(), PerItem([0, 5])).x
     bars = alphas_cumprod(model.part("scheduler").config)
@@ -159,6 +163,44 @@ def test_schedules_equal_diffusers_to_the_bit(model, zoo_folder, kind):
 def test_schedule_in_float64(model):
     betas = np.linspace(0.00085**0.5, 0.02**0.5, TOTAL) ** 2
     np.testing.assert_allclose(alphas_cumprod(model.part("scheduler").config), np.cumprod(1 - betas), rtol=1e-4)
+
+
+@pytest.mark.parametrize("loop", [DDIM, DDPM])
+def test_thresholding_equals_diffusers(model, zoo_folder, loop):
+    options = {"thresholding": True, "dynamic_thresholding_ratio": 0.99, "sample_max_value": 1.05}
+    cls = DDIMScheduler if loop is DDIM else DDPMScheduler
+    scheduler = cls.from_pretrained(zoo_folder / "digits" / "scheduler", **options)
+    scheduler.set_timesteps(10)
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(1, *SHAPE, generator=generator)
+    for t in scheduler.timesteps:
+        bar = scheduler.alphas_cumprod[t].double()
+        said = exact(x.double(), bar.sqrt(), (1 - bar).sqrt(), "epsilon").float()
+        x = scheduler.step(said, t, x, generator=generator, return_dict=False)[0]
+    given = {"model": rescheduled(model, **options), "steps": PerItem([10])}
+    assert close(sample(loop, noise([5]), gaussian("epsilon"), **given), x, 1e-5)
+
+
+def test_thresholding_divides_by_a_quantile_of_at_least_1():
+    """Saharia et al. 2022, section 2.3, by hand."""
+    x0 = torch.tensor([[-4.0, 1.0, 2.0, 3.0, 0.0], [0.1, -0.2, 0.3, 0.4, -0.5]])
+    expected = torch.tensor([[-1.0, 1 / 3, 2 / 3, 1.0, 0.0], [0.1, -0.2, 0.3, 0.4, -0.5]])
+    assert torch.allclose(bounded(x0, "never", 0.75, {}), expected)
+    told = {"thresholding": True, "dynamic_thresholding_ratio": 0.75, "sample_max_value": 2.0, "clip_sample": True}
+    assert torch.allclose(bounded(x0, "model", "model", told)[0], torch.tensor([-1.0, 0.5, 1.0, 1.0, 0.0]))
+    assert torch.equal(bounded(x0, "model", "never", told), x0.clamp(-1, 1))
+    assert torch.equal(bounded(x0, "never", "never", told), x0)
+
+
+def test_zero_terminal_snr_equals_diffusers(model, zoo_folder):
+    """Lin et al. 2023: trailing steps begin in pure noise, which tells v nothing of x0 but its mean."""
+    options = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+    bars = alphas_cumprod(rescheduled(model, **options).part("scheduler").config)
+    assert np.array_equal(bars, tables(zoo_folder / "digits" / "scheduler", rescale_betas_zero_snr=True).numpy())
+    assert bars[-1] == 0
+    given = {"model": rescheduled(model, **options), "steps": PerItem([5]), "previous": "exact", "clip_sample": "never"}
+    wanted = paper(0, 0.0, visited(5, "trailing"), bars, "v_prediction", "never")
+    assert close(sample(DDIM, noise([0], torch.float64), gaussian("v_prediction"), **given), wanted[None], 1e-10)
 
 
 def test_another_kind_of_prediction_is_refused(model):

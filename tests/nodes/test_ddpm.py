@@ -9,6 +9,7 @@ from driving import SHAPE, close, exact, float32_bounds, gaussian, noise, resche
 from flowgen_nodes.models.folder import read_model
 from flowgen_nodes.schedulers.ddpm import DDPM
 
+from flowgen.errors import WiringError
 from flowgen.values import PerItem
 
 STEPS = [1, 5, 10, 25, 50]
@@ -104,3 +105,33 @@ def test_samples_have_the_mean_and_deviation_of_the_data(model):
     end = sample(DDPM, noise(range(count)), gaussian("epsilon"), model=flat, steps=PerItem([250] * count))
     assert end.mean().item() == pytest.approx(0.3, abs=4 * 0.5 / end.numel() ** 0.5)
     assert end.std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def learned(x):
+    """The exact prediction, and a variance that leans to the larger bound where x is large."""
+    said = gaussian("epsilon")(x)
+    return said.replace(variance=torch.tanh(x.data))
+
+
+def test_a_learned_range_equals_diffusers(model, zoo_folder):
+    counts = [5, 10, 25]
+    scheduler = DDPMScheduler.from_pretrained(zoo_folder / "digits" / "scheduler", variance_type="learned_range")
+    wanted = []
+    for seed, steps in enumerate(counts):
+        scheduler.set_timesteps(steps)
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(1, *SHAPE, generator=generator)
+        for t in scheduler.timesteps:
+            bar = scheduler.alphas_cumprod[t].double()
+            said = exact(x.double(), bar.sqrt(), (1 - bar).sqrt(), "epsilon").float()
+            x = scheduler.step(torch.cat([said, torch.tanh(x)], 1), t, x, generator=generator, return_dict=False)[0]
+        wanted.append(x[0])
+    told = rescheduled(model, variance_type="learned_range")
+    for given in ({"model": told}, {"model": model, "variance": "learned_range"}):
+        mine = sample(DDPM, noise(range(3)), learned, steps=PerItem(counts), **given)
+        assert close(mine, torch.stack(wanted), 1e-5)
+
+
+def test_a_learned_range_needs_a_network_that_says_it(model):
+    with pytest.raises(WiringError, match="the network says no variance"):
+        sample(DDPM, noise([0]), gaussian("epsilon"), model=model, steps=PerItem([5]), variance="learned_range")

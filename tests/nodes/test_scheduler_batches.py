@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from driving import DEVIATION, MEAN, close, gaussian, made, noise, run, sample
+from driving import DEVIATION, MEAN, SHAPE, close, gaussian, made, noise, run, sample
 from flowgen_nodes.schedulers import (
+    ddim,
+    ddpm,
     deis,
     dpm_2m,
     dpm_2m_sde,
@@ -30,6 +32,8 @@ from flowgen.values.record import rebuild
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "skip_prk_steps": True}
 SAMPLERS = {
+    "ddim": (ddim.DDIM, {"eta": 0.5}),
+    "ddpm": (ddpm.DDPM, {}),
     "deis": (deis.DEIS, {"order": 3}),
     "dpm_2m": (dpm_2m.DPM2M, {}),
     "dpm_2m_sde": (dpm_2m_sde.DPM2MSDE, {}),
@@ -124,7 +128,7 @@ def test_comes_to_where_the_flow_leads(name):
     loop, options = SAMPLERS[name]
     options = {**options, "sigmas": "karras"} | ({"churn": 0.0} if name == "edm" else {})
     given = {**arguments(options, [None]), "calls": PerItem([40])}
-    table = made(loop, noise([0]), [0], given).tables(())[0]
+    table = made(loop, noise([0]), [0], given).ways(())[0]
     deviation = np.hypot(table.alpha * DEVIATION, table.sigma)
     first = table.start * noise([0]).data - table.alpha[0] * MEAN
     truth = table.alpha[-1] * MEAN + first * (deviation[-1] / deviation[0])
@@ -134,11 +138,18 @@ def test_comes_to_where_the_flow_leads(name):
 def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
     """Sabour et al. 2024; between them they are joined in the logarithm, so that every other one of 20 is one of 10."""
     ten, twenty = (
-        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).tables(())[0].sigma for n in (10, 20)
+        made(euler.Euler, noise([0]), [0], arguments({"sigmas": "ays"}, [n])).ways(())[0].sigma for n in (10, 20)
     )
     assert ten.tolist() == pytest.approx([14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0])
     assert twenty[::2] == pytest.approx(ten)
     assert (twenty[1:-2:2] ** 2).tolist() == pytest.approx((ten[:-2] * ten[1:-1]).tolist())
+
+
+FLOW, EDM = {"shift": 3.0}, {"sigma_data": 0.5}
+
+
+def bare(about):
+    return {"model": Model({"scheduler": Part("scheduler", "", "", canonical(about))}, "bare")}
 
 
 @pytest.mark.parametrize(
@@ -146,9 +157,63 @@ def test_align_your_steps_at_ten_steps_are_the_published_noise_levels():
     [
         ({"steps": PerItem([0])}, "steps must be 1 to 1000"),
         ({"spacing": "leading", "model": model(steps_offset=300)}, "leave the schedule"),
-        ({"model": Model({"scheduler": Part("scheduler", "", "", '{"shift": 3.0}')}), "spacing": "leading"}, "leading"),
+        ({"shift": 2.0}, "a model with a discrete schedule has no 'shift: 2.0'"),
+        ({**bare(FLOW), "spacing": "leading"}, "flow matching has no spacing 'leading'"),
+        ({**bare(FLOW), "final": "zero"}, "a model of flow matching has no 'final: zero'"),
+        ({**bare(FLOW), "sigmas": "ays"}, "a model of flow matching has no 'sigmas: ays'"),
+        ({**bare(FLOW), "steps": PerItem([0])}, "steps must be at least 1, not 0"),
+        ({**bare(EDM), "sigmas": "karras"}, "a model with EDM's preconditioning has no 'sigmas: karras'"),
+        ({**bare(EDM), "steps": PerItem([0])}, "steps must be at least 1, not 0"),
     ],
 )
 def test_what_a_schedule_cannot_have_is_refused(options, message):
     with pytest.raises(WiringError, match=message):
         made(euler.Euler, noise([0]), [0], {**arguments({}, [50]), **options}).length()
+
+
+@pytest.mark.parametrize(
+    ("loop", "options", "message"),
+    [
+        (ddim.DDIM, bare(FLOW), "needs a discrete training schedule, the model is one of flow matching"),
+        (pndm.PNDM, bare(FLOW), "the model is one of flow matching"),
+        (lcm.LCM, bare(EDM), "the model is one of EDM's preconditioning"),
+        (edm.EDM, bare(FLOW), "the model is one of flow matching"),
+        (edm.EDM, {"churn": PerItem([-1.0])}, "churn must be 0 or more"),
+        (tcd.TCD, {"eta": PerItem([1.5])}, "eta must be 0 to 1"),
+        (lcm.LCM, {"steps": PerItem([51])}, "steps must be 1 to 50, those that the model was distilled for"),
+        (unipc.UniPC, {"model": model(predict_x0=False)}, "predicts x0"),
+    ],
+)
+def test_what_a_sampler_cannot_do_is_refused(loop, options, message):
+    with pytest.raises(WiringError, match=message):
+        made(loop, noise([0]), [0], {**arguments({}, [10]), **options}).length()
+
+
+@pytest.mark.parametrize("solver", ["heun", "euler"])
+def test_edm_is_the_algorithm_of_the_paper(solver):
+    """Karras et al. 2022, algorithm 2, in float64; S_churn / N is 0.3, and the last two levels get no noise."""
+    steps, low, data = 10, 0.05, 0.5
+    told = Model({"scheduler": Part("scheduler", "", "", canonical({"sigma_data": data}))}, "edm")
+    ramp = np.linspace(0, 1, steps)
+    sigmas = [*(80 ** (1 / 7) + ramp * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7, 0.0]
+    raised = [s * 1.3 if s >= low else s for s in sigmas]
+
+    def denoised(x, sigma):
+        return x + sigma**2 * (data * MEAN - x) / ((data * DEVIATION) ** 2 + sigma**2)
+
+    generator = torch.Generator().manual_seed(3)
+    first = float(np.hypot(np.hypot(80, 1), np.sqrt(raised[0] ** 2 - sigmas[0] ** 2)))  # diffusers' start, and churn
+    x = torch.randn(SHAPE, generator=generator).double() * first
+    for n in range(steps):
+        slope = (x - denoised(x, raised[n])) / raised[n]
+        after = x + (sigmas[n + 1] - raised[n]) * slope
+        if solver == "heun" and sigmas[n + 1]:
+            other = (after - denoised(after, sigmas[n + 1])) / sigmas[n + 1]
+            after = x + (sigmas[n + 1] - raised[n]) * (slope + other) / 2
+        x = after
+        if raised[n + 1] > sigmas[n + 1]:
+            fresh = torch.randn(SHAPE, generator=generator).double()
+            x = x + np.sqrt(raised[n + 1] ** 2 - sigmas[n + 1] ** 2) * fresh
+    given = {"model": told, "steps": PerItem([steps]), "churn": PerItem([3.0]), "churn_min": low, "solver": solver}
+    found = sample(edm.EDM, noise([3], torch.float64), gaussian("epsilon"), prediction_type="epsilon", **given)
+    assert close(found, x[None], 1e-10)

@@ -107,7 +107,7 @@ def test_churn_keeps_the_distribution(halves, bound):
     """Karras et al. 2022: what the extra noise adds is taken out again."""
     config = canonical({"sigma_data": 0.5, "sigma_max": 80.0})
     whole = edm_grid(config, 200, "zero")
-    raised = churned(whole, config, True, 40.0, 0.05, 50.0)
+    raised = churned(whole, config, 40.0, 0.05, 50.0)
     assert (raised.sigma[:-1] / whole.sigma[:-1]).max() == pytest.approx(1 + 40 / 200)
     table = edm_table(whole, raised, 1.0, halves)
     assert np.count_nonzero(table.noise) == np.count_nonzero((whole.sigma[1:-1] >= 0.05) & (whole.sigma[1:-1] <= 50))

@@ -1,7 +1,10 @@
 """Every sampler node against diffusers' class, with a real tiny UNet, at 1, 5, 10, 25 and 50 steps in one batch."""
 
+import importlib
 import itertools
 import json
+import sys
+import types
 from dataclasses import dataclass, field
 
 import diffusers
@@ -29,7 +32,7 @@ from flowgen_nodes.schedulers import (
 from flowgen_nodes.schedulers.kinds import predicted
 
 from flowgen.errors import WiringError
-from flowgen.values import Model, Noise, Part, PerItem, Prediction
+from flowgen.values import Latent, Model, Noise, Part, PerItem, Prediction
 from flowgen.values.model import canonical
 from flowgen.values.random import draw, start
 
@@ -214,6 +217,65 @@ def cases():
     yield Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", wide)
     yield Case(unipc.UniPC, "UniPCMultistepScheduler", wide)
     yield Case(heun.Heun, "HeunDiscreteScheduler", {"clip_sample": True, "clip_sample_range": 0.8})
+
+
+def test_stable_audio_equals_its_class_but_for_the_source_of_noise(unet, monkeypatch):
+    """Its class draws from a Brownian tree, of a library that needn't be there: it is given the item's own stream."""
+    monkeypatch.setitem(sys.modules, "torchsde", types.ModuleType("torchsde"))
+    module = importlib.import_module("diffusers.schedulers.scheduling_cosine_dpmsolver_multistep")
+    counts, wanted = [5, 10, 25], []
+    for seed, steps in enumerate(counts):
+        scheduler = module.CosineDPMSolverMultistepScheduler()
+        scheduler.set_timesteps(steps)
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(1, *SHAPE, generator=generator) * scheduler.init_noise_sigma
+        scheduler.noise_sampler = lambda *_, g=generator: torch.randn(1, *SHAPE, generator=g)
+        for t in scheduler.timesteps:
+            said = unet(scheduler.scale_model_input(x, t), t).sample
+            x = scheduler.step(said, t, x, return_dict=False)[0]
+        wanted.append(x[0])
+    about = json.loads(scheduler.to_json_string())
+    model = Model({"scheduler": Part("scheduler", "", "", canonical(about))}, "tiny")
+    data, after = draw(start(range(3)), SHAPE)
+    given = {"model": model, "steps": PerItem(counts)}
+    found = sample(dpm_2m_sde.DPM2MSDE, Noise(data, after, ""), denoiser(unet, about), **given)
+    assert close(found, torch.stack(wanted), 1e-4)
+
+
+LATE = [
+    Case(euler.Euler, "EulerDiscreteScheduler", {"timestep_spacing": "leading", "steps_offset": 1}),
+    Case(euler.Euler, "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+    Case(heun.Heun, "HeunDiscreteScheduler"),
+    Case(dpm_2m.DPM2M, "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    Case(dpm_3m.DPM3M, "DPMSolverMultistepScheduler", {"solver_order": 3}),
+    Case(unipc.UniPC, "UniPCMultistepScheduler", {"solver_order": 3}),
+    Case(pndm.PNDM, "PNDMScheduler", {"skip_prk_steps": True, "steps_offset": 1}),
+    Case(deis.DEIS, "DEISMultistepScheduler"),
+]
+
+
+@pytest.mark.parametrize("case", LATE, ids=str)
+def test_the_last_steps_of_a_schedule_equal_diffusers(unet, case):
+    """As its pipelines of image to image take them."""
+    counts, strengths, wanted = [5, 10, 25], [0.5, 0.6, 1.0], []
+    init = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(9))
+    for seed, (steps, strength) in enumerate(zip(counts, strengths, strict=True)):
+        scheduler = scheduler_of(case)
+        scheduler.set_timesteps(steps)
+        begin = (steps - min(int(steps * strength), steps)) * scheduler.order
+        times = scheduler.timesteps[begin:]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(begin)
+        noise = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(seed))
+        noisy = scheduler.scale_noise if hasattr(scheduler, "scale_noise") else scheduler.add_noise
+        takes = {"noise": noise, "timestep" if hasattr(scheduler, "scale_noise") else "timesteps": times[:1]}
+        x = noisy(init[seed : seed + 1], **takes)
+        for t in times:
+            scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+            x = scheduler.step(unet(scaled, t).sample, t, x, return_dict=False)[0]
+        wanted.append(x[0])
+    more = {"init": Latent(init, "space"), "strength": PerItem(strengths)}
+    assert close(mine(case, unet, range(3), counts, **more), torch.stack(wanted), 1e-4)
 
 
 ADAPTED = [

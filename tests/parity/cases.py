@@ -63,7 +63,8 @@ CASES = [
         "sdxl",
         "scheduler.euler",
         text="condition.size, context: $encoded, original_width: 50, crop_top: 3",
-        noise="}\n  encoded: {type: encoder.text, text: $prompt",
+        more="  encoded: {type: encoder.text, text: $prompt}\n",
+        note="original width 50, crop from 3",
         empty='encoder.text, text: "", empty: encode',
         options={"original_size": (32, 50), "crops_coords_top_left": (3, 0), "negative_prompt": ""}
         | {"negative_original_size": (32, 32), "negative_target_size": (32, 32)},

@@ -31,7 +31,7 @@ nodes:
   uncond: {{type: denoiser, x: $sampler.x, context: $empty{denoiser}}}
   guided: {{type: guidance.cfg, cond: $cond, uncond: $uncond, scale: {guidance}}}
   made: {{type: {decoder}, latent: $sampler}}
-outputs: [sampler, made]
+{more}outputs: [sampler, made]
 """
 Both = tuple[Tensor, Tensor]
 """latents and what was decoded, a row for each prompt and seed"""
@@ -59,6 +59,10 @@ class Case:
     empty: str = 'encoder.text, text: ""'
     noise: str = ""
     denoiser: str = ""
+    more: str = ""
+    """more nodes, lines of the graph"""
+    note: str = ""
+    """for the table"""
     prompts: tuple[Any, ...] = tuple(PROMPTS)
     options: dict[str, Any] = field(default_factory=dict)
     """of the pipeline's call"""
@@ -71,6 +75,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.family}-{self.sampler}"
 
+    def told(self) -> str:
+        """What this case says beside the prompt."""
+        said = [f"guidance {self.guidance:g}"] if self.guidance != 1 else []
+        return ", ".join(said + [text.strip(", ") for text in (self.note, self.noise, self.denoiser) if text])
+
     def folder(self, parent: Path) -> Path:
         """The tiny folder."""
         return tiny_models.folder(self.family, parent)
@@ -78,7 +87,9 @@ class Case:
     def mine(self, parent: Path, folder: Path) -> Both:
         """What flowgen makes."""
         file = parent / "g.yaml"
-        about = {name: getattr(self, name) for name in ("sampler", "decoder", "guidance", "text", "empty", "noise")}
+        about = {
+            name: getattr(self, name) for name in ("sampler", "decoder", "guidance", "text", "empty", "noise", "more")
+        }
         file.write_text(
             GRAPH.format(
                 prompts=list(self.prompts), seeds=SEEDS, folder=folder, steps=STEPS, denoiser=self.denoiser, **about

@@ -164,7 +164,7 @@ def test_the_command_says_it_in_words_and_in_json(ran):
     assert told[2] == "  parameter changed: scale of guided was 4, is 8"
     assert told[3].startswith("  beside sampler[prompt=a red three, guidance=4, seed=0] of 20")
     found = json.loads(CliRunner().invoke(command, [*call, "--json"], catch_exceptions=False).output)
-    assert (found["known"], found["asked"]) == (8, 12)
+    assert (found["version"], found["known"], found["asked"]) == (1, 8, 12)
     assert found["reasons"][0]["changes"][0]["old"] == "4"
 
 

@@ -1,12 +1,15 @@
 """Sheets of pictures: the right picture at the right place, in the right colours, under safe names."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from matplotlib import font_manager
 from PIL import Image as Picture
 from results_example import LABELS, Memory, axis, example
 
-from flowgen.results import grids
+from flowgen.results import fonts, grids
 from flowgen.results.dataset import write_dataset
 from flowgen.results.grids import write_grids
 from flowgen.results.sheet import EMPTY, PAPER, pixels, tile, tile_size
@@ -162,6 +165,22 @@ def test_one_axis_is_wrapped_and_none_is_one_picture(tmp_path, monkeypatch):
     (path,) = sheets(tmp_path, Image(plain(1)))
     assert path.name == "image.png"
     assert PAPER.startswith("#f")
+
+
+def test_letters_are_written_with_a_font_that_has_them_or_by_their_numbers(tmp_path, monkeypatch):
+    fonts.other.cache_clear()
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    label = "größe \U00012000 \u65e5"  # cuneiform, and a letter of Japanese
+    assert fonts.legible(label) == r"größe \U00012000 \u65e5"
+    (path,) = sheets(tmp_path, Image(plain(4)), prompt=["a plain one", label], n=[0, 1])
+    shutil.rmtree(path.parent)
+    there = str(fonts.FOLDER / "STIXGeneral.ttf")  # of matplotlib: has U+1D8A, which DejaVu Sans lacks
+    assert ord("\u1d8a") in fonts.letters(there) - fonts.letters(str(fonts.FOLDER / "DejaVuSans.ttf"))
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "none.ttf"), there])
+    fonts.other.cache_clear()
+    assert fonts.legible("a \u1d8a") == "a \u1d8a"
+    assert fonts.font("a \u1d8a").path == there
+    fonts.other.cache_clear()
 
 
 def test_latents_are_no_pictures(tmp_path):

@@ -1,8 +1,12 @@
 """What is removed, what stays, and what can be said of it afterwards."""
 
+import os
+import shutil
 import time
+from contextlib import suppress
 
 import pytest
+import torch
 from click.testing import CliRunner
 from storing import get, key, known, put, run_folder, used
 
@@ -11,8 +15,10 @@ from flowgen.errors import UserError
 from flowgen.store import Lost, Store, block
 from flowgen.store import compact as compacting
 from flowgen.store.collect import choose, collect, keep_within
+from flowgen.store.index import Index
 from flowgen.store.quantities import age, shown, size
 from flowgen.store.reach import keys_of, packed, pin, pins, unpin
+from flowgen.values import Latent
 
 DAY = 86400
 
@@ -20,6 +26,10 @@ DAY = 86400
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
+
+
+def contents(rewrites):
+    return [[(part.about.name, [int(k, 16) for k, _ in part.rows]) for part in r.parts] for r in rewrites]
 
 
 def names(blocks):
@@ -121,11 +131,11 @@ def test_what_became_of_items_is_remembered(store):
 
 def test_compact_keeps_what_is_wanted_and_its_content(store, tmp_path):
     whole = put(store, *range(10))
-    mostly = put(store, *range(10, 14))
+    mostly = put(store, *range(10, 14), by="another")
     reader = Store(store.path)
     wanted = keys_of([run_folder(tmp_path / "run", 3, 7, 10, 11, 12)])
     rewrites = compacting.plan(store, wanted)
-    assert [(r.old.name, [int(k, 16) for k, _ in r.rows]) for r in rewrites] == [(whole, [3, 7])]
+    assert contents(rewrites) == [[(whole, [3, 7])]]
     before = sum(a.bytes for a in store.index.blocks())
     freed = compacting.compact(store, rewrites)
     assert before - sum(a.bytes for a in store.index.blocks()) == freed > 0
@@ -142,10 +152,70 @@ def test_compact_keeps_what_is_wanted_and_its_content(store, tmp_path):
 def test_without_runs_compact_drops_only_what_is_held_twice(store):
     put(store, 1, 2, 3)
     twice = put(store, 1, 2, 3, 4, by="another")
-    (rewrite,) = compacting.plan(store)
-    assert rewrite.old.name == twice and [int(k, 16) for k, _ in rewrite.rows] == [4]
-    compacting.compact(store, [rewrite])
+    rewrites = compacting.plan(store)
+    assert contents(rewrites) == [[(twice, [4])]]
+    compacting.compact(store, rewrites)
     assert get(store, 4, 3, 2, 1) == [4, 3, 2, 1]
+
+
+def test_small_blocks_that_are_alike_become_one(store, monkeypatch):
+    small = [put(store, 2 * n, 2 * n + 1, seconds=0.5, created=f"day {n}") for n in range(20)]
+    put(store, 100, by="another")
+    put(store, 101, version=2)
+    store.write([key(102)], {"value": Latent(torch.zeros(1, 1, 2, 2), "t")}, {"type": "test"})  # of another shape
+    used(store, small[3], time.time() - 40 * DAY)
+    rewrites = compacting.plan(store)
+    assert contents(rewrites) == [[(name, [2 * n, 2 * n + 1]) for n, name in enumerate(small)]]
+    reader = Store(store.path)
+    assert compacting.compact(store, rewrites) > 0
+    assert compacting.plan(store) == []
+    assert len(store.on_disk()) == 4
+    assert get(reader, *range(40)) == list(range(40))
+    (name,) = {place.block for place in store.find(map(key, range(40))).values()}
+    told = store.manifest(name)["provenance"]
+    assert told["seconds"] == 10 and told["created"] == "day 19"
+    assert store.fate(map(key, range(102))) == {} and store.verify() == []
+    Store(store.path).rebuild_index()
+    assert known(store, *range(40)) == set(range(40))
+    more = [put(store, n) for n in range(200, 206)]
+    monkeypatch.setattr(compacting, "LARGE", 2.5 * next(a.bytes for a in store.index.blocks() if a.name == more[0]))
+    assert [len(r.parts) for r in compacting.plan(store)] == [2, 2, 2]
+    monkeypatch.setattr(compacting, "SMALL", 0)
+    assert compacting.plan(store) == []
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(("owner", "name", "calls"), [
+    (os, "fsync", 9), (os, "rename", 4), (Index, "move", 1), (Index, "drop", 1), (shutil, "rmtree", 3),
+])  # fmt: skip
+def test_a_merge_that_ends_anywhere_loses_nothing(tmp_path, monkeypatch, owner, name, calls):
+    original = getattr(owner, name)
+    for at in range(1, 100):
+        store, seen = Store(tmp_path / f"{at}"), [0]
+        for n in range(3):
+            put(store, n)
+
+        def call(*arguments, seen=seen, at=at, **options):
+            seen[0] += 1
+            if seen[0] >= at:
+                raise Killed
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, call)
+        with suppress(Killed):
+            compacting.compact(store, compacting.plan(store))
+        monkeypatch.setattr(owner, name, original)
+        again = Store(store.path)
+        assert get(again, 0, 1, 2) == [0, 1, 2]
+        compacting.compact(again, compacting.plan(again))
+        assert len(again.on_disk()) == 1 and compacting.plan(again) == []
+        assert get(Store(store.path), 2, 0, 1) == [2, 0, 1]
+        if seen[0] < at:
+            break
+    assert at > calls
 
 
 def test_a_reader_follows_what_was_compacted_meanwhile(store, monkeypatch):

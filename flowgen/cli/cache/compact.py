@@ -15,7 +15,7 @@ from flowgen.cli.cache.common import agreed, changing, existing, store_option
 @changing
 @store_option
 def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, store: Path) -> None:
-    """Rewrite blocks of which little is wanted; says what is freed and asks.
+    """Rewrite blocks of which little is wanted, and many small ones as one; says what is freed and asks.
 
     With RUNS, the folders of runs, what none of them stands on isn't wanted; without, only what another block holds
     too. What is pinned or needed by a run that is under way is wanted always.
@@ -26,8 +26,10 @@ def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, stor
 
     opened = existing(store)
     found = compacting.plan(opened, keys_of(runs) if runs else None, share)
-    out = sum(rewrite.old.items - len(rewrite.rows) for rewrite in found)
+    out = sum(rewrite.left_out for rewrite in found)
     freed = shown(sum(rewrite.freed for rewrite in found))
-    click.echo(f"{len(found)} blocks are written anew without {out} items that aren't wanted, which frees {freed}")
+    count = sum(len(rewrite.parts) for rewrite in found)
+    said = f"{count} blocks are written anew as {sum(any(p.rows for p in r.parts) for r in found)}"
+    click.echo(f"{said}, without {out} items that aren't wanted, which frees {freed}")
     if found and agreed(yes, dry_run):
         click.echo(f"freed {shown(compacting.compact(opened, found))}")

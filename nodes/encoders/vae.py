@@ -1,0 +1,36 @@
+"""The node ``encoder.vae``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flowgen.errors import WiringError
+from flowgen.node import Uses, node
+from flowgen.values import Image, Latent, Model, Noise
+
+from ..families import Family
+
+
+@node("encoder.vae")
+def encode_image(image: Image, model: Annotated[Model, Uses("family", "vae?")], noise: Noise | None = None) -> Latent:
+    """A picture [B, 3, H, W] as a latent, scaled as the denoiser sees it (Rombach et al. 2022, section 3.1).
+
+    noise: with it, a sample of what the encoder takes the latent to be, mean + deviation * noise, as diffusers' own
+    pipelines draw it; without, the mean. For a model of pixels the picture is the latent.
+    """
+    low, high = image.range
+    pictures = (image.data - low) / (high - low) * 2 - 1
+    if "vae" not in model.parts:
+        return Latent(pictures, "")
+    family: Family = model["family"]
+    if family.makes != "pictures":
+        raise WiringError(f"'{model.label}' makes {family.makes}: its encoder takes no picture")
+    vae = model["vae"]
+    found = family.encode_latent(vae, pictures.to(vae.dtype))
+    data = found.mean
+    if noise is not None:
+        if noise.data.shape != data.shape:
+            shapes = f"{list(noise.data.shape[1:])}, the latent {list(data.shape[1:])}"
+            raise WiringError(f"the noise has the shape {shapes}", hint="the noise takes width and height in pixels")
+        data = data + found.std * noise.data.to(data)
+    return Latent(family.scaled(vae, data).float(), family.space(dict(vae.config)))

@@ -1,0 +1,5 @@
+"""Pictures and masks."""
+
+from . import load, mask
+
+__all__ = ["load", "mask"]

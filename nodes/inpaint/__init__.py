@@ -1,0 +1,5 @@
+"""Inpainting: what a mask leaves of a picture."""
+
+from . import blend, masked
+
+__all__ = ["blend", "masked"]
