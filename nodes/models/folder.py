@@ -140,7 +140,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
-            parts[name] = library_part(name, inside, (library, cls), options, family.careful)
+            parts[name] = library_part(name, inside, (library, cls), options)
     parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
@@ -155,18 +155,14 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     return parts, family.network
 
 
-def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options, careful: bool = False) -> Part:
-    """A network of diffusers or transformers, its weights in its folder or in the single file.
-
-    ``careful``: in float32 where its configuration says that float16 overflows.
-    """
+def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options) -> Part:
+    """A network of diffusers or transformers, its weights in its folder or in the single file."""
     library, cls = kind
     config = {**read_json(where.path / "config.json"), "class": f"{LIBRARIES[library]}:{cls}"}
     if options.checkpoint is not None:
         return single(name, options.checkpoint, config, options.dtype)
     loader = "Transformers" if library == "transformers" else "Diffusers"
-    overflows = careful and config.get("force_upcast") and options.dtype == "float16"
-    return network(name, where, config, f"{HERE}:{loader}", "float32" if overflows else options.dtype)
+    return network(name, where, config, f"{HERE}:{loader}", options.dtype)
 
 
 def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder, options: Options) -> Part:

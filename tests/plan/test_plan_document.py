@@ -31,7 +31,7 @@ def planned(lab, *options):
     call = ["plan", str(lab.folder / "g.yaml"), "--store", str(lab.store), *options]
     result = CliRunner().invoke(command, call, catch_exceptions=False)
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 def test_the_json_holds_the_counts(lab):

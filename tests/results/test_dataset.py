@@ -109,8 +109,11 @@ def test_fields_and_their_dimensions(tmp_path):
     assert data["out"].dims == ("text", "token", "width")
     assert data["out_pooled"].dims == ("text", "out_pooled_width")  # another width than the states'
     assert "out_pooled" not in one(tmp_path, Conditioning(states), text=["a", "b"])
-    data = one(tmp_path, Noise(torch.randn(2, 7), torch.zeros(2, 50, dtype=torch.uint8)), seed=[0, 1])
-    assert set(data.data_vars) == {"out"} and data["out"].dims == ("seed", "out_dim_0")
+    stream = torch.zeros(2, 50, dtype=torch.uint8)
+    data = one(tmp_path, Noise(torch.randn(2, 7), stream), seed=[0, 1])
+    assert set(data.data_vars) == {"out"} and data["out"].dims == ("seed", "feature")
+    data = one(tmp_path, Noise(torch.randn(2, 1, 1, 1, 1, 7), stream), seed=[0, 1])  # a rank that has no names
+    assert data["out"].dims == ("seed", *(f"out_dim_{n}" for n in range(5)))
     time = Time(torch.arange(2), *(torch.rand(2, dtype=torch.float64) for _ in range(4)))
     data = one(tmp_path, Noisy(torch.randn(2, 3, 4, 4), time), step=[0, 1])
     assert data["out_time_sigma"].values.tolist() == time.sigma.tolist() and "time" not in data["out"].attrs

@@ -162,7 +162,8 @@ def test_mistakes_are_found_at_check_time(lab, monkeypatch, entry, message):
         ("{range: 3}", "[1, 11]", "{prompt}{guidance}{seed}{seed}.png", ""),
         ("[1, 4]", "[1, 11]", "{prompt} {guidance:.0e}{seed}.png", ""),
         ("[1, 4]", "[1, 1.1]", "{prompt} {guidance:.0f}{seed}.png", "would both write"),
-        ("prompt: [a", "w: {rows: [{h: 1}, {h: 2}]}\n  prompt: [a", "{prompt}{guidance}{seed}.png", ""),
+        ("defaults: {model: $digits}\nnodes:\n", "  w: {rows: [{h: 1}, {h: 2}]}\ndefaults: {model: $digits}\nnodes:\n"
+         "  other: {type: noise, seed: $h}\n", "{prompt}{guidance}{seed}.png", ""),
     ],
 )  # fmt: skip
 def test_each_point_has_a_file_of_its_own(lab, old, new, pattern, message):
