@@ -127,3 +127,14 @@ def test_schedulers_are_compared_at_equal_cost(tmp_path):
     # euler and dpm_2m spend all calls, heun an odd number; and the reference
     assert run.tally.calls()["denoiser"][1] == 2 * (5 + 10) + (5 + 9) + 200
     assert (run.results.error.sel(calls=10) < run.results.error.sel(calls=5)).all()
+
+
+def test_how_far_a_precision_is_from_another(tmp_path):
+    run = run_example("20_how_a_model_runs.yaml", tmp_path, digit=["three"])
+    texts = run.tally.computed("text") + run.tally.computed("exact/text")
+    assert texts == 3  # the kernel of attention is the denoiser's affair
+    error = run.results.error.squeeze()
+    assert error.sel(dtype="float32", kernel="default") == 0
+    assert 0 < error.sel(dtype="float32", kernel="math") < 1e-4
+    assert (error.sel(dtype=["float16", "bfloat16"]) > 1e-4).all()
+    assert (error.sel(dtype="bfloat16") > error.sel(dtype="float16")).all()

@@ -69,8 +69,7 @@ class Param:
         try:
             return _adapter(self.annotation).validate_python(value, context={"find": find} if find else None)
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-            raise UserError(f"'{self.name}' should be {article(said)}, not {value!r}") from None
+            raise UserError(f"'{self.name}' {complaint(error)} {value!r}") from None
 
     def describe(self) -> str:
         """The type in a user's words."""
@@ -90,6 +89,17 @@ def check_bounds(name: str, schedule: Schedule) -> None:
             )
         if piece.low > piece.high:
             raise UserError(f"'{piece.by}' of '{name}' runs backwards: {bounds}", hint="the lower bound comes first")
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with a value: a misspelt or missing entry of a mapping in it, or its kind."""
+    entries = {"unexpected_keyword_argument": "takes no entry", "missing": "needs the entry"}
+    for kind, words in entries.items():
+        for one in error.errors():
+            if one["type"] == kind:
+                return f"{words} '{one['loc'][-1]}':"
+    said = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"should be {article(said)}, not"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Lora:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     from_: Annotated[Named, Field(alias="from")]
-    scale: float = 1.0
+    scale: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
     revision: str = ""
 
 

@@ -23,6 +23,8 @@ KERNELS = {
 }
 ENTRIES = ("forward", "encode", "decode", "get_text_features", "get_image_features")
 """what node code calls a network by"""
+NO_KERNEL = ("No available kernel", "No viable backend")
+"""what torch says, on a GPU and on a CPU, where the chosen kernel can't do it"""
 Call = Callable[..., Any]
 
 
@@ -56,7 +58,7 @@ def attending(call: Call, kernel: str) -> Call:
             with sdpa_kernel(KERNELS[kernel]):
                 return call(*args, **kwargs)
         except RuntimeError as error:
-            if "No available kernel" not in str(error):
+            if not any(said in str(error) for said in NO_KERNEL):
                 raise
             hint = "it depends on the device, the dtype and the width of a head; attention: default takes what there is"
             raise UserError(f"the attention kernel '{kernel}' can't run this network here", hint=hint) from None

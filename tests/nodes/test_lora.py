@@ -184,3 +184,19 @@ def test_layers_that_do_not_fit_are_named(folders, tmp_path):
         part = with_lora(folders / "tiny-sd1", tmp_path / f"{shape}.safetensors", 1.0).part("unet")
         with pytest.raises(UserError, match=f"doesn't fit the layer '{name}' of the part 'unet'"):
             loaded(part)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{frm: x}", r"5:\d+: 'lora' takes no entry 'frm': \[\{'frm': 'x'\}\]"),
+        ("{scale: 1}", r"5:\d+: 'lora' needs the entry 'from': \[\{'scale': 1\}\]"),
+        ("{from: x, scale: much}", r"5:\d+: 'lora' should be a number, not "),
+        ("{from: x, scale: $scale}", r"there is no file or folder 'x'\n  looked at /"),
+    ],
+)
+def test_mistakes_in_an_entry(folders, tmp_path, entry, said):
+    with pytest.raises(UserError, match=said):
+        Lab(tmp_path, folders).load(
+            LORA, ("{from: LORA.safetensors, scale: $scale}", entry), ("tiny-sd1", "ZOO/tiny-sd1")
+        ).check()
