@@ -89,7 +89,9 @@ def place(source: Named, revision: str) -> Folder:
     """A folder or file, else a repository of the Hub. Raises UserError."""
     if not source.path.exists():
         if not NAME.fullmatch(source.text):
-            hint = f"looked at {source.path}; a model of the Hub is called org/name"
+            hint = f"looked at {source.path}"
+            if not source.text.startswith((".", "/", "~")):
+                hint += "; a model of the Hub is called org/name"
             raise UserError(f"there is no file or folder '{source.text}'", hint=hint)
         return find(source.text, revision)
     if revision:
