@@ -14,6 +14,8 @@ from flowgen.values import Conditioning, Model, Part
 from flowgen.values.diffusion import space_of
 from flowgen.values.model import Loader
 
+from .controls import Controlled
+
 Config = dict[str, Any]
 Configs = Mapping[str, Config]
 """configurations of a folder's parts by name"""
@@ -34,6 +36,8 @@ class Question:
     """frames per second of a video"""
     latent: Config
     """what the model's latents are like, see ``Family.latent``"""
+    controls: tuple[Controlled, ...] = ()
+    """the ControlNets that lead it in this call"""
 
     def states(self) -> Tensor:
         """The condition's states in the network's precision, [B, L, D]. Raises WiringError without any."""
@@ -68,6 +72,10 @@ class Family(Loader):
     """what kind of condition the network reads: families of one kind read one another's; empty for none"""
     width: ClassVar[str] = ""
     """the entry of the network's configuration that says how wide the states of a condition are"""
+    controlnet: ClassVar[str] = ""
+    """diffusers' class of the ControlNets that lead the network; empty for none"""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """entries of the network's configuration that a ControlNet for it has alike"""
     schedule: ClassVar[Config] = {}
     """what the family's pipeline adds to the scheduler's configuration without saying it there"""
     reads: ClassVar[Mapping[str, Any]] = {}

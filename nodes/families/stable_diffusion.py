@@ -9,6 +9,7 @@ from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
+from .controls import UNET, unet_residuals
 from .family import Family, Question
 from .texts import tokens
 
@@ -24,6 +25,8 @@ class StableDiffusion(Family):
     )
     conditions = "CLIP states"
     width = "cross_attention_dim"
+    controlnet = "ControlNetModel"
+    shared = UNET
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Padded and cut to the tokeniser's longest input, as the model was trained."""
@@ -34,4 +37,5 @@ class StableDiffusion(Family):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
-        return net(asked.x, asked.time, encoder_hidden_states=asked.states()).sample
+        told = {"encoder_hidden_states": asked.states()}
+        return net(asked.x, asked.time, **told, **unet_residuals(asked, told)).sample

@@ -41,6 +41,10 @@ MODULE_CLASSES = {
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
 
+NETWORKS = {"ControlNetModel": "controlnet"}
+"""Networks of diffusers that are a model on their own, by their class: the part that each is."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a graph says of a model beside where it is."""
@@ -102,6 +106,9 @@ def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
     config = read_json(where.path / "config.json")
     if config.get("model_type") == "clip":
         return clip_parts(where, config, dtype)
+    if (cls := config.get("_class_name")) in NETWORKS:
+        name = NETWORKS[cls]
+        return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
     if config.get("class") in MODULE_CLASSES:
         name, code = MODULE_CLASSES[config["class"]]
         return {name: network(name, where, {**config, "class": code}, f"{HERE}:Module", dtype)}
