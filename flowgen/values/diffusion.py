@@ -191,7 +191,9 @@ class Control(Record):
     guess: bool = False
     """whether the shallow layers add less, for empty texts"""
     space: str | None = None
-    """of a latent, the latent space"""
+    """of a latent, the latent space; None for a picture"""
+    mode: Tensor | None = None
+    """[B] int64, which kind of picture it is, for ControlNets of several kinds"""
 
 
 def space_of(channels: int, scale: float, shift: float, factor: int) -> str:

@@ -31,6 +31,8 @@ class Controlled:
     weight: Tensor
     """[B], what it gives is multiplied by it; 0 where its time is over"""
     guess: bool = False
+    mode: Tensor | None = None
+    """[B] int64, the kind of picture, for ControlNets of several kinds"""
 
     def told(self, values: T) -> T:
         """Tensors, or what holds some, in the ControlNet's precision."""

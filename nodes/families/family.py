@@ -145,6 +145,10 @@ class Family(Loader):
         """What the network says, [B, C, ...]; with twice the channels where it also says a variance."""
         raise NotImplementedError  # pragma: no cover
 
+    def led_by(self, net: Any, data: Tensor, model: Model) -> Tensor:
+        """What a ControlNet reads, from a picture [B, C, H, W] in 0..1 or a latent as the denoiser sees it."""
+        return data
+
     def encode_latent(self, vae: Any, pictures: Tensor) -> Any:
         """The distribution of latents of pictures [B, 3, H, W] in -1..1, not yet scaled."""
         return vae.encode(pictures).latent_dist

@@ -41,7 +41,7 @@ MODULE_CLASSES = {
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
 
-NETWORKS = {"ControlNetModel": "controlnet"}
+NETWORKS = dict.fromkeys(("ControlNetModel", "SD3ControlNetModel", "FluxControlNetModel"), "controlnet")
 """Networks of diffusers that are a model on their own, by their class: the part that each is."""
 
 

@@ -1,5 +1,8 @@
 """ControlNets in graphs: what is refused when a graph is checked, what keys hold, items of one batch."""
 
+import re
+from pathlib import Path
+
 import diffusers
 import pytest
 import tiny_models
@@ -25,6 +28,7 @@ nodes:
   cond: {type: denoiser, x: $sampler.x, context: $text, control: [$led]}
 outputs: [sampler]
 """
+Z = ("  text:", "  z: {type: encoder.vae, image: $photo}\n  text:")
 PLAIN = ((", control: [$led]", ""), ("scale: [0, 0.5, 1], ", ""), ("scale: $scale", "scale: 1"))
 
 
@@ -36,6 +40,7 @@ def folders(tmp_path_factory):
     torch.manual_seed(1)
     unet_control(tiny_models.build("sd1").unet).save_pretrained(folder / "net")
     unet_control(tiny_models.build("sdxl").unet).save_pretrained(folder / "net-sdxl")
+    tiny_models.build("flux-control-union").controlnet.save_pretrained(folder / "net-flux")
     Pillow.radial_gradient("L").convert("RGB").save(folder / "photo.png")
     return folder
 
@@ -54,7 +59,11 @@ def lab(tmp_path, folders):
         ([("width: 32, height: 32", "width: 32, height: 48")], "32 x 48 pixels, 32 x 32 are sampled"),
         ([("image.load", "mask.load")], "has 1 channels, 'ZOO/net' takes 3"),
         ([("scale: $scale}", "scale: $scale, start: 0.5, end: 0.5}")], "in order in 0 to 1, not 0.5 to 0.5"),
-        ([("image: $photo, ", "")], "'image'"),
+        ([("image: $photo, ", "")], "isn't given what it reads\n  wire 'image', and no latent"),
+        ([("$scale}", "$scale, mode: 1}")], "'ZOO/net' is for one kind of picture"),
+        ([("ZOO/net", "ZOO/net-flux")], "wire 'latent', which encoder.vae makes of a picture, and no image"),
+        ([("ZOO/net", "ZOO/net-flux"), ("image: $photo, ", "latent: $z, "), Z], "takes 'mode', 0 to 2, not None"),
+        ([("ZOO/net", "ZOO/net-flux"), ("image: $photo, ", "latent: $z, mode: 1, "), Z], "is a FluxControlNetModel"),
         ([("control: [$led]", "control: [$photo]")], "'control' takes a Control, '\\$photo' is a Image"),
         ([("outputs: [sampler]", "outputs: [led]")], "'led' is a Control: it has no value to output"),
         ([("scale: $scale}", "scale: $scale, store: always}")], "what 'control' makes can't be stored"),
@@ -87,3 +96,13 @@ def test_keys_follow_the_weights_and_the_picture(lab, folders):
     torch.nn.init.normal_(net.conv_in.weight)
     net.save_pretrained(folders / "net-other")
     assert computed(lab.run(GRAPH, ("ZOO/net", "ZOO/net-other"))) == {"sampler": 6}
+
+
+def test_the_graph_that_docs_show(lab, folders):
+    page = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
+    text = re.findall(r"## ControlNet\n.*?```yaml\n(.*?)```", page, flags=re.DOTALL)[0]
+    for name in ("edges", "depth"):
+        (lab.folder / f"{name}.png").write_bytes((folders / "photo.png").read_bytes())
+    changes = [("./stable-diffusion-v1-5", "ZOO/tiny-sd1"), ("./control_v11p_sd15_canny", "ZOO/net"), ("512", "32")]
+    changes += [("./control_v11f1p_sd15_depth", "ZOO/net"), ("steps: 25", "steps: 2"), ("{range: 4}", "{range: 2}")]
+    assert computed(lab.run(text, *changes)) == {"text": 1, "empty": 1, "sampler": 6, "image": 6}

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import torch
-from comparing import PROMPTS, SEEDS, Both, Case, asked, photo, videos
+from comparing import PROMPTS, SEEDS, Both, Case, asked, videos
 from flowgen_nodes.families.flux import unpacked
 
 CLASSES = (7, 250)
@@ -55,11 +55,6 @@ def sounds(pipe: Any, options: dict[str, Any]) -> Both:
 
 SMALL = {"height": 32, "width": 32}
 FEW = {"height": 16, "width": 16, "num_frames": 9}
-CONTROL = """\
-  photo: {type: image.load, file: photo0.png}
-  control: {type: control, image: $photo, scale: 0.8, end: 0.66}
-"""
-CONTROLLED = {"controlnet_conditioning_scale": 0.8, "control_guidance_end": 0.67}
 CASES = [
     Case("sd1", loading={"safety_checker": None}),
     Case("sd2", empty='encoder.text, text: "a dog"', options={"negative_prompt": ["a dog"] * 4}),
@@ -75,10 +70,6 @@ CASES = [
         | {"negative_original_size": (32, 32), "negative_target_size": (32, 32)},
         theirs=one_by_one,
     ),
-    Case("sd1-control", denoiser=", control: [$control]", more=CONTROL, note="a ControlNet at 0.8, two steps of three",
-         options={**CONTROLLED, "image": [photo(0)] * 4}, loading={"safety_checker": None}),
-    Case("sdxl-control", "scheduler.euler", denoiser=", control: [$control]", more=CONTROL,
-         note="a ControlNet at 0.8, two steps of three", options={**CONTROLLED, "image": [photo(0)] * 4}),
     Case("sd3", "scheduler.euler"),
     Case("flux", "scheduler.euler", guidance=1.0, denoiser=", guidance: 5.5", noise=", width: 32, height: 32",
          theirs=packed_pictures, options={**SMALL, "guidance_scale": 5.5}),

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import torch
 
-from .images import sdxl, stable_diffusion
+from .images import flux, sd3, sdxl, stable_diffusion
 
 
 def drawn(net: Any) -> Any:
@@ -42,4 +42,28 @@ def sdxl_control() -> Any:
     return controlled(pipe, diffusers.StableDiffusionXLControlNetPipeline, unet_control(pipe.unet))
 
 
-BUILDERS = {"sd1-control": sd1_control, "sdxl-control": sdxl_control}
+def sd3_control(zeros: bool = True, late: bool = False) -> Any:
+    """Stable Diffusion 3 with a ControlNet, as InstantX trains them; ``late``: as those of 3.5, without texts."""
+    pipe = sd3()
+    said = {**pipe.transformer.config, "num_layers": 1, "force_zeros_for_pooled_projection": zeros}
+    said |= {"use_pos_embed": False, "joint_attention_dim": None} if late else {}
+    net = drawn(diffusers.SD3ControlNetModel.from_config(said))
+    return controlled(pipe, diffusers.StableDiffusion3ControlNetPipeline, net)
+
+
+def flux_control(kinds: int | None = None) -> Any:
+    """Flux.1 dev with a ControlNet, of several kinds of pictures where there is a number of them."""
+    pipe = flux()
+    net = drawn(diffusers.FluxControlNetModel.from_config({**pipe.transformer.config, "num_mode": kinds}))
+    return controlled(pipe, diffusers.FluxControlNetPipeline, net)
+
+
+BUILDERS = {
+    "sd3-control": sd3_control,
+    "sd3-control-own": lambda: sd3_control(zeros=False),
+    "sd3.5-control": lambda: sd3_control(late=True),
+    "flux-control": flux_control,
+    "flux-control-union": lambda: flux_control(3),
+    "sd1-control": sd1_control,
+    "sdxl-control": sdxl_control,
+}
