@@ -10,6 +10,7 @@ from torch import Tensor
 from flowgen.values import Conditioning, Model
 
 from .family import Family, Question
+from .kandinsky import EMBEDDING
 from .texts import tokens
 
 
@@ -35,3 +36,14 @@ class StableDiffusion(Family):
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
         return net(asked.x, asked.time, encoder_hidden_states=asked.states()).sample
+
+
+class Variations(Family):
+    """Stable Diffusion tuned to read a picture's CLIP embedding, as its only token, where it read a text."""
+
+    pipelines = ("StableDiffusionImageVariationPipeline",)
+    conditions = EMBEDDING
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon."""
+        return net(asked.x, asked.time, encoder_hidden_states=asked.pooled()[:, None]).sample
