@@ -11,6 +11,7 @@ from flowgen.values import Conditioning, Model
 
 from .controls import UNET, unet_residuals
 from .family import Family, Question
+from .kandinsky import EMBEDDING
 from .texts import tokens
 
 
@@ -39,3 +40,14 @@ class StableDiffusion(Family):
         """Epsilon or v."""
         told = {"encoder_hidden_states": asked.states()}
         return net(asked.x, asked.time, **told, **unet_residuals(asked, told)).sample
+
+
+class Variations(Family):
+    """Stable Diffusion tuned to read a picture's CLIP embedding, as its only token, where it read a text."""
+
+    pipelines = ("StableDiffusionImageVariationPipeline",)
+    conditions = EMBEDDING
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon."""
+        return net(asked.x, asked.time, encoder_hidden_states=asked.pooled()[:, None]).sample

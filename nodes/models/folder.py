@@ -28,6 +28,19 @@ TOKENIZER_FILES = (
     "spiece.model",
     "added_tokens.json",
 )
+PROCESSOR = "preprocessor_config.json"
+PREPARES = (
+    "do_resize",
+    "size",
+    "resample",
+    "do_center_crop",
+    "crop_size",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+)
 LIBRARIES = {
     "diffusers": "diffusers",
     "transformers": "transformers",
@@ -109,6 +122,8 @@ def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
     if (cls := config.get("_class_name")) in NETWORKS:
         name = NETWORKS[cls]
         return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
+    if config.get("model_type") == "clip_vision_model":
+        return vision_parts(where, config, dtype)
     if config.get("class") in MODULE_CLASSES:
         name, code = MODULE_CLASSES[config["class"]]
         return {name: network(name, where, {**config, "class": code}, f"{HERE}:Module", dtype)}
@@ -146,6 +161,8 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         elif "Scheduler" in str(cls):
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
+        elif is_processor(str(cls)) and (inside.path / PROCESSOR).is_file():
+            parts[name] = processor(name, inside.path)
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
             parts[name] = library_part(name, inside, (library, cls), options)
     parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
@@ -223,6 +240,27 @@ def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, P
         "tokenizer": tokenizer("tokenizer", folder, "CLIPTokenizer"),
         "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
     }
+
+
+def vision_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
+    """An image encoder alone, as adapters ship it, and how pictures are prepared where the folder says it."""
+    (cls,) = config.get("architectures") or ["CLIPVisionModelWithProjection"]
+    told = {**config, "class": f"transformers:{cls}"}
+    found = {"image_encoder": network("image_encoder", where, told, f"{HERE}:Transformers", dtype)}
+    if (where.path / PROCESSOR).is_file():
+        found["image_processor"] = processor("image_processor", where.path)
+    return found
+
+
+def is_processor(cls: str) -> bool:
+    """Whether a class prepares pictures for CLIP."""
+    return cls.startswith("CLIP") and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
+
+
+def processor(name: str, folder: Path) -> Part:
+    """How pictures are prepared for CLIP: the entries that decide it. Raises UserError."""
+    about = read_json(folder / PROCESSOR)
+    return Part(name, f"{HERE}:Config", str(folder), canonical({k: about[k] for k in PREPARES if k in about}))
 
 
 def tokenizer(name: str, folder: Path, cls: str) -> Part:
