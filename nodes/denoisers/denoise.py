@@ -12,6 +12,7 @@ from flowgen.node import Uses, node
 from flowgen.values import Conditioning, Control, Latent, Model, Noisy, PerItem, Prediction
 
 from ..families import Family, Question
+from ..families.adapters import image_prompts
 from ..models.running import precision
 from ..schedulers.kinds import predicted
 from .control import controls
@@ -27,6 +28,7 @@ def denoise(
     context: Conditioning | None = None,
     concat: Latent | None = None,
     control: list[Control] | None = None,
+    image_prompt: list[Conditioning] | None = None,
     guidance: PerItem[float | None] = None,
     rate: float = 25.0,
     perturb: How = "none",
@@ -44,6 +46,8 @@ def denoise(
     concat: channels that some networks read beside x: a masked picture, a small picture to make larger.
 
     control: ControlNets that lead it, from the node control; what they add is summed.
+
+    image_prompt: for each adapter of the model's ``ip_adapter`` a picture from encoder.image.
 
     guidance: the scale that a distilled model (Flux dev) is told; guidance.cfg has nothing to do with it.
 
@@ -64,7 +68,8 @@ def denoise(
         data = torch.cat([data, concat.data.to(data)], 1)
     scale = told_scale(guidance, net, x, model.label)
     leading = controls(control or (), x, net, family, model)
-    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading)
+    prompts = image_prompts(image_prompt or (), net, model.label)
+    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts)
     with perturbing(net, Perturbation(perturb, layers, blur)):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:

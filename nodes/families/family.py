@@ -38,6 +38,8 @@ class Question:
     """what the model's latents are like, see ``Family.latent``"""
     controls: tuple[Controlled, ...] = ()
     """the ControlNets that lead it in this call"""
+    prompts: tuple[Tensor, ...] = ()
+    """for each of the network's adapters of image prompts, a picture's embedding [B, D] or states [B, L, D]"""
 
     def states(self) -> Tensor:
         """The condition's states in the network's precision, [B, L, D]. Raises WiringError without any."""
@@ -76,6 +78,8 @@ class Family(Loader):
     """diffusers' class of the ControlNets that lead the network; empty for none"""
     shared: ClassVar[tuple[str, ...]] = ()
     """entries of the network's configuration that a ControlNet for it has alike"""
+    adapts: ClassVar[bool] = False
+    """whether the network takes image prompts (IP-Adapter)"""
     schedule: ClassVar[Config] = {}
     """what the family's pipeline adds to the scheduler's configuration without saying it there"""
     reads: ClassVar[Mapping[str, Any]] = {}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
+from .adapters import image_embeds
 from .controls import UNET, unet_residuals
 from .family import Family, Question
 from .kandinsky import EMBEDDING
@@ -28,6 +29,7 @@ class StableDiffusion(Family):
     width = "cross_attention_dim"
     controlnet = "ControlNetModel"
     shared = UNET
+    adapts = True
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Padded and cut to the tokeniser's longest input, as the model was trained."""
@@ -39,7 +41,8 @@ class StableDiffusion(Family):
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
         told = {"encoder_hidden_states": asked.states()}
-        return net(asked.x, asked.time, **told, **unet_residuals(asked, told)).sample
+        more = {"added_cond_kwargs": image_embeds(asked.prompts)} if asked.prompts else {}
+        return net(asked.x, asked.time, **told, **more, **unet_residuals(asked, told)).sample
 
 
 class Variations(Family):

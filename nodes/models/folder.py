@@ -14,6 +14,7 @@ from flowgen.values.model import Model, Part, canonical
 
 from ..families import family_for, family_part
 from .hub import Folder
+from .ip_adapter import adapted
 from .lora import updated
 from .single import check_file, single
 from .weights import network
@@ -71,6 +72,8 @@ class Options:
     """the single file that has the weights"""
     updates: tuple[Part, ...] = ()
     """low-rank updates of its networks"""
+    adapters: tuple[Part, ...] = ()
+    """image prompts of the network that predicts"""
     numerics: Mapping[str, Any] = field(default_factory=dict)
     """see ``running.ready``; of the network that predicts alone"""
     device: str = ""
@@ -100,6 +103,7 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
 def refuse(label: str, options: Options) -> None:
     """Raise UserError for options that are for pipelines alone."""
     given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
+    given |= {"ip_adapter": options.adapters}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
     for name, value in given.items():
         if value:
@@ -169,6 +173,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
+    parts = adapted(parts, family.network, options.adapters, family.adapts)
     configs = {name: json.loads(part.config) for name, part in parts.items()}
     if family.careful and options.dtype == "float16":
         overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
