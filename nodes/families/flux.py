@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
+from .controls import Controlled, Groups, summed
 from .family import Config, Configs, Family, Question
 from .texts import t5, tokens
 
@@ -24,10 +25,12 @@ SCALE = 3.5
 class Flux(Family):
     """Flux.1 dev and schnell. Latents in a graph are [B, 16, H, W]; patches of 2 x 2 are made for the network alone."""
 
-    pipelines = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")
+    pipelines = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline", "FluxControlNetPipeline")
     network = "transformer"
     conditions = "T5 states with CLIP's summary"
     width = "joint_attention_dim"
+    controlnet = "FluxControlNetModel"
+    shared = ("in_channels", "num_attention_heads", "attention_head_dim", "joint_attention_dim")
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
@@ -44,21 +47,36 @@ class Flux(Family):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """The flow from data to noise."""
-        guidance = None
-        if net.config.guidance_embeds:
-            fallback = torch.full_like(asked.time, SCALE, dtype=torch.float32)
-            guidance = fallback if asked.guidance is None else asked.guidance
+        guidance = asked.guidance
+        if guidance is None:
+            guidance = torch.full_like(asked.time, SCALE, dtype=torch.float32)
         states, (height, width) = asked.states(), asked.x.shape[-2:]
-        said = net(
-            packed(asked.x),
-            timestep=asked.time.to(asked.x.dtype) / 1000,
-            guidance=guidance,
-            pooled_projections=asked.pooled(),
-            encoder_hidden_states=states,
-            txt_ids=states.new_zeros(states.shape[1], 3),
-            img_ids=places(height // 2, width // 2, asked.x),
-        ).sample
-        return unpacked(said, height, width)
+        told = {
+            "timestep": asked.time.to(asked.x.dtype) / 1000,
+            "pooled_projections": asked.pooled(),
+            "encoder_hidden_states": states,
+            "txt_ids": states.new_zeros(states.shape[1], 3),
+            "img_ids": places(height // 2, width // 2, asked.x),
+        }
+        more = {"guidance": guidance if net.config.guidance_embeds else None}
+        if asked.controls:
+            more |= residuals(asked, told, guidance)
+        return unpacked(net(packed(asked.x), **told, **more).sample, height, width)
+
+
+def residuals(asked: Question, told: dict[str, Tensor], guidance: Tensor) -> dict[str, Any]:
+    """What ControlNets add to the blocks, as the transformer's arguments; they are told what it is told."""
+
+    def ask(control: Controlled) -> Groups:
+        given: dict[str, Any] = control.told(told)
+        given["guidance"] = guidance if control.net.config.guidance_embeds else None
+        given["controlnet_mode"] = None if control.mode is None else control.mode[:, None]
+        x = control.told(packed(asked.x))
+        groups: Groups = control.net(x, controlnet_cond=packed(control.data), return_dict=False, **given)
+        return groups
+
+    blocks, singles = summed(asked, ask)
+    return {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
 
 
 def packed(x: Tensor) -> Tensor:

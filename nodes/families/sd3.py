@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
+from .controls import Controlled, Groups, summed
 from .family import Config, Configs, Family, Question
 from .texts import penultimate, t5
 
@@ -20,10 +21,17 @@ LENGTH = 256
 class StableDiffusion3(Family):
     """Esser et al. 2024, arXiv:2403.03206: CLIP's states and T5's one after the other, both CLIPs' summaries."""
 
-    pipelines = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline")
+    pipelines = (
+        "StableDiffusion3Pipeline",
+        "StableDiffusion3Img2ImgPipeline",
+        "StableDiffusion3InpaintPipeline",
+        "StableDiffusion3ControlNetPipeline",
+    )
     network = "transformer"
     conditions = "CLIP and T5 states with two summaries"
     width = "joint_attention_dim"
+    controlnet = "SD3ControlNetModel"
+    shared = ("in_channels", "patch_size", "num_attention_heads", "attention_head_dim")
     schedule = {"timestep_spacing": "linspace"}  # noqa: RUF012
 
     def about(self, index: Config, configs: Configs) -> Config:
@@ -49,5 +57,36 @@ class StableDiffusion3(Family):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """The flow from data to noise."""
-        states, pooled = asked.states(), asked.pooled()
-        return net(asked.x, timestep=asked.time, encoder_hidden_states=states, pooled_projections=pooled).sample
+        told = {
+            "timestep": asked.time,
+            "encoder_hidden_states": asked.states(),
+            "pooled_projections": asked.pooled(),
+            "block_controlnet_hidden_states": self.residuals(net, asked),
+        }
+        return net(asked.x, **told).sample
+
+    def residuals(self, net: Any, asked: Question) -> list[Tensor] | None:
+        """What ControlNets add to the blocks. Those of 3.5 read no text and have the transformer's positions."""
+
+        def ask(control: Controlled) -> Groups:
+            own, x, pooled = control.net.config, asked.x, asked.pooled()
+            added = control.net(
+                control.told(x if own.use_pos_embed else net.pos_embed(x)),
+                controlnet_cond=control.data,
+                encoder_hidden_states=None if own.joint_attention_dim is None else control.told(asked.states()),
+                pooled_projections=control.told(torch.zeros_like(pooled) if zeroed(own) else pooled),
+                timestep=asked.time,
+            )
+            return (added.controlnet_block_samples,)
+
+        return summed(asked, ask)[0] if asked.controls else None
+
+    def led_by(self, net: Any, data: Tensor, model: Model) -> Tensor:
+        """A latent; the ControlNets of InstantX read latents without the shift."""
+        vae = model.config("vae")
+        return data + vae["shift_factor"] * vae["scaling_factor"] if zeroed(net.config) else data
+
+
+def zeroed(config: Any) -> bool:
+    """Whether a ControlNet is told zeros for the texts' summaries: those of InstantX."""
+    return bool(config.force_zeros_for_pooled_projection)

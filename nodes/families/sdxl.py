@@ -12,6 +12,8 @@ from flowgen.errors import UserError
 from flowgen.values import Conditioning, Model
 from flowgen.values.model import Part
 
+from .adapters import image_embeds
+from .controls import UNET, unet_residuals
 from .family import Config, Configs, Family, Question
 from .texts import penultimate
 
@@ -26,9 +28,13 @@ class StableDiffusionXL(Family):
         "StableDiffusionXLPipeline",
         "StableDiffusionXLImg2ImgPipeline",
         "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionXLControlNetPipeline",
     )
     conditions = "CLIP states with a summary"
     width = "cross_attention_dim"
+    controlnet = "ControlNetModel"
+    shared = UNET
+    adapts = True
     careful = True
     reads = {"force_zeros_for_empty_prompt": True, "requires_aesthetics_score": False}  # noqa: RUF012
 
@@ -62,7 +68,10 @@ class StableDiffusionXL(Family):
         sizes = self.sizes(asked)
         kept = [0, 1, 2, 3, 6] if self.options["requires_aesthetics_score"] else [0, 1, 2, 3, 4, 5]
         added = {"text_embeds": asked.pooled(), "time_ids": sizes[:, kept].to(asked.x.dtype)}
-        return net(asked.x, asked.time, encoder_hidden_states=asked.states(), added_cond_kwargs=added).sample
+        told = {"encoder_hidden_states": asked.states(), "added_cond_kwargs": added}
+        residuals = unet_residuals(asked, told)
+        told["added_cond_kwargs"] = {**added, **image_embeds(asked.prompts)}
+        return net(asked.x, asked.time, **told, **residuals).sample
 
     def sizes(self, asked: Question) -> Tensor:
         """Original height and width, top and left of the crop, height and width, score, [B, 7]; x's own if unsaid."""

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
+from .adapters import image_embeds
+from .controls import UNET, unet_residuals
 from .family import Family, Question
+from .kandinsky import EMBEDDING
 from .texts import tokens
 
 
@@ -24,6 +27,9 @@ class StableDiffusion(Family):
     )
     conditions = "CLIP states"
     width = "cross_attention_dim"
+    controlnet = "ControlNetModel"
+    shared = UNET
+    adapts = True
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Padded and cut to the tokeniser's longest input, as the model was trained."""
@@ -34,4 +40,17 @@ class StableDiffusion(Family):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
-        return net(asked.x, asked.time, encoder_hidden_states=asked.states()).sample
+        told = {"encoder_hidden_states": asked.states()}
+        more = {"added_cond_kwargs": image_embeds(asked.prompts)} if asked.prompts else {}
+        return net(asked.x, asked.time, **told, **more, **unet_residuals(asked, told)).sample
+
+
+class Variations(Family):
+    """Stable Diffusion tuned to read a picture's CLIP embedding, as its only token, where it read a text."""
+
+    pipelines = ("StableDiffusionImageVariationPipeline",)
+    conditions = EMBEDDING
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon."""
+        return net(asked.x, asked.time, encoder_hidden_states=asked.pooled()[:, None]).sample
