@@ -14,12 +14,12 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedFakeTensorException,
 )
-from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
+from flowgen.graph.measure import Measure
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
-from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.parts import AbstractParts
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.trajectory import check_marks
@@ -87,6 +87,7 @@ def check(graph: Graph) -> Check:
             found.stretches[name] = loop_stretches(graph, graph.nodes[name])
             found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
+    found.warnings += parts.lacking()
     return found
 
 
@@ -109,7 +110,7 @@ class Point:
     def evaluate(self, node: GraphNode) -> None:
         """One node's outcome, its results kept for the nodes of the same body."""
         self.parts.opened = {}
-        with FlopCounterMode(display=False) as counter, Largest() as largest:
+        with Measure() as measured:
             try:
                 outputs = self.outputs(node)
             except UserError as error:
@@ -117,7 +118,7 @@ class Point:
             except Exception as error:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
-        outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
+        outcome = Outcome(outputs, measured.flops // ITEMS, measured.bytes // ITEMS)
         if outcome.peak_bytes > (there := memory()):
             takes, has = (f"{size / 2**30:.3g} GiB" for size in (outcome.peak_bytes, there))
             said = f"one item of '{node.name}' takes {takes} of memory, and this machine has {has}"
