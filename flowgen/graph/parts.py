@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ class AbstractParts:
 
     def __init__(self) -> None:
         self.built: dict[Part, Any] = {}
+        self.known: dict[Hashable, Any] = {}
+        """outcomes of nodes, and bytes of weights that they open, for others that are given the like"""
         self.opened: dict[str, int] = {}
         """bytes of weights of the parts that were opened since the caller emptied it"""
 

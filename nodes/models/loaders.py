@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,7 +68,8 @@ def check_shapes(module: torch.nn.Module, part: Part) -> None:
     Raises UserError where they are those of another network.
     """
     stored = header(part)
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    tensors = itertools.chain(module.named_parameters(remove_duplicate=False), module.named_buffers())
+    expected = {name: tuple(tensor.shape) for name, tensor in tensors}
     hint = f"are config.json and the weights in {part.folder} of one model?"
     if stored and not stored.keys() & expected.keys():
         raise UserError(f"the weights of the part '{part.name}' are those of another network", hint=hint)
