@@ -14,13 +14,13 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedFakeTensorException,
 )
-from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.likeness import likeness
+from flowgen.graph.measure import Measure
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
-from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.parts import AbstractParts
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.trajectory import check_marks
@@ -88,6 +88,7 @@ def check(graph: Graph) -> Check:
             found.stretches[name] = loop_stretches(graph, graph.nodes[name])
             found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
+    found.warnings += parts.lacking()
     return found
 
 
@@ -134,7 +135,7 @@ class Point:
         """A node run once, its work counted."""
         self.parts.opened = {}
         earlier, self.spared = self.spared, []
-        with FlopCounterMode(display=False) as counter, Largest() as largest:
+        with Measure() as measured:
             try:
                 outputs = self.outputs(node, arguments)
             except UserError as error:
@@ -142,8 +143,8 @@ class Point:
             except Exception as error:
                 raise node.error(*explained(node, error)) from error
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
-        flops = counter.get_total_flops() // ITEMS + sum(other.flops for other in self.spared)
-        peak = max([largest.bytes // ITEMS, *(other.peak_bytes for other in self.spared)])
+        flops = measured.flops // ITEMS + sum(other.flops for other in self.spared)
+        peak = max([measured.bytes // ITEMS, *(other.peak_bytes for other in self.spared)])
         self.spared += earlier
         return Outcome(outputs, flops, peak)
 

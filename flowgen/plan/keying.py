@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgen.errors import UserError
 from flowgen.graph.columns import Column, numbers, spread
-from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.references import used_parts
 from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
@@ -186,11 +187,14 @@ class Keying:
         return Column(column.axes, made.reshape(column.values.shape))
 
     def model(self, node: GraphNode, port: str, model: Model) -> str:
-        """The digest of the parts of a model that a port uses."""
+        """The digest of the parts of a model that a port uses. Raises UserError where one lacks its content."""
         parts = used_parts(self.graph, node, port, model)
         identity = (id(model), tuple(part.name for part in parts))
         if identity not in self.models:
-            self.models[identity] = keys.model_digest(map(self.part, parts))
+            try:
+                self.models[identity] = keys.model_digest([self.part(part) for part in parts])
+            except UserError as error:
+                raise blamed(error, node, self.graph.document) from None
         return self.models[identity]
 
     def part(self, part: Part) -> str:
