@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
+from flowgen.graph.cautions import cautions
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.parts import AbstractParts, Largest
@@ -83,6 +84,8 @@ def check(graph: Graph) -> Check:
                 found.outcomes[member.name] = []
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
+            found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
+                               if text not in found.warnings]  # fmt: skip
         for name in graph.bodies:
             found.stretches[name] = loop_stretches(graph, graph.nodes[name])
             found.lengths[name] = steps_of(found.stretches[name])
