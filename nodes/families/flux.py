@@ -11,6 +11,7 @@ from torch import Tensor
 from flowgen.values import Conditioning, Model
 
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import t5, tokens
 
 LENGTH = 512
@@ -28,6 +29,7 @@ class Flux(Family):
     network = "transformer"
     conditions = "T5 states with CLIP's summary"
     width = "joint_attention_dim"
+    told = ("text_2",)
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
@@ -39,7 +41,8 @@ class Flux(Family):
         """T5's states [B, 512, D] and CLIP's summary."""
         encoder = model["text_encoder"]
         ids, _ = tokens(model["tokenizer"], texts, encoder.device)
-        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], texts, LENGTH, masked=False)
+        second = Texts.told(texts).of(2)
+        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], second, LENGTH, masked=False)
         return Conditioning(states, encoder(ids).pooler_output, space=self.conditions)
 
     def predict(self, net: Any, asked: Question) -> Tensor:

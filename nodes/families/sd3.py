@@ -11,6 +11,7 @@ from torch import Tensor
 from flowgen.values import Conditioning, Model
 
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import penultimate, t5
 
 LENGTH = 256
@@ -24,6 +25,7 @@ class StableDiffusion3(Family):
     network = "transformer"
     conditions = "CLIP and T5 states with two summaries"
     width = "joint_attention_dim"
+    told = ("clip_skip", "text_2", "text_3")
     schedule = {"timestep_spacing": "linspace"}  # noqa: RUF012
 
     def about(self, index: Config, configs: Configs) -> Config:
@@ -37,10 +39,14 @@ class StableDiffusion3(Family):
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """[B, 77 + 256, D]."""
-        clips = [penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], texts) for n in ("", "_2")]
+        said = Texts.told(texts)
+        clips = [
+            penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], said.of(each))
+            for each, n in enumerate(("", "_2"), 1)
+        ]
         first = torch.cat([states for states, _ in clips], -1)
         if "text_encoder_3" in model.parts:
-            second, _ = t5(model["text_encoder_3"], model["tokenizer_3"], texts, LENGTH, masked=False)
+            second, _ = t5(model["text_encoder_3"], model["tokenizer_3"], said.of(3), LENGTH, masked=False)
         else:
             second = first.new_zeros(len(texts), LENGTH, self.options["width"])
         first = torch.nn.functional.pad(first, (0, second.shape[-1] - first.shape[-1]))
