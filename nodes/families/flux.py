@@ -26,7 +26,14 @@ SCALE = 3.5
 class Flux(Family):
     """Flux.1 dev and schnell. Latents in a graph are [B, 16, H, W]; patches of 2 x 2 are made for the network alone."""
 
-    pipelines = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline", "FluxControlNetPipeline")
+    pipelines = (
+        "FluxPipeline",
+        "FluxImg2ImgPipeline",
+        "FluxInpaintPipeline",
+        "FluxControlNetPipeline",
+        "FluxControlPipeline",
+        "FluxFillPipeline",
+    )
     network = "transformer"
     conditions = "T5 states with CLIP's summary"
     width = "joint_attention_dim"
@@ -36,9 +43,10 @@ class Flux(Family):
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
-        """The network's own number of channels is that of a patch."""
+        """The network's own number of channels is that of a patch; some read a picture, or picture and mask, beside x."""
         found = super().latent(configs)
-        return {**found, "height": SIZE, "width": SIZE, "beside": 0, "multiple": 2 * found["factor"]}
+        beside = configs["transformer"]["in_channels"] // 4 - found["channels"]
+        return {**found, "height": SIZE, "width": SIZE, "beside": beside, "multiple": 2 * found["factor"]}
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """T5's states [B, 512, D] and CLIP's summary."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
 from .adapters import image_embeds
 from .controls import UNET, unet_residuals
-from .family import Family, Question
+from .family import Config, Configs, Family, Question
 from .kandinsky import EMBEDDING
 from .prompts import Texts
 from .texts import clip, last
@@ -25,6 +27,7 @@ class StableDiffusion(Family):
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionInpaintPipeline",
         "StableDiffusionControlNetPipeline",
+        "StableDiffusionDepth2ImgPipeline",
     )
     conditions = "CLIP states"
     width = "cross_attention_dim"
@@ -44,6 +47,21 @@ class StableDiffusion(Family):
         told = {"encoder_hidden_states": asked.states()}
         more = {"added_cond_kwargs": image_embeds(asked.prompts)} if asked.prompts else {}
         return net(asked.x, asked.time, **told, **more, **unet_residuals(asked, told)).sample
+
+
+class InstructPix2Pix(StableDiffusion):
+    """Brooks et al. 2023, arXiv:2211.09800: beside x, the latent of the picture that is edited, not scaled."""
+
+    pipelines = ("StableDiffusionInstructPix2PixPipeline",)
+
+    def about(self, index: Config, configs: Configs) -> Config:
+        """How latents are scaled."""
+        return {"scale": configs["vae"].get("scaling_factor") or 1.0}
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon."""
+        x, beside = asked.x.split([asked.latent["channels"], asked.latent["beside"]], dim=1)
+        return super().predict(net, replace(asked, x=torch.cat([x, beside / self.options["scale"]], 1)))
 
 
 class Variations(Family):

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from . import cascades, controls, images, moving
+from . import beside, cascades, controls, images, moving
 
 BUILDERS: dict[str, Callable[[], Any]] = {
     **images.BUILDERS,
     **cascades.BUILDERS,
     **moving.BUILDERS,
     **controls.BUILDERS,
+    **beside.BUILDERS,
 }
 
 

@@ -18,10 +18,15 @@ def drawn(net: Any) -> Any:
     return net
 
 
+def changeable(config: Any) -> dict[str, Any]:
+    """A network's configuration, without the list of entries that ``from_config`` would put back to their defaults."""
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
 def unet_control(unet: Any, **changes: Any) -> Any:
     """A ControlNet for a UNet, of pictures twice as large as latents."""
     net = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
-    return drawn(diffusers.ControlNetModel.from_config({**net.config, **changes}) if changes else net)
+    return drawn(diffusers.ControlNetModel.from_config({**changeable(net.config), **changes}) if changes else net)
 
 
 def controlled(pipe: Any, pipeline: Any, net: Any) -> Any:
@@ -45,7 +50,7 @@ def sdxl_control() -> Any:
 def sd3_control(zeros: bool = True, late: bool = False) -> Any:
     """Stable Diffusion 3 with a ControlNet, as InstantX trains them; ``late``: as those of 3.5, without texts."""
     pipe = sd3()
-    said = {**pipe.transformer.config, "num_layers": 1, "force_zeros_for_pooled_projection": zeros}
+    said = {**changeable(pipe.transformer.config), "num_layers": 1, "force_zeros_for_pooled_projection": zeros}
     said |= {"use_pos_embed": False, "joint_attention_dim": None} if late else {}
     net = drawn(diffusers.SD3ControlNetModel.from_config(said))
     return controlled(pipe, diffusers.StableDiffusion3ControlNetPipeline, net)
@@ -54,7 +59,7 @@ def sd3_control(zeros: bool = True, late: bool = False) -> Any:
 def flux_control(kinds: int | None = None) -> Any:
     """Flux.1 dev with a ControlNet, of several kinds of pictures where there is a number of them."""
     pipe = flux()
-    net = drawn(diffusers.FluxControlNetModel.from_config({**pipe.transformer.config, "num_mode": kinds}))
+    net = drawn(diffusers.FluxControlNetModel.from_config({**changeable(pipe.transformer.config), "num_mode": kinds}))
     return controlled(pipe, diffusers.FluxControlNetPipeline, net)
 
 
