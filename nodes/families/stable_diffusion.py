@@ -59,8 +59,9 @@ class InstructPix2Pix(StableDiffusion):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon."""
-        x, beside = asked.x.split([asked.latent["channels"], asked.latent["beside"]], dim=1)
-        return super().predict(net, replace(asked, x=torch.cat([x, beside / self.options["scale"]], 1)))
+        own = asked.latent["channels"]
+        x, beside = asked.x[:, :own], asked.x[:, own:] / self.options["scale"]
+        return super().predict(net, replace(asked, x=torch.cat([x, beside], 1)))
 
 
 class Variations(Family):
