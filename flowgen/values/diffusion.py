@@ -125,6 +125,10 @@ class Prediction(Signal):
         of_x, of_data = self._weights()
         alpha, sigma = self.x.time.alpha, self.x.time.sigma
         of_x, of_data = (1 - alpha * of_x) / sigma, -alpha * of_data / sigma
+        if self.kind != "sample":  # of a clean x there is a limit
+            clean = sigma == 0
+            of_x = torch.where(clean, 1 / alpha if self.kind == "flow" else 0 * alpha, of_x)
+            of_data = torch.where(clean, -alpha.sign() if self.kind == "edm" else alpha.sign(), of_data)
         return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
 
     def _weights(self) -> tuple[Tensor, Tensor]:

@@ -94,6 +94,12 @@ def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:
     if "channels" in latent and x.data.shape[1] != latent["channels"]:
         channels = f"{x.data.shape[1]} channels, the denoiser of '{model.label}' takes {latent['channels']}"
         raise WiringError(f"the latent has {channels}")
+    if concat is not None and concat.space != latent["space"]:
+        raise WiringError(
+            f"concat is of the space '{concat.space or 'pixels'}', the denoiser of '{model.label}' reads "
+            f"'{latent['space'] or 'pixels'}'",
+            hint="encode the picture with the VAE of the model that denoises it",
+        )
     beside, given = latent.get("beside", 0), concat.data.shape[1] if concat is not None else 0
     if beside != given:
         raise WiringError(

@@ -86,6 +86,8 @@ class Family(Loader):
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
     careful: ClassVar[bool] = False
     """whether an autoencoder whose configuration says ``force_upcast`` runs in float32 where float16 is asked for"""
+    told: ClassVar[tuple[str, ...]] = ()
+    """options of encoder.text that ``encode`` reads: clip_skip, chunks, weighting, text_2, text_3"""
     emptied: ClassVar[tuple[str, ...]] = ()
     """fields of a condition that are zero where a text is empty, as the family's own pipeline has it"""
 
@@ -136,7 +138,7 @@ class Family(Loader):
         return None
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
-        """Texts as the network reads them. Raises WiringError for a family that reads none."""
+        """Texts as the network reads them; ``Texts``, with the options in ``told``. Raises WiringError if it can't."""
         raise WiringError(f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class")
 
     def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:

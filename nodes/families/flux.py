@@ -12,6 +12,7 @@ from flowgen.values import Conditioning, Model
 
 from .controls import Controlled, Groups, summed
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import t5, tokens
 
 LENGTH = 512
@@ -38,6 +39,7 @@ class Flux(Family):
     width = "joint_attention_dim"
     controlnet = "FluxControlNetModel"
     shared = ("in_channels", "num_attention_heads", "attention_head_dim", "joint_attention_dim")
+    told = ("text_2",)
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
@@ -50,7 +52,8 @@ class Flux(Family):
         """T5's states [B, 512, D] and CLIP's summary."""
         encoder = model["text_encoder"]
         ids, _ = tokens(model["tokenizer"], texts, encoder.device)
-        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], texts, LENGTH, masked=False)
+        second = Texts.told(texts).of(2)
+        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], second, LENGTH, masked=False)
         return Conditioning(states, encoder(ids).pooler_output, space=self.conditions)
 
     def predict(self, net: Any, asked: Question) -> Tensor:

@@ -12,6 +12,7 @@ from flowgen.values import Conditioning, Model
 
 from .controls import Controlled, Groups, summed
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import penultimate, t5
 
 LENGTH = 256
@@ -32,6 +33,7 @@ class StableDiffusion3(Family):
     width = "joint_attention_dim"
     controlnet = "SD3ControlNetModel"
     shared = ("in_channels", "patch_size", "num_attention_heads", "attention_head_dim")
+    told = ("clip_skip", "text_2", "text_3")
     schedule = {"timestep_spacing": "linspace"}  # noqa: RUF012
 
     def about(self, index: Config, configs: Configs) -> Config:
@@ -45,10 +47,14 @@ class StableDiffusion3(Family):
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """[B, 77 + 256, D]."""
-        clips = [penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], texts) for n in ("", "_2")]
+        said = Texts.told(texts)
+        clips = [
+            penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], said.of(each))
+            for each, n in enumerate(("", "_2"), 1)
+        ]
         first = torch.cat([states for states, _ in clips], -1)
         if "text_encoder_3" in model.parts:
-            second, _ = t5(model["text_encoder_3"], model["tokenizer_3"], texts, LENGTH, masked=False)
+            second, _ = t5(model["text_encoder_3"], model["tokenizer_3"], said.of(3), LENGTH, masked=False)
         else:
             second = first.new_zeros(len(texts), LENGTH, self.options["width"])
         first = torch.nn.functional.pad(first, (0, second.shape[-1] - first.shape[-1]))

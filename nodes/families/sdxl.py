@@ -15,6 +15,7 @@ from flowgen.values.model import Part
 from .adapters import image_embeds
 from .controls import UNET, unet_residuals
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import penultimate
 
 AESTHETIC = 6.0
@@ -35,6 +36,7 @@ class StableDiffusionXL(Family):
     controlnet = "ControlNetModel"
     shared = UNET
     adapts = True
+    told = ("clip_skip", "chunks", "weighting", "text_2")
     careful = True
     reads = {"force_zeros_for_empty_prompt": True, "requires_aesthetics_score": False}  # noqa: RUF012
 
@@ -55,10 +57,11 @@ class StableDiffusionXL(Family):
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """The states before each encoder's last layer; the refiner has the second encoder alone."""
+        names = [n for n in ("", "_2") if f"text_encoder{n}" in model.parts]
+        said = [Texts.told(texts).of(n) for n in range(1, 1 + len(names))]
         found = [
-            penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], texts)
-            for n in ("", "_2")
-            if f"text_encoder{n}" in model.parts
+            penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], each)
+            for n, each in zip(names, said, strict=True)
         ]
         states = torch.cat([states for states, _ in found], -1)
         return Conditioning(states, found[-1][1], space=self.conditions)

@@ -15,7 +15,8 @@ from .adapters import image_embeds
 from .controls import UNET, unet_residuals
 from .family import Config, Configs, Family, Question
 from .kandinsky import EMBEDDING
-from .texts import tokens
+from .prompts import Texts
+from .texts import clip, last
 
 
 class StableDiffusion(Family):
@@ -33,13 +34,13 @@ class StableDiffusion(Family):
     controlnet = "ControlNetModel"
     shared = UNET
     adapts = True
+    told = ("clip_skip", "chunks", "weighting")
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Padded and cut to the tokeniser's longest input, as the model was trained."""
-        encoder = model["text_encoder"]
-        ids, mask = tokens(model["tokenizer"], texts, encoder.device)
-        attended = mask if getattr(encoder.config, "use_attention_mask", False) else None
-        return Conditioning(encoder(ids, attention_mask=attended).last_hidden_state, space=self.conditions)
+        encoder, said = model["text_encoder"], Texts.told(texts)
+        states, _ = clip(encoder, model["tokenizer"], said, last(encoder, said.clip_skip))
+        return Conditioning(states, space=self.conditions)
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""

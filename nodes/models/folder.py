@@ -12,7 +12,7 @@ from typing import Any
 from flowgen.errors import UserError, did_you_mean
 from flowgen.values.model import Model, Part, canonical
 
-from ..families import family_for, family_part
+from ..families import Config, family_for, family_part
 from .hub import Folder
 from .ip_adapter import adapted
 from .lora import updated
@@ -42,6 +42,8 @@ PREPARES = (
     "image_mean",
     "image_std",
 )
+VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
+"""A tokeniser has one of these, or no words."""
 LIBRARIES = {
     "diffusers": "diffusers",
     "transformers": "transformers",
@@ -161,7 +163,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         if name in options.parts or not inside.path.is_dir():
             continue
         if "Tokenizer" in str(cls):
-            parts[name] = tokenizer(name, inside.path, str(cls))
+            parts[name] = tokenizer(name, inside, str(cls))
         elif "Scheduler" in str(cls):
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
@@ -174,7 +176,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
     parts = adapted(parts, family.network, options.adapters, family.adapts)
-    configs = {name: json.loads(part.config) for name, part in parts.items()}
+    configs = {name: whole(json.loads(part.config)) for name, part in parts.items()}
     if family.careful and options.dtype == "float16":
         overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
         parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
@@ -182,6 +184,18 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     parts["family"] = family_part(family, index, configs, str(where.path))
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))
     return parts, family.network
+
+
+def whole(config: Config) -> Config:
+    """A configuration of diffusers with what its class takes for granted: Stable Diffusion 1's VAE says no scale."""
+    import diffusers
+
+    library, _, cls = str(config.get("class", "")).partition(":")
+    code = getattr(diffusers, cls, None) if library == "diffusers" else None
+    said = inspect.signature(code).parameters.values() if code else ()
+    granted = {each.name: each.default for each in said if each.default is not each.empty}
+    found: Config = json.loads(json.dumps({**granted, **config}))
+    return found
 
 
 def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options) -> Part:
@@ -242,7 +256,7 @@ def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, P
     kept: dict[str, Any] = {name: about[name] for name in ("image_mean", "image_std") if name in about}
     return {
         "clip": network("clip", where, {**config, "class": "transformers:CLIPModel"}, f"{HERE}:Transformers", dtype),
-        "tokenizer": tokenizer("tokenizer", folder, "CLIPTokenizer"),
+        "tokenizer": tokenizer("tokenizer", where, "CLIPTokenizer"),
         "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
     }
 
@@ -268,8 +282,9 @@ def processor(name: str, folder: Path) -> Part:
     return Part(name, f"{HERE}:Config", str(folder), canonical({k: about[k] for k in PREPARES if k in about}))
 
 
-def tokenizer(name: str, folder: Path, cls: str) -> Part:
+def tokenizer(name: str, where: Folder, cls: str) -> Part:
     """A tokeniser, identified by its files."""
-    files = tuple(file for file in TOKENIZER_FILES if (folder / file).is_file())
-    cls = cls.removesuffix("Fast")
-    return Part(name, f"{HERE}:Tokenizer", str(folder), canonical({"class": f"transformers:{cls}"}), files)
+    files = tuple(file for file in TOKENIZER_FILES if (where.path / file).is_file())
+    config = canonical({"class": f"transformers:{cls.removesuffix('Fast')}"})
+    said = ("", "") if set(files) & VOCABULARIES else (f"the part '{name}' has no vocabulary", where.remedy)
+    return Part(name, f"{HERE}:Tokenizer", str(where.path), config, files, lacking=said)

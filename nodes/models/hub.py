@@ -178,12 +178,6 @@ def address(path: Path) -> tuple[str, str, str]:
     return name, path.parts[at + 1], "/".join(path.parts[at + 2 :])
 
 
-def origin(path: Path) -> str:
-    """``org/name@commit`` of a path in the cache."""
-    name, commit, _ = address(path)
-    return f"{name}@{commit}"
-
-
 @functools.lru_cache(maxsize=1024)
 def distant_header(path: Path) -> dict[str, tuple[int, ...]]:
     """The tensors of a safetensors file that is away, and their shapes: its first bytes are read. Raises UserError."""
