@@ -45,7 +45,7 @@ class StableDiffusion(Family):
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
         told = {"encoder_hidden_states": asked.states()}
-        more = {"added_cond_kwargs": image_embeds(asked.prompts)} if asked.prompts else {}
+        more = {"added_cond_kwargs": image_embeds(asked)} if asked.prompts else {}
         return net(asked.x, asked.time, **told, **more, **unet_residuals(asked, told)).sample
 
 
