@@ -86,6 +86,16 @@ def test_a_strength_and_a_picture_of_each_item(lab):
     assert close(torch.tensor(alone), rows)
 
 
+def test_a_strength_that_changes_with_the_step_shares_what_is_alike(lab):
+    axis = ("scale: [0, 0.5, 1]", "end: [0.3, 0.6, 1]")
+    apart = lab.run(GRAPH, axis, ("scale: $scale", "end: $end"))
+    assert apart.tally.calls()["denoiser"][1] == 2 * 3 * 3
+    stepwise = "x: $sampler.x, scale: {during: [0, $end], value: 1, else: 0}"
+    shared = lab.run(GRAPH, axis, ("scale: $scale", stepwise))
+    assert shared.tally.calls()["denoiser"][1] == 2 * (1 + 2 + 3)
+    assert close(torch.tensor(shared.results.sampler.values), torch.tensor(apart.results.sampler.values))
+
+
 def test_strict_numerics_give_an_item_the_same_bits_whatever_its_neighbours(lab):
     strict = ("flowgen: 1\n", "flowgen: 1\nnumerics: strict\n")
     rows = lab.run(GRAPH, strict, options={"batch": 4}).results.sampler.values
