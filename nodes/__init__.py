@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     cascades,
+    concat,
     conditions,
     decoders,
     denoisers,
@@ -23,6 +24,7 @@ from . import (
 
 __all__ = [
     "cascades",
+    "concat",
     "conditions",
     "decoders",
     "denoisers",

@@ -14,12 +14,14 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedFakeTensorException,
 )
-from torch.utils.flop_counter import FlopCounterMode
 
 from flowgen.errors import UserError
+from flowgen.graph.cautions import cautions
 from flowgen.graph.columns import Column, spread
+from flowgen.graph.likeness import likeness
+from flowgen.graph.measure import Measure
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
-from flowgen.graph.parts import AbstractParts, Largest
+from flowgen.graph.parts import AbstractParts
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.trajectory import check_marks
@@ -83,10 +85,13 @@ def check(graph: Graph) -> Check:
                 found.outcomes[member.name] = []
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
+            found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
+                               if text not in found.warnings]  # fmt: skip
         for name in graph.bodies:
             found.stretches[name] = loop_stretches(graph, graph.nodes[name])
             found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
+    found.warnings += parts.lacking()
     return found
 
 
@@ -101,6 +106,8 @@ class Point:
         where = np.unravel_index(point, self.graph.shape(node.axes)) if node.axes else ()
         self.where = dict(zip(node.axes, map(int, where), strict=True))
         self.inside: dict[Wire, Any] = {}
+        self.spared: list[Outcome] = []
+        """of calls that weren't run since their like was: loops count them"""
 
     def run(self) -> None:
         """Run the node and note the outcome."""
@@ -108,24 +115,41 @@ class Point:
 
     def evaluate(self, node: GraphNode) -> None:
         """One node's outcome, its results kept for the nodes of the same body."""
-        self.parts.opened = {}
-        with FlopCounterMode(display=False) as counter, Largest() as largest:
-            try:
-                outputs = self.outputs(node)
-            except UserError as error:
-                raise blamed(error, node, self.graph.document) from None
-            except Exception as error:
-                raise node.error(*explained(node, error)) from error
-        outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
-        outcome = Outcome(outputs, counter.get_total_flops() // ITEMS, largest.bytes // ITEMS)
+        arguments = self.arguments(node)
+        alike = likeness(node, arguments)
+        known = self.parts.known.get(alike)
+        if known is None:
+            known = self.measured(node, arguments), sum(self.parts.opened.values())
+            if alike is not None:
+                self.parts.known[alike] = known
+        else:
+            self.spared.append(known[0])
+        outcome, weights = known
         if outcome.peak_bytes > (there := memory()):
             takes, has = (f"{size / 2**30:.3g} GiB" for size in (outcome.peak_bytes, there))
             said = f"one item of '{node.name}' takes {takes} of memory, and this machine has {has}"
             raise node.error(said, hint="make the values that it is given smaller")
         self.found.outcomes[node.name].append(outcome)
-        self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), sum(self.parts.opened.values()))
-        for output, value in outputs.items():
+        self.found.weights[node.name] = max(self.found.weights.get(node.name, 0), weights)
+        for output, value in outcome.outputs.items():
             self.inside[Wire(node.name, output)] = value
+
+    def measured(self, node: GraphNode, arguments: dict[str, Any]) -> Outcome:
+        """A node run once, its work counted."""
+        self.parts.opened = {}
+        earlier, self.spared = self.spared, []
+        with Measure() as measured:
+            try:
+                outputs = self.outputs(node, arguments)
+            except UserError as error:
+                raise blamed(error, node, self.graph.document) from None
+            except Exception as error:
+                raise node.error(*explained(node, error)) from error
+        outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
+        flops = measured.flops // ITEMS + sum(other.flops for other in self.spared)
+        peak = max([measured.bytes // ITEMS, *(other.peak_bytes for other in self.spared)])
+        self.spared += earlier
+        return Outcome(outputs, flops, peak)
 
     def counted(self, node: GraphNode, output: str, value: Record) -> Record:
         """A result with one row for each item; what has no items to count (a pool, a file's content) stands for all."""
@@ -138,9 +162,8 @@ class Point:
             raise node.error(f"'{node.type.name}' gives {len(value)} rows of '{output}' for {ITEMS} items")
         return value
 
-    def outputs(self, node: GraphNode) -> dict[str, Any]:
+    def outputs(self, node: GraphNode, arguments: dict[str, Any]) -> dict[str, Any]:
         """The results of a node of any kind."""
-        arguments = self.arguments(node)
         if node.type.abstract is not None:
             return named(node.type.abstract(**arguments), node.type.signature.outputs)
         if node.type.kind == "loop":

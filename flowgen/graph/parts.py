@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from flowgen.values.model import Part, loader_of
 
@@ -19,8 +16,15 @@ class AbstractParts:
 
     def __init__(self) -> None:
         self.built: dict[Part, Any] = {}
+        self.known: dict[Hashable, Any] = {}
+        """outcomes of nodes, and bytes of weights that they open, for others that are given the like"""
         self.opened: dict[str, int] = {}
         """bytes of weights of the parts that were opened since the caller emptied it"""
+
+    def lacking(self) -> list[str]:
+        """What a run will need and isn't here, each with the way out."""
+        parts = dict.fromkeys(each for part in self.built for each in part.whole() if each.lacking[0])
+        return [f"{part.lacking[0]}, which a run will need: {part.lacking[1]}" for part in parts]
 
     def opener(self, mode: FakeTensorMode) -> Callable[[Part], Any]:
         """What ``model[part]`` does during the abstract run."""
@@ -35,24 +39,3 @@ class AbstractParts:
             return module
 
         return open_part
-
-
-class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the size of the largest tensor that any operation returns: a measure of the memory that a batch takes."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self.bytes = max(self.bytes, leaf.nbytes)
-        return result
-
-    def __enter__(self) -> Self:
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgen.errors import UserError
 from flowgen.graph.columns import Column, numbers, spread
-from flowgen.graph.model import Graph, GraphNode, Wire
+from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.references import used_parts
 from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
@@ -150,11 +151,15 @@ class Keying:
                 left[n] = node.type.unread({name: column[n] for name, column in wide.items()}, node.wires)
             if any(left):
                 self.unused[node.name] = Column(axes, left.reshape(shape))
-        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in told.items()}
+        texts = {name: self.texts(node, name, c) for name, c in told.items()}
         rows = zip(*(c.over(axes, lengths).tolist() for c in texts.values()), strict=True)
         made = np.empty(int(np.prod(shape)), dtype=object)
         made[:] = [keys.canonical_mapping(texts, row) for row in rows] or keys.canonical({})
         return Column(axes, made.reshape(shape))
+
+    def texts(self, node: GraphNode, param: str, values: Column) -> Column:
+        """A parameter's values as keys hold them, None where they don't."""
+        return values.map(lambda v: None if node.type.silent(param, v) else keys.canonical(self.content(v)))
 
     def content(self, value: Any) -> Any:
         """A parameter's value, files and folders by what is in them."""
@@ -186,11 +191,14 @@ class Keying:
         return Column(column.axes, made.reshape(column.values.shape))
 
     def model(self, node: GraphNode, port: str, model: Model) -> str:
-        """The digest of the parts of a model that a port uses."""
+        """The digest of the parts of a model that a port uses. Raises UserError where one lacks its content."""
         parts = used_parts(self.graph, node, port, model)
         identity = (id(model), tuple(part.name for part in parts))
         if identity not in self.models:
-            self.models[identity] = keys.model_digest(map(self.part, parts))
+            try:
+                self.models[identity] = keys.model_digest([self.part(part) for part in parts])
+            except UserError as error:
+                raise blamed(error, node, self.graph.document) from None
         return self.models[identity]
 
     def part(self, part: Part) -> str:

@@ -24,6 +24,8 @@ LINES = 8
 """of a plot at most"""
 TICKS = 12
 """labels of an axis that are all written"""
+LONG, HIGH = 20, 50
+"""largest by smallest number along x, and along y, from which an axis is logarithmic"""
 LETTER = 0.025
 """of an axis' length: a letter's width"""
 INK = "#0c0d0e"
@@ -81,6 +83,9 @@ def plot(dataset: xarray.Dataset, name: str, variable: xarray.DataArray, axis: s
         handles = []
         for n in range(mean.shape[1]):
             handles.append(draw_line(pen, where, mean[:, n], error[:, n], COLOURS[n % len(COLOURS)], is_text(labels)))
+        if wide(mean, HIGH):
+            pen.set_yscale("log", nonpositive="clip")
+            pen.yaxis.set_major_formatter("{x:g}")
         pen.set_xlabel(axis)
         said = f"mean over {', '.join(over)}; ± standard error" if over else ""
         pen.set_ylabel(variable.attrs.get("long_name", name) if variable.attrs.get("long_name") else name)
@@ -125,14 +130,19 @@ def place(pen: Any, labels: Sequence[Any]) -> NDArray[Any]:
         pen.set_xticks(where[shown], texts[shown], rotation=35 if turned else 0, ha="right" if turned else "center")
         return where
     where = np.asarray(labels, dtype=np.float64)
-    positive = where[np.isfinite(where)]
-    if len(positive) > 2 and positive.min() > 0 and positive.max() / positive.min() >= 20:
+    if wide(where, LONG):
         pen.set_xscale("log")
     if len(labels) <= TICKS:
         kept = apart(where, [readable(label) for label in labels], pen.get_xscale() == "log")
         pen.set_xticks(where[kept], [readable(labels[n]) for n in kept])
         pen.minorticks_off()
     return where
+
+
+def wide(values: NDArray[Any], ratio: float) -> bool:
+    """Whether numbers are positive and so far apart that their logarithms are easier to read."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size > 2 and finite.min() > 0 and finite.max() / finite.min() >= ratio)
 
 
 def apart(where: NDArray[Any], texts: Sequence[str], log: bool) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flowgen.errors import WiringError, did_you_mean
+from flowgen.errors import UserError, WiringError, did_you_mean
 
 
 class Reference:
@@ -45,9 +45,16 @@ class Part:
     """whether it stays in main memory and is moved to its device only while used; no part of its identity"""
     away: tuple[tuple[str, str], ...] = ()
     """files that may not be here yet, with the sha256 that they will have; the loader fetches them"""
+    lacking: tuple[str, str] = ("", "")
+    """what isn't here of its content, and the way out: such a part can be checked, and has no identity"""
 
     def digest(self, file_digest: Callable[[Path], str]) -> str:
-        """Identity by content: loader, configuration, dtype, each file's digest and those of what it is made of."""
+        """Identity by content: loader, configuration, dtype, each file's digest and those of what it is made of.
+
+        Raises UserError for a part that lacks its content.
+        """
+        if self.lacking[0]:
+            raise UserError(self.lacking[0], hint=self.lacking[1])
         contents = [[name, self.content(name, file_digest)] for name in self.files]
         said: list[Any] = [self.loader, self.config, self.dtype, contents]
         if self.of or self.numerics:

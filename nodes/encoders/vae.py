@@ -20,17 +20,24 @@ def encode_image(image: Image, model: Annotated[Model, Uses("family", "vae?")], 
     """
     low, high = image.range
     pictures = (image.data - low) / (high - low) * 2 - 1
-    if "vae" not in model.parts:
-        return Latent(pictures, "")
     family: Family = model["family"]
     if family.makes != "pictures":
         raise WiringError(f"'{model.label}' makes {family.makes}: its encoder takes no picture")
+    if family.autoencoder != "vae":
+        raise WiringError(f"'{model.label}' has no VAE that encodes pictures", hint="begin with noise alone")
+    if "vae" not in model.parts:
+        return Latent(pictures, "")
     vae = model["vae"]
+    space = family.space(dict(vae.config))
     found = family.encode_latent(vae, pictures.to(vae.dtype))
     data = found.mean
     if noise is not None:
+        if noise.space != space:
+            raise WiringError(
+                f"the noise is of the space '{noise.space}', the latent of '{space}'", hint="draw it for this model"
+            )
         if noise.data.shape != data.shape:
             shapes = f"{list(noise.data.shape[1:])}, the latent {list(data.shape[1:])}"
             raise WiringError(f"the noise has the shape {shapes}", hint="the noise takes width and height in pixels")
         data = data + found.std * noise.data.to(data)
-    return Latent(family.scaled(vae, data).float(), family.space(dict(vae.config)))
+    return Latent(family.scaled(vae, data).float(), space)

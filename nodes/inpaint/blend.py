@@ -25,6 +25,10 @@ def blend(x: Noisy, known: Latent, noise: Noise, mask: Image) -> Noisy:
             f"x ({x.space}, {list(x.data.shape[1:])}) and the known latent ({known.space}, "
             f"{list(known.data.shape[1:])}) differ"
         )
+    if noise.space != x.space:
+        raise WiringError(
+            f"noise is of the space '{noise.space}', x of '{x.space}'", hint="take the sampler's start noise"
+        )
     alpha, sigma = over_items(x.time.alpha, x.data), over_items(x.time.sigma, x.data)
     kept = alpha * known.data.to(x.data) + sigma * noise.data.to(x.data)
     free = F.interpolate(mask.unit(), x.data.shape[-2:]).to(x.data)

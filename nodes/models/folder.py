@@ -12,8 +12,9 @@ from typing import Any
 from flowgen.errors import UserError, did_you_mean
 from flowgen.values.model import Model, Part, canonical
 
-from ..families import family_for, family_part
+from ..families import Config, family_for, family_part
 from .hub import Folder
+from .ip_adapter import adapted
 from .lora import updated
 from .single import check_file, single
 from .tiling import Tile, with_tiles
@@ -42,6 +43,8 @@ PREPARES = (
     "image_mean",
     "image_std",
 )
+VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
+"""A tokeniser has one of these, or no words."""
 LIBRARIES = {
     "diffusers": "diffusers",
     "transformers": "transformers",
@@ -53,6 +56,10 @@ MODULE_CLASSES = {
     "DigitsNoisyClassifier": ("classifier", "flowgen_nodes:NoisyClassifier"),
 }
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
+
+
+NETWORKS = dict.fromkeys(("ControlNetModel", "SD3ControlNetModel", "FluxControlNetModel"), "controlnet")
+"""Networks of diffusers that are a model on their own, by their class: the part that each is."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class Options:
     """the single file that has the weights"""
     updates: tuple[Part, ...] = ()
     """low-rank updates of its networks"""
+    adapters: tuple[Part, ...] = ()
+    """image prompts of the network that predicts"""
     numerics: Mapping[str, Any] = field(default_factory=dict)
     """see ``running.ready``; of the network that predicts alone"""
     device: str = ""
@@ -99,6 +108,7 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
 def refuse(label: str, options: Options) -> None:
     """Raise UserError for options that are for pipelines alone."""
     given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
+    given |= {"ip_adapter": options.adapters}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
     given |= {"tile": options.tile != "none"}
     for name, value in given.items():
@@ -119,6 +129,9 @@ def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
     config = read_json(where.path / "config.json")
     if config.get("model_type") == "clip":
         return clip_parts(where, config, dtype)
+    if (cls := config.get("_class_name")) in NETWORKS:
+        name = NETWORKS[cls]
+        return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
     if config.get("model_type") == "clip_vision_model":
         return vision_parts(where, config, dtype)
     if config.get("class") in MODULE_CLASSES:
@@ -154,7 +167,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         if name in options.parts or not inside.path.is_dir():
             continue
         if "Tokenizer" in str(cls):
-            parts[name] = tokenizer(name, inside.path, str(cls))
+            parts[name] = tokenizer(name, inside, str(cls))
         elif "Scheduler" in str(cls):
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
@@ -166,7 +179,8 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
-    configs = {name: json.loads(part.config) for name, part in parts.items()}
+    parts = adapted(parts, family.network, options.adapters, family.adapts)
+    configs = {name: whole(json.loads(part.config)) for name, part in parts.items()}
     if family.careful and options.dtype == "float16":
         overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
         parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
@@ -175,6 +189,18 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     latent = family.latent(configs)
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(latent))
     return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network
+
+
+def whole(config: Config) -> Config:
+    """A configuration of diffusers with what its class takes for granted: Stable Diffusion 1's VAE says no scale."""
+    import diffusers
+
+    library, _, cls = str(config.get("class", "")).partition(":")
+    code = getattr(diffusers, cls, None) if library == "diffusers" else None
+    said = inspect.signature(code).parameters.values() if code else ()
+    granted = {each.name: each.default for each in said if each.default is not each.empty}
+    found: Config = json.loads(json.dumps({**granted, **config}))
+    return found
 
 
 def library_part(name: str, where: Folder, kind: tuple[str, str], options: Options) -> Part:
@@ -235,7 +261,7 @@ def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, P
     kept: dict[str, Any] = {name: about[name] for name in ("image_mean", "image_std") if name in about}
     return {
         "clip": network("clip", where, {**config, "class": "transformers:CLIPModel"}, f"{HERE}:Transformers", dtype),
-        "tokenizer": tokenizer("tokenizer", folder, "CLIPTokenizer"),
+        "tokenizer": tokenizer("tokenizer", where, "CLIPTokenizer"),
         "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
     }
 
@@ -261,8 +287,9 @@ def processor(name: str, folder: Path) -> Part:
     return Part(name, f"{HERE}:Config", str(folder), canonical({k: about[k] for k in PREPARES if k in about}))
 
 
-def tokenizer(name: str, folder: Path, cls: str) -> Part:
+def tokenizer(name: str, where: Folder, cls: str) -> Part:
     """A tokeniser, identified by its files."""
-    files = tuple(file for file in TOKENIZER_FILES if (folder / file).is_file())
-    cls = cls.removesuffix("Fast")
-    return Part(name, f"{HERE}:Tokenizer", str(folder), canonical({"class": f"transformers:{cls}"}), files)
+    files = tuple(file for file in TOKENIZER_FILES if (where.path / file).is_file())
+    config = canonical({"class": f"transformers:{cls.removesuffix('Fast')}"})
+    said = ("", "") if set(files) & VOCABULARIES else (f"the part '{name}' has no vocabulary", where.remedy)
+    return Part(name, f"{HERE}:Tokenizer", str(where.path), config, files, lacking=said)

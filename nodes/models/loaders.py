@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -67,7 +69,8 @@ def check_shapes(module: torch.nn.Module, part: Part) -> None:
     Raises UserError where they are those of another network.
     """
     stored = header(part)
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    tensors = itertools.chain(module.named_parameters(remove_duplicate=False), module.named_buffers())
+    expected = {name: tuple(tensor.shape) for name, tensor in tensors}
     hint = f"are config.json and the weights in {part.folder} of one model?"
     if stored and not stored.keys() & expected.keys():
         raise UserError(f"the weights of the part '{part.name}' are those of another network", hint=hint)
@@ -134,12 +137,33 @@ class Transformers(Pretrained):
 
 
 class Tokenizer(Loader):
-    """A transformers tokeniser; runs for real even while a graph is checked."""
+    """A transformers tokeniser; runs for real even while a graph is checked, where it has a vocabulary."""
+
+    def build(self, part: Part) -> Any:
+        """From the folder's files."""
+        return Wordless(part) if part.lacking[0] else self.load(part, "cpu")
 
     def load(self, part: Part, device: str) -> Any:
         """From the folder's files."""
         quiet()
         return class_of(json.loads(part.config)).from_pretrained(part.folder, local_files_only=True)
+
+
+class Wordless:
+    """In place of a tokeniser without a vocabulary, while a graph is checked: padded texts have the same shape."""
+
+    def __init__(self, part: Part) -> None:
+        about = Path(part.folder) / "tokenizer_config.json"
+        said = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+        self.longest: int | None = said.get("model_max_length")
+        self.part = part
+
+    def __call__(self, texts: Sequence[str], max_length: int | None = None, **options: Any) -> dict[str, Any]:
+        """Zeros. Raises UserError where the length isn't known."""
+        length = max_length or self.longest
+        if length is None:
+            raise UserError(self.part.lacking[0], hint=self.part.lacking[1])
+        return {"input_ids": [[0] * length for _ in texts], "attention_mask": [[1] * length for _ in texts]}
 
 
 class Module(Files):

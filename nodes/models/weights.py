@@ -9,9 +9,9 @@ from typing import Any
 
 from flowgen.errors import UserError
 from flowgen.values import Part
-from flowgen.values.model import Loader, canonical, pickles_allowed
+from flowgen.values.model import canonical, pickles_allowed
 
-from .hub import Folder, distant_header, is_weight, origin
+from .hub import Folder, distant_header, is_weight
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 NOT_SHAPE = ("dtype", "torch_dtype", "transformers_version", "architectures", "name_or_path")
@@ -28,26 +28,17 @@ class Lacking(UserError):
     """Weights aren't there."""
 
 
-class Absent(Loader):
-    """A part of a model of the Hub whose weights aren't in the cache, while the Hub can't be reached."""
-
-    def load(self, part: Part, device: str) -> Any:
-        """Always raises UserError, with the command that fetches the weights."""
-        weight_files(part.name, Folder(Path(part.folder), origin=origin(Path(part.folder))))
-
-
 def network(name: str, where: Folder, config: dict[str, Any], loader: str, dtype: str) -> Part:
     """A part with weights; its files are found and their headers checked. Raises UserError.
 
-    Of a model of the Hub one may have fetched some parts alone: what lacks weights is an error only where it is used.
+    Where they aren't there, the part can be checked, and is an error where a plan needs its identity.
     """
     shape = {key: value for key, value in config.items() if key not in NOT_SHAPE}
     try:
         files = weight_files(name, where)
-    except Lacking:
-        if not where.origin:
-            raise
-        return Part(name, f"{__name__}:Absent", str(where.path), canonical(shape), dtype=dtype)
+    except Lacking as error:
+        said = error.message, error.hint
+        return Part(name, loader, str(where.path), canonical(shape), dtype=dtype, lacking=said)
     for file in files:
         if file.endswith(".safetensors") and file not in where.away:
             read_header(where.path / file)

@@ -1,32 +1,65 @@
-"""Every pair of families: what one makes is refused by the other's denoiser and decoder, unless they are alike."""
+"""Every pair of families: what one makes is refused by the other's nodes in a check, unless they are alike."""
 
 import itertools
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 import tiny_models
 import torch
-from flowgen_nodes.conditions.embedding import condition_black
+from flowgen_nodes.conditions.embedding import condition_black, condition_embedding
 from flowgen_nodes.conditions.label import condition_class
-from flowgen_nodes.decoders.vae import NODES, decoded
-from flowgen_nodes.denoisers.denoise import check_context, check_latent
+from flowgen_nodes.decoders.vae import NODES, decode, decode_audio, decode_video
+from flowgen_nodes.denoisers.denoise import denoise
 from flowgen_nodes.encoders.text import encode_text
+from flowgen_nodes.encoders.vae import encode_image
+from flowgen_nodes.inpaint.blend import blend
 from flowgen_nodes.models.folder import read_model
 from flowgen_nodes.noise.gaussian import noise
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from flowgen.errors import WiringError
 from flowgen.graph.parts import AbstractParts
-from flowgen.values import Latent, Noisy, PerItem, Time
+from flowgen.values import Conditioning, Image, Latent, Model, Noise, Noisy, PerItem, Time
 from flowgen.values.model import opening
 
-FAMILIES = ["ddpm", "sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux", "pixart", "dit", "if", "kandinsky"]
-FAMILIES += ["kandinsky-prior", "animatediff", "wan", "ltx", "stable-audio"]
-SAME_LATENTS = [{"sd1", "sd2", "pixart", "dit"}, {"sdxl", "sdxl-refiner"}, {"ddpm", "if"}]
-"""Stable Diffusion 1 and 2, PixArt and DiT were trained on one autoencoder's latents; pixels are pixels."""
-SAME_CONDITIONS = [{"sd1", "sd2", "animatediff"}, {"ddpm", "dit"}]
-"""The real Stable Diffusion 2 is told apart by the width of its states; these tiny ones have one width."""
-SIZES = {"wan": 16, "ltx": 16}
+TEXTS = ["sd1", "sd1-inpaint", "sd2", "animatediff", "sdxl", "sdxl-refiner", "sd3", "sd3-without-t5", "flux"]
+TEXTS += ["flux-schnell", "pixart", "if", "if-upscaler", "kandinsky-prior", "wan", "ltx", "stable-audio"]
+FAMILIES = ["ddpm", "dit", "kandinsky", *TEXTS]
+SAME_LATENTS = [
+    {"sd1", "sd1-inpaint", "sd2", "pixart", "dit"},  # one autoencoder
+    {"sdxl", "sdxl-refiner"},
+    {"sd3", "sd3-without-t5"},
+    {"flux", "flux-schnell"},
+    {"ddpm", "if", "if-upscaler"},  # pixels
+]
+"""Who denoises and decodes whose latents."""
+SAME_CONDITIONS = [
+    {"sd1", "sd1-inpaint", "sd2", "animatediff"},  # the real Stable Diffusion 2 has wider states, these have not
+    {"sd3", "sd3-without-t5"},
+    {"flux", "flux-schnell"},
+    {"if", "if-upscaler"},
+]
+"""Who reads whose texts. The refiner of Stable Diffusion XL has one encoder of the two."""
+READS = {"class": {"ddpm", "dit"}, "black": {"kandinsky"}, "embedding": {"kandinsky"}}
+"""Who reads what isn't a text."""
+NO_LATENTS = {"kandinsky-prior"}
+"""What it samples is an embedding, which nothing decodes."""
+DECODERS = {"pictures": decode, "videos": decode_video, "sounds": decode_audio}
+ENCODERS = [name for name in FAMILIES if name not in ("animatediff", "wan", "ltx", "stable-audio", "kandinsky")]
+ENCODERS = [name for name in ENCODERS if name not in NO_LATENTS]
+SMALL = {"wan": (16, 16, 9), "ltx": (16, 16, 9), "flux": (32, 32, 0), "flux-schnell": (32, 32, 0)}
+
+
+@dataclass
+class Made:
+    """What there is of a family."""
+
+    model: Model
+    noise: Noise
+    x: Noisy
+    beside: Latent | None = None
+    """what its network reads beside x"""
+    context: Conditioning | None = None
 
 
 def alike(first, second, groups):
@@ -35,58 +68,123 @@ def alike(first, second, groups):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """By family: its model, a noisy latent, a condition. Abstract, as graphs are checked."""
+    """By family, abstract, as graphs are checked."""
     folder = tmp_path_factory.mktemp("tiny")
     models = {name: read_model(tiny_models.folder(name, folder), name) for name in FAMILIES}
     parts = AbstractParts()
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
-        yield {name: (model, *sample(name, model)) for name, model in models.items()}
+        found = {name: sample(name, model) for name, model in models.items()}
+        for name in TEXTS:
+            found[name].context = encode_text(PerItem(["a red cat", "a dog"]), models[name])
+        prior = found["kandinsky-prior"]
+        found["class"] = Made(prior.model, prior.noise, prior.x, None, condition_class(PerItem([1, 2])))
+        black = condition_black(prior.model)
+        found["black"] = Made(prior.model, prior.noise, prior.x, None, black.take([0, 0]))
+        embedding = condition_embedding(Latent(prior.x.data, prior.x.space), prior.model)
+        found["embedding"] = Made(prior.model, prior.noise, prior.x, None, embedding)
+        yield found
 
 
 def sample(name, model):
-    size = SIZES.get(name, 0)
-    start = noise(PerItem([1, 2]), model, PerItem(["", ""]), size, size, 9 if size else 0)
+    start = noise(PerItem([1, 2]), model, PerItem(["", ""]), *SMALL.get(name, (0, 0, 0)))
     half = torch.full((2,), 0.5, dtype=torch.float64)
     time = Time(torch.zeros(2, dtype=torch.long), torch.full((2,), 500.0), half, half, half)
-    if name in ("ddpm", "dit"):
-        context = condition_class(PerItem([1, 2]))
-    elif name == "kandinsky":
-        parent = Path(model.part("unet").folder).parents[1]
-        context = condition_black(read_model(tiny_models.folder("kandinsky-prior", parent), "prior"))
-    else:
-        context = encode_text(PerItem(["a red cat", "a dog"]), model)
-    return Noisy(start.data, time, start.space), context
+    x = Noisy(start.data, time, start.space)
+    return Made(model, start, x, beside(model, x))
 
 
-def refused(call):
+def beside(model, x):
+    """What a network reads beside x, if it does."""
+    channels = model.config("latent").get("beside", 0)
+    return Latent(x.data.new_zeros(2, channels, *x.data.shape[2:]), x.space) if channels else None
+
+
+def told(made, name):
+    """A condition that a family's network reads."""
+    kind = next((kind for kind, readers in READS.items() if name in readers), name)
+    context = made[kind].context
+    labels = torch.tensor([100, 100]) if name == "if-upscaler" else context.labels
+    return context.replace(labels=labels)
+
+
+def refused(call, *arguments):
     try:
-        call()
+        call(*arguments)
     except WiringError:
         return True
     return False
 
 
-def test_latents(made):
-    for first, second in itertools.product(FAMILIES, FAMILIES):
-        x, model = made[first][1], made[second][0]
-        wrong = refused(lambda x=x, model=model: check_latent(x, None, model))
+def test_noise_and_denoisers(made):
+    for first, second in itertools.permutations(FAMILIES, 2):
+        x, own = made[first].x, made[second]
+        wrong = refused(denoise, x, own.model, told(made, second), beside(own.model, x))
         assert wrong != alike(first, second, SAME_LATENTS), (first, second)
 
 
-def test_decoders(made):
-    for first, second in itertools.product(FAMILIES, [name for name in FAMILIES if name != "kandinsky-prior"]):
-        x, model = made[first][1], made[second][0]
+def test_latents_and_decoders(made):
+    for first, second in itertools.product(FAMILIES, [name for name in FAMILIES if name not in NO_LATENTS]):
+        x, model = made[first].x, made[second].model
         makes = model["family"].makes
-        wrong = refused(lambda x=x, model=model, makes=makes: decoded(Latent(x.data, x.space), model, makes))
+        wrong = refused(DECODERS[makes], Latent(x.data, x.space), model)
         assert wrong != alike(first, second, SAME_LATENTS), (first, second)
         for other in set(NODES) - {makes}:
-            assert refused(lambda x=x, model=model, o=other: decoded(Latent(x.data, x.space), model, o))
+            assert refused(DECODERS[other], Latent(x.data, x.space), model)
 
 
-def test_conditions(made):
-    for first, second in itertools.product(FAMILIES, FAMILIES):
-        context, model = made[first][2], made[second][0]
-        family = model["family"]
-        net = model[family.network]
-        wrong = refused(lambda c=context, net=net, family=family: check_context(c, net, family, "other"))
-        assert wrong != alike(first, second, SAME_CONDITIONS), (first, second)
+def test_conditions_and_denoisers(made):
+    for first, second in itertools.product([*TEXTS, *READS], FAMILIES):
+        own, context = made[second], made[first].context
+        context = context.replace(labels=told(made, second).labels) if second == "if-upscaler" else context
+        wrong = refused(denoise, own.x, own.model, context, own.beside)
+        right = second in READS[first] if first in READS else alike(first, second, SAME_CONDITIONS)
+        assert wrong != right, (first, second)
+
+
+def test_embeddings_come_from_the_prior(made):
+    prior = made["kandinsky-prior"].model
+    for name in FAMILIES:
+        x = made[name].x
+        assert refused(condition_embedding, Latent(x.data, x.space), prior) != (name == "kandinsky-prior")
+
+
+def test_pictures_and_encoders(made):
+    """A latent of a picture goes where the family's own latents go; noise for it is the family's."""
+    image = Image(torch.zeros(2, 3, 32, 32))
+    for second in [name for name in FAMILIES if name not in ENCODERS]:
+        assert refused(encode_image, image, made[second].model), second
+    latents = {name: encode_image(image, made[name].model) for name in ENCODERS}
+    for first, second in itertools.product(ENCODERS, ENCODERS):
+        right = alike(first, second, SAME_LATENTS)
+        if "vae" in made[second].model.parts and (first == second or not right):
+            drawn = made[first].noise.replace(data=torch.zeros_like(latents[second].data))
+            assert refused(encode_image, image, made[second].model, drawn) != right, (first, second)
+        assert (latents[first].space == made[second].x.space) == right, (first, second)
+
+
+def test_what_stands_beside_x_is_of_its_space(made):
+    """An inpainting network reads a latent of the VAE that it was trained with."""
+    own = made["sd1-inpaint"]
+    for first in FAMILIES:
+        other = own.beside.replace(space=made[first].x.space)
+        wrong = refused(denoise, own.x, own.model, told(made, "sd1-inpaint"), other)
+        assert wrong != alike(first, "sd1-inpaint", SAME_LATENTS), first
+
+
+def test_known_latents_and_their_noise_are_of_the_space_of_x(made):
+    mask = Image(torch.zeros(2, 1, 32, 32))
+    for first, second in itertools.product(ENCODERS, ENCODERS):
+        x = made[first].x
+        known, drawn = Latent(x.data, x.space), made[first].noise
+        other = made[second].x.space
+        right = alike(first, second, SAME_LATENTS)
+        assert refused(blend, x, known.replace(space=other), drawn, mask) != right, (first, second)
+        assert refused(blend, x, known, drawn.replace(space=other), mask) != right, (first, second)
+
+
+def test_stable_diffusion_2_is_told_apart_by_the_width_of_its_states(made):
+    own = made["sd1"]
+    wide = made["sd2"].context
+    wide = wide.replace(states=wide.states.new_zeros(2, 77, 1024))
+    with pytest.raises(WiringError, match="the condition has width 1024, the denoiser of 'sd1' takes 32"):
+        denoise(own.x, own.model, wide)

@@ -1,6 +1,7 @@
 """Scalars in tables and curves agree with numpy."""
 
 import io
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -155,3 +156,16 @@ def test_ticks_leave_each_other_room():
     assert apart(np.array([3.0, 1.0, 2.0]), ["3", "1", "2"], False) == [1, 2, 0]
     assert apart(np.array([1.0, 10.0, 100.0]), ["1", "10", "100"], True) == [0, 1, 2]
     assert apart(np.array([5.0]), ["5"], False) == [0]
+
+
+def test_numbers_far_apart_stand_by_their_logarithms(tmp_path):
+    labels, n = {"m": [1, 2, 3, 4]}, np.arange(4.0)
+    found = scores(tmp_path, a=(10**-n, labels), b=(10 - n, labels))
+    falling, plain = (drawing for _, drawing in curves(found))
+    for drawing in (falling, plain):
+        heights = [float(y) for y in re.findall(r"<use [^>]* y=\"([\d.]+)\" style=\"fill: #3b7dd8", drawing)]
+        assert len(heights) == 4
+        steps = np.diff(heights)
+        assert np.allclose(steps, steps[0], rtol=1e-3) and steps[0] > 0  # equal ratios, equal differences
+    assert ">0.01<" in falling and ">0.01<" not in plain
+    assert "mathdefault" not in falling
