@@ -23,6 +23,7 @@ from .sd3 import StableDiffusion3
 from .sdxl import StableDiffusionXL
 from .stable_audio import StableAudio
 from .stable_diffusion import InstructPix2Pix, StableDiffusion, Variations
+from .upscalers import LatentUpscaler, Upscaler
 from .wan import Wan
 
 F = TypeVar("F", bound=type[Family])
@@ -42,6 +43,8 @@ SHIPPED: tuple[type[Family], ...] = (
     StableDiffusion,
     InstructPix2Pix,
     Variations,
+    Upscaler,
+    LatentUpscaler,
     StableDiffusionXL,
     StableDiffusion3,
     Flux,
