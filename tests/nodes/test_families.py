@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import diffusers
 import pytest
 import tiny_models
 import torch
@@ -12,10 +13,12 @@ from flowgen_nodes.conditions.size import condition_size
 from flowgen_nodes.denoisers.denoise import denoise
 from flowgen_nodes.encoders.text import encode_text
 from flowgen_nodes.models.folder import Options, read_model
+from flowgen_nodes.schedulers.schedule import alphas_cumprod
 
 from flowgen.errors import UserError, WiringError
 from flowgen.experiment import load
 from flowgen.values import Noisy, PerItem, Time
+from flowgen.values.model import canonical
 
 TEXTS = ["a red cat", "", "four dogs"]
 
@@ -171,3 +174,19 @@ outputs: [sampler]
 """)
     with pytest.raises(UserError, match=r"g\.yaml:7:3: .*flow"):
         load(file).check()
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_training_schedule_of_cogvideox(shift, zero):
+    theirs = diffusers.CogVideoXDDIMScheduler(snr_shift_scale=shift, rescale_betas_zero_snr=zero)
+    mine = alphas_cumprod(canonical(dict(theirs.config)))
+    assert mine.tolist() == theirs.alphas_cumprod.double().tolist()
+
+
+def test_patches_over_frames_are_refused(tmp_path):
+    folder = tiny_models.folder("cogvideox", tmp_path)
+    config = folder / "transformer" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "patch_size_t": 2}))
+    with pytest.raises(UserError, match=r"CogVideoX 1\.5"):
+        read_model(folder, "cogvideox")

@@ -139,4 +139,46 @@ def stable_audio() -> Any:
     )
 
 
-BUILDERS = {"wan": wan, "ltx": ltx, "animatediff": animatediff, "stable-audio": stable_audio}
+def cogvideox(rotary: bool = False) -> Any:
+    """CogVideoX 2B, or 5B with rotary positions."""
+    tokenizer = t5_tokenizer(226)
+    transformer = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=8,
+        text_embed_dim=32,
+        num_layers=2,
+        sample_width=8,
+        sample_height=6,
+        sample_frames=9,
+        use_rotary_positional_embeddings=rotary,
+    )
+    vae = diffusers.AutoencoderKLCogVideoX(
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=2,
+        sample_height=48,
+        sample_width=64,
+    )
+    scheduler = diffusers.CogVideoXDDIMScheduler(
+        snr_shift_scale=1.0 if rotary else 3.0,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing" if rotary else "linspace",
+    )
+    return diffusers.CogVideoXPipeline(
+        tokenizer=tokenizer, text_encoder=t5_text(tokenizer), vae=vae, transformer=transformer, scheduler=scheduler
+    )
+
+
+BUILDERS = {
+    "wan": wan,
+    "ltx": ltx,
+    "animatediff": animatediff,
+    "cogvideox": cogvideox,
+    "cogvideox-5b": lambda: cogvideox(rotary=True),
+    "stable-audio": stable_audio,
+}
