@@ -15,7 +15,7 @@ from ..families import Family, Question
 from ..schedulers.kinds import predicted
 from .perturb import Blur, How, Perturbation, perturbing
 
-PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
+PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?", "transformer_pair?")
 
 
 @node("denoiser", stored=False)

@@ -99,6 +99,8 @@ CASES = [
     Case("dit", text="condition.class, label: $prompt", empty="condition.class", prompts=CLASSES, theirs=classes),
     Case("wan", "scheduler.euler", "decoder.video", noise=", width: 16, height: 16, frames: 9", theirs=videos,
          options=FEW),
+    Case("wan-2.2", "scheduler.euler", "decoder.video", noise=", width: 16, height: 16, frames: 9", theirs=videos,
+         options=FEW, note="two networks"),
     Case("ltx", "scheduler.euler", "decoder.video", noise=", width: 32, height: 32, frames: 9", theirs=packed_videos,
          options={**FEW, **SMALL}),
     Case("cogvideox", decoder="decoder.video", theirs=videos_by_frame),

@@ -10,22 +10,27 @@ from .images import autoencoder, ddim, unet
 from .texts import clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 
-def wan() -> Any:
-    """Wan 2.1 text to video."""
+def wan(second: bool = False) -> Any:
+    """Wan 2.1 text to video, or 2.2 with a second network for the end."""
     tokenizer = t5_tokenizer()
-    transformer = diffusers.WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=16,
-        out_channels=16,
-        text_dim=32,
-        freq_dim=64,
-        ffn_dim=32,
-        num_layers=2,
-        cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads",
-        rope_max_seq_len=32,
+    transformer, other = (
+        diffusers.WanTransformer3DModel(
+            patch_size=(1, 2, 2),
+            num_attention_heads=2,
+            attention_head_dim=12,
+            in_channels=16,
+            out_channels=16,
+            text_dim=32,
+            freq_dim=64,
+            ffn_dim=32,
+            num_layers=2,
+            cross_attn_norm=True,
+            qk_norm="rms_norm_across_heads",
+            rope_max_seq_len=32,
+        )
+        if needed
+        else None
+        for needed in (True, second)
     )
     vae = diffusers.AutoencoderKLWan(
         base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
@@ -36,6 +41,8 @@ def wan() -> Any:
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
         text_encoder=t5_text(tokenizer, multilingual=True),
         tokenizer=tokenizer,
+        transformer_2=other,
+        boundary_ratio=0.9 if second else None,
     )
 
 
@@ -176,6 +183,7 @@ def cogvideox(rotary: bool = False) -> Any:
 
 BUILDERS = {
     "wan": wan,
+    "wan-2.2": lambda: wan(second=True),
     "ltx": ltx,
     "animatediff": animatediff,
     "cogvideox": cogvideox,
