@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -71,7 +70,7 @@ def spent_in_networks(rows: dict[str, int], cost: dict[str, float]) -> float:
 
 
 def network_seconds(run: Any) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds a row of each network at the run's mean batch, the fastest of some calls; and the batches."""
+    """Seconds a row of each network at the run's mean batch, kept up for some seconds; and the batches."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel
@@ -104,21 +103,20 @@ def network_seconds(run: Any) -> tuple[dict[str, float], dict[str, float]]:
     for kind, label in KINDS.items():
         count, rows = calls[kind]
         size = max(1, round(rows / count))
-        cost[label] = fastest(call[label], size) / size
+        cost[label] = sustained(call[label], size) / size
         sizes[label] = size
-    sizes["gain"] = fastest(call["denoiser"], 2) / 2 / cost["denoiser"]
+    sizes["gain"] = sustained(call["denoiser"], 2) / 2 / cost["denoiser"]
     return cost, sizes
 
 
-def fastest(call: Any, size: int, seconds: float = 1.0) -> float:
-    """The shortest of the calls that fit into about some seconds."""
+def sustained(call: Any, size: int, seconds: float = 2.0) -> float:
+    """Seconds a call over some seconds of calls, as a run has them: the fastest of them is what no run can keep up."""
     import torch
 
-    best, started = math.inf, time.perf_counter()
     with torch.no_grad():
         call(size)
+        count, started = 0, time.perf_counter()
         while time.perf_counter() - started < seconds:
-            before = time.perf_counter()
             call(size)
-            best = min(best, time.perf_counter() - before)
-    return best
+            count += 1
+        return (time.perf_counter() - started) / count

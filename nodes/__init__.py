@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     cascades,
+    concat,
     conditions,
     decoders,
     denoisers,
@@ -11,6 +12,7 @@ from . import (
     guidance,
     images,
     inpaint,
+    interpolation,
     metrics,
     models,
     noise,
@@ -22,6 +24,7 @@ from . import (
 
 __all__ = [
     "cascades",
+    "concat",
     "conditions",
     "decoders",
     "denoisers",
@@ -29,6 +32,7 @@ __all__ = [
     "guidance",
     "images",
     "inpaint",
+    "interpolation",
     "metrics",
     "models",
     "noise",

@@ -140,6 +140,17 @@ def test_every_parameter(checked):
         assert changed(before, keys(mutated)) == below(graph, name), (name, param)
 
 
+def test_younger_parameters_leave_older_keys(checked):
+    """Without them, and with them at their defaults, keys are the same; an older one is missed."""
+    graph, before = checked.graph, keys(checked.graph)
+    younger = [(name, param) for name, param in parameters(graph) if param in graph.nodes[name].type.added]
+    assert {name for name, _ in younger} >= {"text", "empty"}
+    for name, param in [*younger, ("text", "empty"), ("cond", "rate")]:
+        left = {p: column for p, column in graph.nodes[name].params.items() if p != param}
+        expected = set() if (name, param) in younger else below(graph, name)
+        assert changed(before, keys(with_node(graph, name, params=left))) == expected, (name, param)
+
+
 def test_one_point_of_a_parameter_changes_the_items_of_that_point(checked):
     graph, before = checked.graph, keys(checked.graph)
     tried = 0

@@ -15,6 +15,8 @@ QUIET = {
     "distributed.scheduler.worker-saturation": float("inf"),
     "distributed.admin.log-format": "%(message)s",
     "distributed.comm.timeouts.connect": "60s",
+    "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
+    "distributed.admin.tick.interval": "1s",
 }
 
 

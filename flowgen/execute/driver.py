@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from distributed import Client, as_completed
 
 from flowgen.execute.task import NOTES, Place, Receipt, run_parcel
+from flowgen.execute.threads import let_go
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
@@ -87,6 +88,7 @@ def execute(
     events.planned(current)
     if not current.parcels:
         return first, tally
+    let_go()
     with client() as connected:
         connected.subscribe_topic(NOTES, lambda event: events.note(event[1]))
         for _ in range(ATTEMPTS):

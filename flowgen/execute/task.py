@@ -17,7 +17,7 @@ from distributed import get_worker
 
 from flowgen.execute.caller import Caller
 from flowgen.execute.failures import finite, isolated, less_failed
-from flowgen.execute.memory import give_back
+from flowgen.execute.memory import give_back, keep
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
 from flowgen.execute.waiting import shares
@@ -87,6 +87,7 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
     items whose parents failed fail.
     """
     started = time.perf_counter()
+    keep()
     store = open_store(place.store)
     gone = {key for receipt in parents for key in receipt.failed}
     parcel, failed, renamed = less_failed(code, parcel, gone)

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from flowgen.errors import UserError
+from flowgen.graph.cautions import cautions
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.likeness import likeness
 from flowgen.graph.measure import Measure
@@ -84,6 +85,8 @@ def check(graph: Graph) -> Check:
                 found.outcomes[member.name] = []
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
+            found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
+                               if text not in found.warnings]  # fmt: skip
         for name in graph.bodies:
             found.stretches[name] = loop_stretches(graph, graph.nodes[name])
             found.lengths[name] = steps_of(found.stretches[name])

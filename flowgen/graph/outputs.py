@@ -47,6 +47,17 @@ def check_making(graph: Graph) -> None:
         if curve.name in {output.name for output in graph.document.outputs}:
             raise UserError(f"the curve '{curve.name}' has the name of an output", curve.at, "rename one of them")
     check_files(graph)
+    check_storable(graph)
+
+
+def check_storable(graph: Graph) -> None:
+    """Raise UserError where a value is to be stored that the store can't hold."""
+    for output in graph.document.outputs:
+        if not (kind := kind_of(graph, output.ref)).storable:
+            raise UserError(f"'{output.name}' is a {kind.__name__}: it has no value to output", output.at)
+    for node in graph.nodes.values():
+        if node.entry.store == "always" and not all(kind.storable for kind in node.type.signature.outputs.values()):
+            raise node.error(f"what '{node.type.name}' makes can't be stored", "store", "leave 'store' out")
 
 
 def check_one(graph: Graph, output: Output, making: Making) -> None:

@@ -42,6 +42,10 @@ class NodeType:
     """the outputs' shapes, for code that can't run without numbers"""
     passes: bool = False
     """returns one element of its only port, a list, as it is: the one that its parameter ``index`` numbers"""
+    added: tuple[str, ...] = ()
+    """parameters younger than the version, which compute at their default what the code computed without them"""
+    cautions: Callable[..., list[UserError]] | None = None
+    """what is allowed and hardly meant, from the arguments of all points"""
     file: tuple[str, str, str] | None = field(default=None, repr=False)
     """for a type from a file: its path, its text, and the name in it"""
 
@@ -51,6 +55,10 @@ class NodeType:
             return frozenset(self.unused(params)) if self.unused else frozenset()
         read = possible(params["index"])
         return frozenset(f"{port}[{n}]" for port, listed in wires.items() for n in range(len(listed)) if n not in read)
+
+    def silent(self, param: str, value: Any) -> bool:
+        """Whether a parameter's value is in no key: the default of a younger one, so that older results are found."""
+        return param in self.added and bool(value == self.signature.params[param].default)
 
     @property
     def doc(self) -> str:
@@ -107,19 +115,23 @@ def node(
     unused: Callable[[dict[str, Any]], set[str]] | None = None,
     abstract: Callable[..., Any] | None = None,
     passes: bool = False,
+    added: Sequence[str] = (),
+    cautions: Callable[..., list[UserError]] | None = None,
 ) -> Callable[[C], C]:
     """Register a function, Loop or Reduce class as a node type.
 
     ``stored`` defaults to True for nodes that use a model and for loops and reductions. ``passes``: the node returns
     one element of its only port, a list, unchanged, the one that its parameter ``index`` numbers; its result is that
-    element's, keys included. Raises TypeError where the
-    signature breaks the contract or the name is taken by other code.
+    element's, keys included. ``added`` are parameters that came after results of this version were stored and compute
+    at their default what was computed before: at it they are in no key. ``cautions`` takes the arguments of a batch
+    with all points of a graph, for nodes that have parameters and models and no other ports, and returns what ``check``
+    warns of. Raises TypeError where the signature breaks the contract or the name is taken by other code.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*", name):
         raise TypeError(f"'{name}' is no name for a node type: lower case words with dots")
 
     def register(code: C) -> C:
-        found = made(name, code, version, stored, unused, abstract, passes)
+        found = made(name, code, version, stored, unused, abstract, passes, tuple(added), cautions)
         other = _TYPES.get(name)
         same = other and (other.code.__module__, other.code.__qualname__) == (code.__module__, code.__qualname__)
         if other and not same and not other.code.__module__.startswith("flowgen_file_"):
@@ -138,6 +150,8 @@ def made(
     unused: Callable[[dict[str, Any]], set[str]] | None = None,
     abstract: Callable[..., Any] | None = None,
     passes: bool = False,
+    added: tuple[str, ...] = (),
+    cautions: Callable[..., list[UserError]] | None = None,
 ) -> NodeType:
     """A node type of some code, not registered. Raises TypeError where the signature breaks the contract."""
     kind: Kind = "function"
@@ -145,7 +159,11 @@ def made(
         if not issubclass(code, (Loop, Reduce)):
             raise TypeError(f"the class {code.__qualname__} is neither a Loop nor a Reduce of flowgen.node")
         kind = "loop" if issubclass(code, Loop) else "reduce"
-    found = NodeType(name, code, kind, version, signature_of(code), False, unused, abstract, passes)
+    found = NodeType(name, code, kind, version, signature_of(code), False, unused, abstract, passes, added, cautions)
+    if unknown := [param for param in added if found.signature.params.get(param) is None]:
+        raise TypeError(f"{code.__qualname__} has no parameter '{unknown[0]}'")
+    if cautions and any(not issubclass(port.type, Reference) for port in found.signature.ports.values()):
+        raise TypeError(f"{code.__qualname__} has ports that tensors feed, so it can't warn of all points")
     return replace(found, stored=(found.uses_model or kind != "function") if stored is None else stored)
 
 

@@ -195,9 +195,10 @@ class Comparison:
         if param not in node.params:
             return None
         if (node.name, param) not in self.said:
-            self.said[node.name, param] = recipes.said(self.plan.keying, node.params[param])
+            self.said[node.name, param] = self.plan.keying.texts(node, param, node.params[param])
         column = self.said[node.name, param]
-        return str(column.values[tuple(point[axis] for axis in column.axes)])
+        found: str | None = column.values[tuple(point[axis] for axis in column.axes)]
+        return found
 
     def weights(self, node: GraphNode, port: str, wire: Wire, point: Point) -> dict[str, str]:
         """The digests of the parts of a model that an item uses."""

@@ -151,11 +151,15 @@ class Keying:
                 left[n] = node.type.unread({name: column[n] for name, column in wide.items()}, node.wires)
             if any(left):
                 self.unused[node.name] = Column(axes, left.reshape(shape))
-        texts = {name: c.map(lambda v: keys.canonical(self.content(v))) for name, c in told.items()}
+        texts = {name: self.texts(node, name, c) for name, c in told.items()}
         rows = zip(*(c.over(axes, lengths).tolist() for c in texts.values()), strict=True)
         made = np.empty(int(np.prod(shape)), dtype=object)
         made[:] = [keys.canonical_mapping(texts, row) for row in rows] or keys.canonical({})
         return Column(axes, made.reshape(shape))
+
+    def texts(self, node: GraphNode, param: str, values: Column) -> Column:
+        """A parameter's values as keys hold them, None where they don't."""
+        return values.map(lambda v: None if node.type.silent(param, v) else keys.canonical(self.content(v)))
 
     def content(self, value: Any) -> Any:
         """A parameter's value, files and folders by what is in them."""

@@ -217,7 +217,8 @@ class Step:
             for port, wire in self.programs.feedback(node) if feedback else []:
                 ports.append((f"feedback {port}", [self.wire(wire, node.name, port)]))
             head = keys.node_head(node.type.name, node.type.version, self.programs.numerics)
-            text = keys.canonical({name: self.programs.content(value) for name, value in values.items()})
+            told = {name: value for name, value in values.items() if not node.type.silent(name, value)}
+            text = keys.canonical({name: self.programs.content(value) for name, value in told.items()})
             passed = node.type.passes and len(ports[0][1]) == 1
             digest = ports[0][1][0] if passed else keys.item_key(head, text, ports)
             self.made[node.name] = Reading(digest, frozenset(self.used))

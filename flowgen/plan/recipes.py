@@ -13,7 +13,6 @@ from typing import Any
 from flowgen.graph.columns import Column
 from flowgen.graph.model import GraphNode, Wire
 from flowgen.graph.references import used_parts
-from flowgen.plan.keying import Keying
 from flowgen.plan.plan import Plan
 from flowgen.store import keys
 
@@ -45,14 +44,9 @@ def node_recipe(plan: Plan, node: GraphNode) -> dict[str, Any]:
         "axes": list(node.axes),
         "over": list(node.entry.over),
         "body": list(plan.graph.bodies.get(node.name, ())),
-        "params": {name: column(said(plan.keying, values)) for name, values in node.params.items()},
+        "params": {name: column(plan.keying.texts(node, name, c)) for name, c in node.params.items()},
         "ports": {port: [wire(plan, node, port, w) for w in wires] for port, wires in node.wires.items()},
     }
-
-
-def said(keying: Keying, values: Column) -> Column:
-    """A parameter's values as keys hold them."""
-    return values.map(lambda value: keys.canonical(keying.content(value)))
 
 
 def weights(plan: Plan, node: GraphNode, port: str, source: Wire) -> Column:

@@ -31,9 +31,9 @@ def canonical(value: Any) -> str:
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def canonical_mapping(names: Iterable[str], texts: Iterable[str]) -> str:
-    """``canonical`` of a mapping whose values are canonical already."""
-    entries = sorted(zip(names, texts, strict=True))
+def canonical_mapping(names: Iterable[str], texts: Iterable[str | None]) -> str:
+    """``canonical`` of a mapping whose values are canonical already; None leaves an entry out."""
+    entries = sorted([(name, text) for name, text in zip(names, texts, strict=True) if text is not None])
     return '{"mapping":{' + ",".join([f"{quoted(name)}:{text}" for name, text in entries]) + "}}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowgen.values.carried import Carried
-from flowgen.values.diffusion import Conditioning, Latent, Noise, Noisy, Prediction, Time
+from flowgen.values.diffusion import Conditioning, Control, Latent, Noise, Noisy, Prediction, Time
 from flowgen.values.model import Model, Part, Reference
 from flowgen.values.observed import Audio, Features, Image, Moments, Score, Video
 from flowgen.values.per_item import PerItem
@@ -14,6 +14,7 @@ __all__ = [
     "Audio",
     "Carried",
     "Conditioning",
+    "Control",
     "Features",
     "Image",
     "Latent",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flowgen.errors import WiringError
+from flowgen.values.model import Model
 from flowgen.values.per_item import over_items
 from flowgen.values.record import Record
 from flowgen.values.value import Value
@@ -124,6 +125,10 @@ class Prediction(Signal):
         of_x, of_data = self._weights()
         alpha, sigma = self.x.time.alpha, self.x.time.sigma
         of_x, of_data = (1 - alpha * of_x) / sigma, -alpha * of_data / sigma
+        if self.kind != "sample":  # of a clean x there is a limit
+            clean = sigma == 0
+            of_x = torch.where(clean, 1 / alpha if self.kind == "flow" else 0 * alpha, of_x)
+            of_data = torch.where(clean, -alpha.sign() if self.kind == "edm" else alpha.sign(), of_data)
         return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
 
     def _weights(self) -> tuple[Tensor, Tensor]:
@@ -169,6 +174,30 @@ class Conditioning(Record):
     """[B, n] float32, sizes and scores that the model is told"""
     space: str = ""
     """what kind of condition it is: a denoiser refuses those of another; empty fits any"""
+
+
+@dataclass(frozen=True)
+class Control(Record):
+    """What a ControlNet leads a denoiser by. The network is named, not held, so that it isn't stored."""
+
+    storable: ClassVar[bool] = False
+
+    data: Tensor
+    """[B, C, H, W], a picture in 0..1 or a latent"""
+    scale: Tensor
+    """[B] float64, what the network adds is multiplied by it"""
+    start: Tensor
+    """[B] float64, the fraction of the steps from which it is added"""
+    end: Tensor
+    """[B] float64, the fraction of the steps from which it is added no more"""
+    model: Model
+    """has the ControlNet, its part ``controlnet``"""
+    guess: bool = False
+    """whether the shallow layers add less, for empty texts"""
+    space: str | None = None
+    """of a latent, the latent space; None for a picture"""
+    mode: Tensor | None = None
+    """[B] int64, which kind of picture it is, for ControlNets of several kinds"""
 
 
 def space_of(channels: int, scale: float, shift: float, factor: int) -> str:

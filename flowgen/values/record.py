@@ -24,6 +24,8 @@ class Record:
 
     dims: ClassVar[dict[str, tuple[str, ...]]] = {}
     """by tensor, the names of its dimensions after the item axis, for labelled results"""
+    storable: ClassVar[bool] = True
+    """whether the store can hold it: whether its metadata are texts, numbers and tuples"""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

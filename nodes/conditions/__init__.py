@@ -1,5 +1,5 @@
-"""Conditions that aren't texts: classes, sizes, image embeddings."""
+"""Conditions that aren't texts: classes, sizes, image embeddings, none."""
 
-from . import embedding, label, size
+from . import embedding, label, size, zero
 
-__all__ = ["embedding", "label", "size"]
+__all__ = ["embedding", "label", "size", "zero"]

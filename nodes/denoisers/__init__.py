@@ -1,5 +1,5 @@
 """Denoisers: networks that predict from a noisy latent."""
 
-from . import denoise
+from . import cached, control, denoise
 
-__all__ = ["denoise"]
+__all__ = ["cached", "control", "denoise"]

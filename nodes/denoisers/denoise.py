@@ -9,10 +9,13 @@ from torch import Tensor
 
 from flowgen.errors import WiringError
 from flowgen.node import Uses, node
-from flowgen.values import Conditioning, Latent, Model, Noisy, PerItem, Prediction
+from flowgen.values import Conditioning, Control, Latent, Model, Noisy, PerItem, Prediction
 
 from ..families import Family, Question
+from ..families.adapters import image_prompts
+from ..models.running import precision
 from ..schedulers.kinds import predicted
+from .control import controls
 from .perturb import Blur, How, Perturbation, perturbing
 
 PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
@@ -24,6 +27,8 @@ def denoise(
     model: Annotated[Model, Uses(*PARTS)],
     context: Conditioning | None = None,
     concat: Latent | None = None,
+    control: list[Control] | None = None,
+    image_prompt: list[Conditioning] | None = None,
     guidance: PerItem[float | None] = None,
     rate: float = 25.0,
     perturb: How = "none",
@@ -39,6 +44,10 @@ def denoise(
     context: what the network is told: a text from encoder.text, a class from condition.class.
 
     concat: channels that some networks read beside x: a masked picture, a small picture to make larger.
+
+    control: ControlNets that lead it, from the node control; what they add is summed.
+
+    image_prompt: for each adapter of the model's ``ip_adapter`` a picture from encoder.image.
 
     guidance: the scale that a distilled model (Flux dev) is told; guidance.cfg has nothing to do with it.
 
@@ -58,19 +67,15 @@ def denoise(
     if concat is not None:
         data = torch.cat([data, concat.data.to(data)], 1)
     scale = told_scale(guidance, net, x, model.label)
-    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"])
+    leading = controls(control or (), x, net, family, model)
+    prompts = image_prompts(image_prompt or (), net, model.label)
+    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts)
     with perturbing(net, Perturbation(perturb, layers, blur)):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
         said, variance = said.chunk(2, dim=1)
         return Prediction(said, x, kind, variance)
     return Prediction(said, x, kind)
-
-
-def precision(net: Any) -> torch.dtype:
-    """The network's, but for modules that it keeps in float32. ``net.dtype`` walks through all of its modules."""
-    kept = getattr(net, "_keep_in_fp32_modules", None) or ()
-    return next(weight.dtype for name, weight in net.named_parameters() if not any(each in name for each in kept))
 
 
 def network_input(x: Noisy, kind: str) -> Tensor:

@@ -1,5 +1,5 @@
-"""Encoders: texts (and images) to what denoisers read."""
+"""Encoders: texts and pictures to what denoisers read."""
 
-from . import text, vae
+from . import image, text, vae
 
-__all__ = ["text", "vae"]
+__all__ = ["image", "text", "vae"]

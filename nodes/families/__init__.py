@@ -22,7 +22,7 @@ from .pixels import Pixels
 from .sd3 import StableDiffusion3
 from .sdxl import StableDiffusionXL
 from .stable_audio import StableAudio
-from .stable_diffusion import StableDiffusion
+from .stable_diffusion import InstructPix2Pix, StableDiffusion, Variations
 from .wan import Wan
 
 F = TypeVar("F", bound=type[Family])
@@ -40,6 +40,8 @@ def register(family: F) -> F:
 SHIPPED: tuple[type[Family], ...] = (
     Pixels,
     StableDiffusion,
+    InstructPix2Pix,
+    Variations,
     StableDiffusionXL,
     StableDiffusion3,
     Flux,

@@ -14,6 +14,8 @@ from flowgen.values import Conditioning, Model, Part
 from flowgen.values.diffusion import space_of
 from flowgen.values.model import Loader
 
+from .controls import Controlled
+
 Config = dict[str, Any]
 Configs = Mapping[str, Config]
 """configurations of a folder's parts by name"""
@@ -34,6 +36,10 @@ class Question:
     """frames per second of a video"""
     latent: Config
     """what the model's latents are like, see ``Family.latent``"""
+    controls: tuple[Controlled, ...] = ()
+    """the ControlNets that lead it in this call"""
+    prompts: tuple[Tensor, ...] = ()
+    """for each of the network's adapters of image prompts, a picture's embedding [B, D] or states [B, L, D]"""
 
     def states(self) -> Tensor:
         """The condition's states in the network's precision, [B, L, D]. Raises WiringError without any."""
@@ -68,12 +74,20 @@ class Family(Loader):
     """what kind of condition the network reads: families of one kind read one another's; empty for none"""
     width: ClassVar[str] = ""
     """the entry of the network's configuration that says how wide the states of a condition are"""
+    controlnet: ClassVar[str] = ""
+    """diffusers' class of the ControlNets that lead the network; empty for none"""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """entries of the network's configuration that a ControlNet for it has alike"""
+    adapts: ClassVar[bool] = False
+    """whether the network takes image prompts (IP-Adapter)"""
     schedule: ClassVar[Config] = {}
     """what the family's pipeline adds to the scheduler's configuration without saying it there"""
     reads: ClassVar[Mapping[str, Any]] = {}
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
     careful: ClassVar[bool] = False
     """whether an autoencoder whose configuration says ``force_upcast`` runs in float32 where float16 is asked for"""
+    told: ClassVar[tuple[str, ...]] = ()
+    """options of encoder.text that ``encode`` reads: clip_skip, chunks, weighting, text_2, text_3"""
     emptied: ClassVar[tuple[str, ...]] = ()
     """fields of a condition that are zero where a text is empty, as the family's own pipeline has it"""
 
@@ -124,7 +138,7 @@ class Family(Loader):
         return None
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
-        """Texts as the network reads them. Raises WiringError for a family that reads none."""
+        """Texts as the network reads them; ``Texts``, with the options in ``told``. Raises WiringError if it can't."""
         raise WiringError(f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class")
 
     def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:
@@ -136,6 +150,10 @@ class Family(Loader):
     def predict(self, net: Any, asked: Question) -> Tensor:
         """What the network says, [B, C, ...]; with twice the channels where it also says a variance."""
         raise NotImplementedError  # pragma: no cover
+
+    def led_by(self, net: Any, data: Tensor, model: Model) -> Tensor:
+        """What a ControlNet reads, from a picture [B, C, H, W] in 0..1 or a latent as the denoiser sees it."""
+        return data
 
     def encode_latent(self, vae: Any, pictures: Tensor) -> Any:
         """The distribution of latents of pictures [B, 3, H, W] in -1..1, not yet scaled."""

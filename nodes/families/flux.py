@@ -10,7 +10,9 @@ from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
+from .controls import Controlled, Groups, summed
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import t5, tokens
 
 LENGTH = 512
@@ -24,41 +26,68 @@ SCALE = 3.5
 class Flux(Family):
     """Flux.1 dev and schnell. Latents in a graph are [B, 16, H, W]; patches of 2 x 2 are made for the network alone."""
 
-    pipelines = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")
+    pipelines = (
+        "FluxPipeline",
+        "FluxImg2ImgPipeline",
+        "FluxInpaintPipeline",
+        "FluxControlNetPipeline",
+        "FluxControlPipeline",
+        "FluxFillPipeline",
+    )
     network = "transformer"
     conditions = "T5 states with CLIP's summary"
     width = "joint_attention_dim"
+    controlnet = "FluxControlNetModel"
+    shared = ("in_channels", "num_attention_heads", "attention_head_dim", "joint_attention_dim")
+    told = ("text_2",)
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
-        """The network's own number of channels is that of a patch."""
+        """The network's own number of channels is that of a patch; some read a picture, or picture and mask, beside x."""
         found = super().latent(configs)
-        return {**found, "height": SIZE, "width": SIZE, "beside": 0, "multiple": 2 * found["factor"]}
+        beside = configs["transformer"]["in_channels"] // 4 - found["channels"]
+        return {**found, "height": SIZE, "width": SIZE, "beside": beside, "multiple": 2 * found["factor"]}
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """T5's states [B, 512, D] and CLIP's summary."""
         encoder = model["text_encoder"]
         ids, _ = tokens(model["tokenizer"], texts, encoder.device)
-        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], texts, LENGTH, masked=False)
+        second = Texts.told(texts).of(2)
+        states, _ = t5(model["text_encoder_2"], model["tokenizer_2"], second, LENGTH, masked=False)
         return Conditioning(states, encoder(ids).pooler_output, space=self.conditions)
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """The flow from data to noise."""
-        guidance = None
-        if net.config.guidance_embeds:
-            fallback = torch.full_like(asked.time, SCALE, dtype=torch.float32)
-            guidance = fallback if asked.guidance is None else asked.guidance
+        guidance = asked.guidance
+        if guidance is None:
+            guidance = torch.full_like(asked.time, SCALE, dtype=torch.float32)
         states, (height, width) = asked.states(), asked.x.shape[-2:]
-        said = net(
-            packed(asked.x),
-            timestep=asked.time.to(asked.x.dtype) / 1000,
-            guidance=guidance,
-            pooled_projections=asked.pooled(),
-            encoder_hidden_states=states,
-            txt_ids=states.new_zeros(states.shape[1], 3),
-            img_ids=places(height // 2, width // 2, asked.x),
-        ).sample
-        return unpacked(said, height, width)
+        told = {
+            "timestep": asked.time.to(asked.x.dtype) / 1000,
+            "pooled_projections": asked.pooled(),
+            "encoder_hidden_states": states,
+            "txt_ids": states.new_zeros(states.shape[1], 3),
+            "img_ids": places(height // 2, width // 2, asked.x),
+        }
+        more = {"guidance": guidance if net.config.guidance_embeds else None}
+        if asked.controls:
+            more |= residuals(asked, told, guidance)
+        return unpacked(net(packed(asked.x), **told, **more).sample, height, width)
+
+
+def residuals(asked: Question, told: dict[str, Tensor], guidance: Tensor) -> dict[str, Any]:
+    """What ControlNets add to the blocks, as the transformer's arguments; they are told what it is told."""
+
+    def ask(control: Controlled) -> Groups:
+        given: dict[str, Any] = control.told(told)
+        given["guidance"] = guidance if control.net.config.guidance_embeds else None
+        given["controlnet_mode"] = None if control.mode is None else control.mode[:, None]
+        x = control.told(packed(asked.x))
+        groups: Groups = control.net(x, controlnet_cond=packed(control.data), return_dict=False, **given)
+        return groups
+
+    blocks, singles = summed(asked, ask)
+    return {"controlnet_block_samples": blocks, "controlnet_single_block_samples": singles}
 
 
 def packed(x: Tensor) -> Tensor:

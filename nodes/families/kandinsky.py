@@ -13,7 +13,7 @@ from .family import Config, Configs, Family, Question
 from .texts import tokens
 
 EMBEDDING = "image embedding"
-"""the decoder's kind of condition"""
+"""a kind of condition: one vector in CLIP's space of pictures"""
 
 
 class Prior(Family):

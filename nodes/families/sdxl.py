@@ -12,7 +12,10 @@ from flowgen.errors import UserError
 from flowgen.values import Conditioning, Model
 from flowgen.values.model import Part
 
+from .adapters import image_embeds
+from .controls import UNET, unet_residuals
 from .family import Config, Configs, Family, Question
+from .prompts import Texts
 from .texts import penultimate
 
 AESTHETIC = 6.0
@@ -26,9 +29,14 @@ class StableDiffusionXL(Family):
         "StableDiffusionXLPipeline",
         "StableDiffusionXLImg2ImgPipeline",
         "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionXLControlNetPipeline",
     )
     conditions = "CLIP states with a summary"
     width = "cross_attention_dim"
+    controlnet = "ControlNetModel"
+    shared = UNET
+    adapts = True
+    told = ("clip_skip", "chunks", "weighting", "text_2")
     careful = True
     reads = {"force_zeros_for_empty_prompt": True, "requires_aesthetics_score": False}  # noqa: RUF012
 
@@ -49,10 +57,11 @@ class StableDiffusionXL(Family):
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """The states before each encoder's last layer; the refiner has the second encoder alone."""
+        names = [n for n in ("", "_2") if f"text_encoder{n}" in model.parts]
+        said = [Texts.told(texts).of(n) for n in range(1, 1 + len(names))]
         found = [
-            penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], texts)
-            for n in ("", "_2")
-            if f"text_encoder{n}" in model.parts
+            penultimate(model[f"text_encoder{n}"], model[f"tokenizer{n}"], each)
+            for n, each in zip(names, said, strict=True)
         ]
         states = torch.cat([states for states, _ in found], -1)
         return Conditioning(states, found[-1][1], space=self.conditions)
@@ -62,7 +71,10 @@ class StableDiffusionXL(Family):
         sizes = self.sizes(asked)
         kept = [0, 1, 2, 3, 6] if self.options["requires_aesthetics_score"] else [0, 1, 2, 3, 4, 5]
         added = {"text_embeds": asked.pooled(), "time_ids": sizes[:, kept].to(asked.x.dtype)}
-        return net(asked.x, asked.time, encoder_hidden_states=asked.states(), added_cond_kwargs=added).sample
+        told = {"encoder_hidden_states": asked.states(), "added_cond_kwargs": added}
+        residuals = unet_residuals(asked, told)
+        told["added_cond_kwargs"] = {**added, **image_embeds(asked.prompts)}
+        return net(asked.x, asked.time, **told, **residuals).sample
 
     def sizes(self, asked: Question) -> Tensor:
         """Original height and width, top and left of the crop, height and width, score, [B, 7]; x's own if unsaid."""

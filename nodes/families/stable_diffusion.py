@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from flowgen.values import Conditioning, Model
 
-from .family import Family, Question
-from .texts import tokens
+from .adapters import image_embeds
+from .controls import UNET, unet_residuals
+from .family import Config, Configs, Family, Question
+from .kandinsky import EMBEDDING
+from .prompts import Texts
+from .texts import clip, last
 
 
 class StableDiffusion(Family):
@@ -21,17 +27,49 @@ class StableDiffusion(Family):
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionInpaintPipeline",
         "StableDiffusionControlNetPipeline",
+        "StableDiffusionDepth2ImgPipeline",
     )
     conditions = "CLIP states"
     width = "cross_attention_dim"
+    controlnet = "ControlNetModel"
+    shared = UNET
+    adapts = True
+    told = ("clip_skip", "chunks", "weighting")
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Padded and cut to the tokeniser's longest input, as the model was trained."""
-        encoder = model["text_encoder"]
-        ids, mask = tokens(model["tokenizer"], texts, encoder.device)
-        attended = mask if getattr(encoder.config, "use_attention_mask", False) else None
-        return Conditioning(encoder(ids, attention_mask=attended).last_hidden_state, space=self.conditions)
+        encoder, said = model["text_encoder"], Texts.told(texts)
+        states, _ = clip(encoder, model["tokenizer"], said, last(encoder, said.clip_skip))
+        return Conditioning(states, space=self.conditions)
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
-        return net(asked.x, asked.time, encoder_hidden_states=asked.states()).sample
+        told = {"encoder_hidden_states": asked.states()}
+        more = {"added_cond_kwargs": image_embeds(asked.prompts)} if asked.prompts else {}
+        return net(asked.x, asked.time, **told, **more, **unet_residuals(asked, told)).sample
+
+
+class InstructPix2Pix(StableDiffusion):
+    """Brooks et al. 2023, arXiv:2211.09800: beside x, the latent of the picture that is edited, not scaled."""
+
+    pipelines = ("StableDiffusionInstructPix2PixPipeline",)
+
+    def about(self, index: Config, configs: Configs) -> Config:
+        """How latents are scaled."""
+        return {"scale": configs["vae"].get("scaling_factor") or 1.0}
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon."""
+        x, beside = asked.x.split([asked.latent["channels"], asked.latent["beside"]], dim=1)
+        return super().predict(net, replace(asked, x=torch.cat([x, beside / self.options["scale"]], 1)))
+
+
+class Variations(Family):
+    """Stable Diffusion tuned to read a picture's CLIP embedding, as its only token, where it read a text."""
+
+    pipelines = ("StableDiffusionImageVariationPipeline",)
+    conditions = EMBEDDING
+
+    def predict(self, net: Any, asked: Question) -> Tensor:
+        """Epsilon."""
+        return net(asked.x, asked.time, encoder_hidden_states=asked.pooled()[:, None]).sample

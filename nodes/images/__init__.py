@@ -1,5 +1,5 @@
 """Pictures and masks."""
 
-from . import load, mask
+from . import load, mask, resize
 
-__all__ = ["load", "mask"]
+__all__ = ["load", "mask", "resize"]

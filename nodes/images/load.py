@@ -16,7 +16,7 @@ from flowgen.node import Source, node
 from flowgen.values import Image
 from flowgen.values.random import is_abstract
 
-Filter = Literal["lanczos", "bicubic", "bilinear", "nearest"]
+from .resample import Filter
 
 
 @node("image.load", stored=False)

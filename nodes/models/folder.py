@@ -14,6 +14,7 @@ from flowgen.values.model import Model, Part, canonical
 
 from ..families import Config, family_for, family_part
 from .hub import Folder
+from .ip_adapter import adapted
 from .lora import updated
 from .single import check_file, single
 from .weights import network
@@ -27,6 +28,19 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "spiece.model",
     "added_tokens.json",
+)
+PROCESSOR = "preprocessor_config.json"
+PREPARES = (
+    "do_resize",
+    "size",
+    "resample",
+    "do_center_crop",
+    "crop_size",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
 )
 VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
 """A tokeniser has one of these, or no words."""
@@ -43,6 +57,10 @@ MODULE_CLASSES = {
 """By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
 
 
+NETWORKS = dict.fromkeys(("ControlNetModel", "SD3ControlNetModel", "FluxControlNetModel"), "controlnet")
+"""Networks of diffusers that are a model on their own, by their class: the part that each is."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a graph says of a model beside where it is."""
@@ -56,6 +74,8 @@ class Options:
     """the single file that has the weights"""
     updates: tuple[Part, ...] = ()
     """low-rank updates of its networks"""
+    adapters: tuple[Part, ...] = ()
+    """image prompts of the network that predicts"""
     numerics: Mapping[str, Any] = field(default_factory=dict)
     """see ``running.ready``; of the network that predicts alone"""
     device: str = ""
@@ -85,6 +105,7 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
 def refuse(label: str, options: Options) -> None:
     """Raise UserError for options that are for pipelines alone."""
     given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
+    given |= {"ip_adapter": options.adapters}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
     for name, value in given.items():
         if value:
@@ -104,6 +125,11 @@ def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
     config = read_json(where.path / "config.json")
     if config.get("model_type") == "clip":
         return clip_parts(where, config, dtype)
+    if (cls := config.get("_class_name")) in NETWORKS:
+        name = NETWORKS[cls]
+        return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
+    if config.get("model_type") == "clip_vision_model":
+        return vision_parts(where, config, dtype)
     if config.get("class") in MODULE_CLASSES:
         name, code = MODULE_CLASSES[config["class"]]
         return {name: network(name, where, {**config, "class": code}, f"{HERE}:Module", dtype)}
@@ -141,12 +167,15 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         elif "Scheduler" in str(cls):
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
+        elif is_processor(str(cls)) and (inside.path / PROCESSOR).is_file():
+            parts[name] = processor(name, inside.path)
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
             parts[name] = library_part(name, inside, (library, cls), options)
     parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
+    parts = adapted(parts, family.network, options.adapters, family.adapts)
     configs = {name: whole(json.loads(part.config)) for name, part in parts.items()}
     if family.careful and options.dtype == "float16":
         overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
@@ -230,6 +259,27 @@ def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, P
         "tokenizer": tokenizer("tokenizer", where, "CLIPTokenizer"),
         "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
     }
+
+
+def vision_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
+    """An image encoder alone, as adapters ship it, and how pictures are prepared where the folder says it."""
+    (cls,) = config.get("architectures") or ["CLIPVisionModelWithProjection"]
+    told = {**config, "class": f"transformers:{cls}"}
+    found = {"image_encoder": network("image_encoder", where, told, f"{HERE}:Transformers", dtype)}
+    if (where.path / PROCESSOR).is_file():
+        found["image_processor"] = processor("image_processor", where.path)
+    return found
+
+
+def is_processor(cls: str) -> bool:
+    """Whether a class prepares pictures for CLIP."""
+    return cls.startswith("CLIP") and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
+
+
+def processor(name: str, folder: Path) -> Part:
+    """How pictures are prepared for CLIP: the entries that decide it. Raises UserError."""
+    about = read_json(folder / PROCESSOR)
+    return Part(name, f"{HERE}:Config", str(folder), canonical({k: about[k] for k in PREPARES if k in about}))
 
 
 def tokenizer(name: str, where: Folder, cls: str) -> Part:

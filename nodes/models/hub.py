@@ -54,8 +54,10 @@ def is_weight(name: str) -> bool:
     return name.endswith(".safetensors") and not VARIANT.search(name)
 
 
-def find(name: str, revision: str) -> Folder:
+def find(name: str, revision: str, weights: str = "") -> Folder:
     """A repository at a commit, its configurations and tokenisers fetched; weights aren't. Raises UserError.
+
+    ``weights`` is a file that is wanted beside those that make a model.
 
     Without a connection, or in the Hub's offline mode (``HF_HUB_OFFLINE=1``), what its cache has.
     """
@@ -63,7 +65,8 @@ def find(name: str, revision: str) -> Folder:
 
     if not constants.HF_HUB_OFFLINE:
         try:
-            return fetched(HfApi().model_info(name, revision=revision or None, files_metadata=True), revision or "main")
+            info = HfApi().model_info(name, revision=revision or None, files_metadata=True)
+            return fetched(info, revision or "main", weights)
         except errors.GatedRepoError:
             hint = f"ask for access at {constants.ENDPOINT}/{name}, then 'hf auth login'"
             raise UserError(f"the model '{name}' is gated", hint=hint) from None
@@ -95,12 +98,12 @@ def tags(name: str) -> str:
     return "it has " + ", ".join(ref.name for ref in [*refs.branches, *refs.tags])
 
 
-def fetched(info: Any, revision: str) -> Folder:
+def fetched(info: Any, revision: str, weights: str = "") -> Folder:
     """The folder of a commit in the cache; small files are fetched, weights stay away."""
     name, commit = info.id, info.sha
     files = {entry.rfilename: entry for entry in info.siblings}
     folder = store(name) / "snapshots" / commit
-    wanted, away = list(needed(files)), {}
+    wanted, away = [*needed(files), *([weights] if weights in files else [])], {}
     for path in wanted:
         if (folder / path).exists():
             continue

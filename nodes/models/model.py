@@ -13,6 +13,7 @@ from flowgen.values import Model, Part
 
 from .folder import Options, read_model
 from .hub import NAME, Folder, find
+from .ip_adapter import adapter
 from .lora import update
 from .running import Attention
 from .single import check_file
@@ -29,6 +30,18 @@ class Lora:
     revision: str = ""
 
 
+@dataclass(frozen=True)
+class ImagePrompt:
+    """An adapter of image prompts, which of a folder's files it is, and how much the denoiser heeds the picture."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    from_: Annotated[Named, Field(alias="from")]
+    weights: str = ""
+    scale: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+    revision: str = ""
+
+
 @node("model")
 def model(
     from_: Named,
@@ -38,6 +51,7 @@ def model(
     parts: dict[str, Named] | None = None,
     scheduler: dict[str, Any] | None = None,
     lora: list[Lora] | None = None,
+    ip_adapter: list[ImagePrompt] | None = None,
     attention: Attention = "default",
     compile: bool = False,
     device: str = "",
@@ -64,6 +78,8 @@ def model(
 
     lora: low-rank updates, [{from: FILE, scale: 0.8}]; those at scale 0 are left out.
 
+    ip_adapter: adapters of image prompts, [{from: FOLDER, weights: FILE, scale: 0.6}].
+
     attention: the kernel of torch's scaled dot-product attention in the network that predicts; compile: run that
     network through torch.compile. Both change how results round, so they are part of the keys of what it computes.
 
@@ -74,6 +90,7 @@ def model(
     numerics |= {"compile": True} if compile else {}
     others = {name: place(source, "") for name, source in (parts or {}).items()}
     updates = tuple(low_rank(each) for each in lora or () if each.scale)
+    adapters = tuple(image_prompt(each) for each in ip_adapter or ())
     where, file = place(from_, revision), None
     if where.path.is_file():
         check_file(where.path, config is not None)
@@ -81,11 +98,11 @@ def model(
         where = place(config, "") if config else where
     elif config:
         raise UserError(f"'{from_.text}' is a folder, which has configurations", hint="leave 'config' out")
-    options = Options(dtype, others, scheduler or {}, file, updates, numerics, device, offload == "model")
+    options = Options(dtype, others, scheduler or {}, file, updates, adapters, numerics, device, offload == "model")
     return read_model(where, from_.text, options)
 
 
-def place(source: Named, revision: str) -> Folder:
+def place(source: Named, revision: str, weights: str = "") -> Folder:
     """A folder or file, else a repository of the Hub. Raises UserError."""
     if not source.path.exists():
         if not NAME.fullmatch(source.text):
@@ -93,7 +110,7 @@ def place(source: Named, revision: str) -> Folder:
             if not source.text.startswith((".", "/", "~")):
                 hint += "; a model of the Hub is called org/name"
             raise UserError(f"there is no file or folder '{source.text}'", hint=hint)
-        return find(source.text, revision)
+        return find(source.text, revision, weights)
     if revision:
         raise UserError(f"'{source.text}' is a path, and only models of the Hub have revisions", hint="leave it out")
     return Folder(source.path)
@@ -102,3 +119,8 @@ def place(source: Named, revision: str) -> Folder:
 def low_rank(said: Lora) -> Part:
     """A low-rank update as a part. Raises UserError."""
     return update(place(said.from_, said.revision), said.from_.text, said.scale)
+
+
+def image_prompt(said: ImagePrompt) -> Part:
+    """An adapter as a part. Raises UserError."""
+    return adapter(place(said.from_, said.revision, said.weights), said.weights, said.from_.text, said.scale)

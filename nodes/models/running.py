@@ -43,6 +43,12 @@ def ready(module: Any, part: Part, device: str) -> Any:
     return module
 
 
+def precision(net: Any) -> torch.dtype:
+    """The network's, but for modules that it keeps in float32. ``net.dtype`` walks through all of its modules."""
+    kept = getattr(net, "_keep_in_fp32_modules", None) or ()
+    return next(weight.dtype for name, weight in net.named_parameters() if not any(each in name for each in kept))
+
+
 def wrap(module: nn.Module, around: Callable[[Call], Call]) -> None:
     """Put something around every way into a network."""
     for name in ENTRIES:

@@ -3,6 +3,7 @@
 from . import (
     adapter,
     ddim,
+    ddim_inverse,
     ddpm,
     deis,
     dpm_2m,
@@ -23,6 +24,7 @@ from . import (
 __all__ = [
     "adapter",
     "ddim",
+    "ddim_inverse",
     "ddpm",
     "deis",
     "dpm_2m",

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tiny_models
 import torch
+from PIL import Image as Pillow
 from torch import Tensor
 
 from flowgen.experiment import load
@@ -45,6 +47,12 @@ def pictures(pipe: Any, options: dict[str, Any]) -> Both:
 def videos(pipe: Any, options: dict[str, Any]) -> Both:
     """The same of a video pipeline: [B, F, C, H, W]."""
     return pipe(**asked("latent", **options)).frames, pipe(**asked("pt", **options)).frames
+
+
+def photo(number: int, size: int = 32) -> Any:
+    """A picture of random pixels; ``Case.mine`` writes the first four beside the graph as photo0.png, ..."""
+    pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return Pillow.fromarray(pixels)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ class Case:
     def mine(self, parent: Path, folder: Path) -> Both:
         """What flowgen makes."""
         file = parent / "g.yaml"
+        for number in range(4):
+            photo(number).save(parent / f"photo{number}.png")
         about = {
             name: getattr(self, name) for name in ("sampler", "decoder", "guidance", "text", "empty", "noise", "more")
         }

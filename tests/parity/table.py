@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 
 from cases import CASES  # noqa: E402
+from led_cases import LED  # noqa: E402
 
 HEAD = """\
 # Parity with diffusers
@@ -18,7 +19,7 @@ flowgen's results against those of diffusers' own pipeline: the same weights (ti
 build), prompts, seeds, guidance and negative prompt, {steps} steps, float32 on a CPU. Two prompts and two seeds each.
 The bound is 1e-4, for latents times max(1, |reference|). `python tests/parity/table.py` writes this page;
 `tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels, image to
-image and inpainting besides.
+image, inpainting and variations of a picture besides.
 
 | family | sampler | told beside the prompt | latents differ by | decoded differ by |
 |---|---|---|---|---|
@@ -30,6 +31,8 @@ Where flowgen and diffusers differ, on purpose:
   prompt and the two differ. flowgen's rows are those of prompts sampled one at a time.
 * Stable Diffusion 3's inpainting pipeline leaves out the latents' shift in decoding; flowgen decodes as the others do.
 * Captions are lowered and stripped for DeepFloyd IF and PixArt; diffusers can also clean them with optional packages.
+* A ControlNet leads in the steps that begin before `end`; diffusers leaves out a step that `control_guidance_end` falls
+  into. On a multiple of 1 / steps the two agree.
 * Flux and LTX latents are packed in diffusers' outputs and plain [channel, y, x] and [channel, frame, y, x] here.
 """
 
@@ -40,7 +43,7 @@ def main() -> None:
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, case in enumerate(CASES):
+        for number, case in enumerate(CASES + LED):
             parent = Path(folder) / str(number)
             parent.mkdir()
             latents, made = case.gaps(parent, Path(folder))

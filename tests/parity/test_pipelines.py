@@ -2,6 +2,7 @@
 
 import pytest
 from cases import CASES
+from led_cases import LED
 
 
 @pytest.fixture(scope="module")
@@ -9,7 +10,7 @@ def folders(tmp_path_factory):
     return tmp_path_factory.mktemp("tiny")
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + LED, ids=str)
 def test_equal_to_the_pipeline(tmp_path, folders, case):
     latents, made = case.gaps(tmp_path, folders)
     assert latents <= 1e-4

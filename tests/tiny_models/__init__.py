@@ -11,9 +11,15 @@ from typing import Any
 
 import torch
 
-from . import cascades, images, moving
+from . import beside, cascades, controls, images, moving
 
-BUILDERS: dict[str, Callable[[], Any]] = {**images.BUILDERS, **cascades.BUILDERS, **moving.BUILDERS}
+BUILDERS: dict[str, Callable[[], Any]] = {
+    **images.BUILDERS,
+    **cascades.BUILDERS,
+    **moving.BUILDERS,
+    **controls.BUILDERS,
+    **beside.BUILDERS,
+}
 
 
 def build(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 
 from .images import unet
-from .texts import clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from .texts import clip_pixels, clip_text, clip_tokenizer, clip_vision, t5_text, t5_tokenizer
 
 LEARNED = {"variance_type": "learned_range", "beta_schedule": "squaredcos_cap_v2", "thresholding": True}
 
@@ -77,18 +77,7 @@ def kandinsky() -> Any:
 
 def kandinsky_prior() -> Any:
     """The prior of Kandinsky 2.2: a text becomes an image embedding."""
-    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
-
     tokenizer = clip_tokenizer()
-    vision = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        image_size=32,
-        patch_size=8,
-        projection_dim=32,
-    )
     prior = diffusers.PriorTransformer(
         num_attention_heads=2, attention_head_dim=12, embedding_dim=32, num_layers=1, num_embeddings=77
     )
@@ -97,11 +86,11 @@ def kandinsky_prior() -> Any:
     )
     return diffusers.KandinskyV22PriorPipeline(
         prior=prior,
-        image_encoder=CLIPVisionModelWithProjection(vision),
+        image_encoder=clip_vision(),
         text_encoder=clip_text(tokenizer, projected=True),
         tokenizer=tokenizer,
         scheduler=scheduler,
-        image_processor=CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        image_processor=clip_pixels(),
     )
 
 

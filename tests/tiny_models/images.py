@@ -6,7 +6,7 @@ from typing import Any
 
 import diffusers
 
-from .texts import clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from .texts import clip_pixels, clip_text, clip_tokenizer, clip_vision, t5_text, t5_tokenizer
 
 SCALED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 DOWN = ("DownBlock2D", "CrossAttnDownBlock2D")
@@ -76,6 +76,19 @@ def stable_diffusion(
         scheduler=ddim(**schedule),
         safety_checker=None,
         feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def variations() -> Any:
+    """Stable Diffusion that is told a picture."""
+    return diffusers.StableDiffusionImageVariationPipeline(
+        vae=autoencoder(),
+        image_encoder=clip_vision(),
+        unet=unet(),
+        scheduler=ddim(),
+        safety_checker=None,
+        feature_extractor=clip_pixels(),
         requires_safety_checker=False,
     )
 
@@ -208,6 +221,7 @@ BUILDERS = {
     "sd1": stable_diffusion,
     "sd2": lambda: stable_diffusion(act="gelu", unets={"use_linear_projection": True}, prediction_type="v_prediction"),
     "sd1-inpaint": lambda: stable_diffusion(diffusers.StableDiffusionInpaintPipeline, unets={"in_channels": 9}),
+    "sd1-variations": variations,
     "sdxl": sdxl,
     "sdxl-refiner": lambda: sdxl(refiner=True),
     "sd3": sd3,

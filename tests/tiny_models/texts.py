@@ -6,10 +6,13 @@ import string
 from typing import Any
 
 from transformers import (
+    CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -102,3 +105,22 @@ def t5_text(tokenizer: Any, width: int = WIDTH, multilingual: bool = False) -> A
         feed_forward_proj="gated-gelu",
     )
     return (UMT5EncoderModel if multilingual else T5EncoderModel)(said)
+
+
+def clip_vision(width: int = WIDTH, size: int = 32) -> Any:
+    """A CLIP image encoder of two layers with its projection, for pictures of ``size`` pixels."""
+    config = CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=size,
+        patch_size=8,
+        projection_dim=width,
+    )
+    return CLIPVisionModelWithProjection(config)
+
+
+def clip_pixels(size: int = 32) -> Any:
+    """How pictures are prepared for it."""
+    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})

@@ -79,3 +79,12 @@ def test_streams_belong_to_items():
     assert torch.equal(draw(after, (3,))[0][1], draw(state, (3,))[0][0])
     assert seed_stream(7) == 7
     assert seed_stream(7, "a") != seed_stream(7, "b")
+
+
+@pytest.mark.parametrize(("kind", "alpha"), [("v_prediction", 1.0), ("flow", 1.0), ("edm", 0.5)])
+def test_the_noise_of_a_clean_latent_is_a_limit(kind, alpha):
+    data, said = torch.randn(2, 3, 1, 2, 2, dtype=torch.float64)
+    clean = Prediction(said, Noisy(data, times(3, alpha, 0.0)), kind).epsilon()
+    little = {"v_prediction": (1 - 1e-12) ** 0.5, "flow": 1 - 1e-6, "edm": alpha}[kind]
+    nearly = Prediction(said, Noisy(data, times(3, little, 1e-6)), kind).epsilon()
+    assert (clean - nearly).abs().max() < 1e-4

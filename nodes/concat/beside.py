@@ -1,0 +1,45 @@
+"""The nodes ``concat.depth``, ``concat.fill`` and ``concat.zero``; ``inpaint.concat`` and ``enlarge`` make others."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from flowgen.errors import WiringError
+from flowgen.node import node
+from flowgen.values import Image, Latent, Noise
+
+
+@node("concat.depth", stored=False)
+def depth(image: Image, noise: Noise) -> Latent:
+    """A depth map as Stable Diffusion's depth model reads it, [B, 1, H, W] in -1..1 from its least to its largest.
+
+    image: [B, C, H, W], larger where something is nearer, as MiDaS has it; the mean of its channels is taken, and resized
+    bicubically to the size of the noise. A flat map is -1.
+    """
+    data = image.data.mean(dim=1, keepdim=True)
+    small = F.interpolate(data, noise.data.shape[-2:], mode="bicubic", align_corners=False)
+    low, high = small.amin(dim=(1, 2, 3), keepdim=True), small.amax(dim=(1, 2, 3), keepdim=True)
+    span = (high - low).clamp(min=torch.finfo(small.dtype).tiny)
+    return Latent(2 * (small - low) / span - 1, noise.space)
+
+
+@node("concat.fill", stored=False)
+def fill(mask: Image, known: Latent) -> Latent:
+    """What Flux Fill reads: the latent of the masked picture, and the mask, of which each of the latent's places gets
+    all pixels as channels, [B, C + f * f, H, W] where a latent is f times smaller than a picture.
+
+    mask: [B, 1, H, W], 1 where it is painted anew. known: from inpaint.masked and encoder.vae.
+    """
+    factor = mask.data.shape[-1] // known.data.shape[-1]
+    if mask.data.shape[-2:] != torch.Size(factor * size for size in known.data.shape[-2:]):
+        sizes = f"{list(mask.data.shape[-2:])}, the latent {list(known.data.shape[-2:])}"
+        raise WiringError(f"the mask is {sizes}: they are of different pictures", hint="[height, width]")
+    binary = (mask.unit() >= 0.5).to(known.data)
+    return known.replace(data=torch.cat([known.data, F.pixel_unshuffle(binary, factor)], 1))
+
+
+@node("concat.zero", stored=False)
+def zero(latent: Latent) -> Latent:
+    """Zeros in place of what is read: guidance away from it; Brooks et al. 2023, arXiv:2211.09800, section 3.2.1."""
+    return latent.replace(data=torch.zeros_like(latent.data))

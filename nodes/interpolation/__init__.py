@@ -1,0 +1,5 @@
+"""Ways from one value to another."""
+
+from . import between
+
+__all__ = ["between"]

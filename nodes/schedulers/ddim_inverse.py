@@ -1,0 +1,98 @@
+"""The node ``scheduler.ddim_inverse``."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import torch
+
+from flowgen.errors import WiringError
+from flowgen.node import Feedback, Loop, Uses, node
+from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
+from flowgen.values.random import start
+
+from ..noise.gaussian import Seed
+from .clipping import Limit, bounded
+from .discrete import at, scale
+from .kinds import check_kind
+from .sampler import DiffusionState, Emitted, numbers
+from .schedule import Plan, Spacing, plan
+
+
+@node("scheduler.ddim_inverse")
+class DDIMInverse(Loop):
+    """DDIM backwards, from a clean latent to the noise from which scheduler.ddim comes back to it; Song et al. 2021,
+    arXiv:2010.02502, section 4.3.
+
+    A step takes the noise that is predicted at its beginning for that at its end, so the way back is exact only in the
+    limit of many steps, and without guidance. Its result is a sampler's ``start``: give both the same steps, spacing,
+    prediction_type, clip_sample and previous, and eta 0.
+
+    init: a clean latent, such as encoder.vae makes of a picture.
+
+    steps: denoiser calls. The network is asked at the timestep that a step leads to, as diffusers' DDIMInverseScheduler
+    does.
+
+    seed: of the random stream that a stochastic sampler would go on with.
+    """
+
+    init: Latent
+    prediction: Feedback[Prediction]
+    model: Annotated[Model, Uses("scheduler")]
+    steps: PerItem[int] = 50
+    seed: PerItem[Seed] = 0
+    spacing: Literal["model", "leading", "trailing", "linspace"] = "model"
+    prediction_type: Literal["model", "epsilon", "v_prediction", "sample"] = "model"
+    clip_sample: Limit = "model"
+    previous: Literal["diffusers", "exact"] = "diffusers"
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The configuration of the model's scheduler."""
+        return self.model.config("scheduler")
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        """Each item's way of scheduler.ddim, which is gone backwards."""
+        spacing: Spacing = self.about.get("timestep_spacing", "leading")
+        if self.spacing != "model":
+            spacing = self.spacing
+        config = self.model.part("scheduler").config
+        return [plan(config, steps, spacing, self.previous, clean=False) for steps in self.steps.values]
+
+    def length(self) -> list[int]:
+        """The number of steps. Raises WiringError for one that the schedule can't have."""
+        return [len(way.times) for way in self.plans]
+
+    def begin(self) -> DiffusionState:
+        """The clean latent. Raises WiringError for a noisy one."""
+        if self.init.is_noisy:
+            raise WiringError("init is noisy: its sampler ended early (until)", hint="invert a clean latent")
+        return DiffusionState(self.init.data, start(self.seed.values), self.init.space)
+
+    def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
+        """x, with its own noise level and the timestep that the step leads to."""
+        bar = at(self.back(i), [way.alpha_bar_next for way in self.plans])
+        times = torch.tensor([int(way.times[k]) for way, k in zip(self.plans, self.back(i).values, strict=True)])
+        share = numbers([k / len(way.times) for way, k in zip(self.plans, i.values, strict=True)])
+        time = Time(torch.tensor(i.values), times, (1 - bar).sqrt(), bar.sqrt(), share)
+        return Emitted(Noisy(state.x, time.to(state.x.device), state.space))
+
+    def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
+        """One step towards noise."""
+        check_kind(prediction, self.prediction_type, self.about)
+        if prediction.kind == "sample" and self.about.get("set_alpha_to_one", True):
+            raise WiringError("a prediction of x0 says nothing of the noise of a clean latent, where the way begins")
+        limits = {"clip_sample": True, **self.about, "thresholding": False}
+        x0, epsilon = bounded(prediction.x0(), self.clip_sample, "never", limits), prediction.epsilon()
+        bar = at(self.back(i), [way.alpha_bar for way in self.plans])
+        return state.replace(x=scale(bar.sqrt(), state.x) * x0 + scale((1 - bar).sqrt(), state.x) * epsilon)
+
+    def back(self, i: PerItem[int]) -> PerItem[int]:
+        """The same steps counted as scheduler.ddim does."""
+        return PerItem([len(way.times) - 1 - k for way, k in zip(self.plans, i.values, strict=True)])
+
+    def finish(self, state: DiffusionState) -> Noise:
+        """The noise."""
+        return Noise(state.x, state.stream, state.space)

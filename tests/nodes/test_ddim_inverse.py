@@ -1,0 +1,164 @@
+"""scheduler.ddim_inverse against diffusers' DDIMInverseScheduler, and there and back again."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMInverseScheduler, StableDiffusionPipeline
+from driving import MEAN, SHAPE, close, exact, noise, rescheduled, run, sample, tables
+from flowgen_nodes.models.folder import read_model
+from flowgen_nodes.schedulers.ddim import DDIM
+from flowgen_nodes.schedulers.ddim_inverse import DDIMInverse
+from flowgen_nodes.zoo import find
+from small import Lab
+
+from flowgen.errors import UserError, WiringError
+from flowgen.values import Latent, Noise, PerItem, Prediction
+from flowgen.values.random import start
+
+STEPS = [10, 25, 50, 7, 30, 1]
+"""10, 25 and 50 divide the 1000 steps of training"""
+
+
+@pytest.fixture(scope="module")
+def model(zoo_folder):
+    return read_model(zoo_folder / "digits", "digits")
+
+
+def pictures(count, dtype=torch.float32):
+    """Data of the closed-form denoiser, nearly."""
+    return Latent(noise(range(count), dtype).data * 0.5 + MEAN, "space")
+
+
+def network(bars, kind):
+    """A network as a function of x and its timestep alone: the best one for x of that timestep's noise level."""
+
+    def denoise(x):
+        bar = bars[x.time.timestep].reshape(-1, 1, 1, 1)
+        return Prediction(exact(x.data.double(), bar.sqrt(), (1 - bar).sqrt(), kind).to(x.data.dtype), x, kind)
+
+    return denoise
+
+
+def theirs(folder, x, steps, kind, changes):
+    scheduler = DDIMInverseScheduler.from_pretrained(folder, prediction_type=kind, **changes)
+    scheduler.set_timesteps(steps)
+    bars = scheduler.alphas_cumprod.double()
+    for t in scheduler.timesteps:
+        said = exact(x.double(), bars[t].sqrt(), (1 - bars[t]).sqrt(), kind).float()
+        x = scheduler.step(said, int(t), x).prev_sample
+    return x
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("to_one", [True, False])
+@pytest.mark.parametrize("clip", [None, 0.7])
+def test_equals_diffusers(model, zoo_folder, kind, spacing, to_one, clip):
+    folder = zoo_folder / "digits" / "scheduler"
+    changes = {"timestep_spacing": spacing, "set_alpha_to_one": to_one, "clip_sample": clip is not None}
+    changes |= {"clip_sample_range": clip} if clip else {}
+    init = pictures(len(STEPS))
+    wanted = [theirs(folder, init.data[n : n + 1], steps, kind, changes) for n, steps in enumerate(STEPS)]
+    arguments = {"init": init, "model": rescheduled(model, prediction_type=kind, **changes), "steps": PerItem(STEPS)}
+    denoise = network(tables(folder), kind)
+    mine = sample(DDIMInverse, noise(range(len(STEPS))), denoise, **arguments)
+    assert close(mine, torch.cat(wanted), 1e-5)
+    if to_one and clip is None and kind == "epsilon":  # items that join late, at other steps than their neighbours
+        late = run(DDIMInverse, noise(range(len(STEPS))), denoise, [0, 3, 1, 9, 2, 40], STEPS, arguments)
+        assert close(mine, late, 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_there_and_back_is_exact_where_the_noise_is_the_same_everywhere(model, spacing, kind):
+    """A network that always says one noise leads there and back along one way, whatever the steps."""
+    init, said = pictures(len(STEPS), torch.float64), noise(range(9, 9 + len(STEPS)), torch.float64).data
+
+    def denoise(x):
+        alpha, sigma = (n.reshape(-1, 1, 1, 1) for n in (x.time.alpha, x.time.sigma))
+        mine = torch.stack([said[int(row)] for row in rows(x)])
+        x0 = (x.data - sigma * mine) / alpha
+        data = {"epsilon": mine, "v_prediction": alpha * mine - sigma * x0, "sample": x0}[kind]
+        return Prediction(data, x, kind)
+
+    def rows(x):
+        """Which item each row is: the nearest in what its noise leaves."""
+        alpha, sigma = (n.reshape(-1, 1, 1, 1, 1) for n in (x.time.alpha, x.time.sigma))
+        left = (x.data[:, None] - sigma * said[None]) / alpha - init.data[None]
+        return left.flatten(2).norm(dim=2).argmin(1)
+
+    changed = rescheduled(model, prediction_type=kind, clip_sample=False)
+    about = {"model": changed, "steps": PerItem(STEPS), "spacing": spacing}
+    found = sample(DDIMInverse, noise(range(len(STEPS)), torch.float64), denoise, init=init, **about)
+    begun = Noise(found, start(range(len(STEPS))), "space")
+    assert (sample(DDIM, begun, denoise, **about) - init.data).abs().max() < 1e-8
+
+
+def test_there_and_back_is_of_order_one(model, zoo_folder):
+    steps = [25, 50, 100, 200]
+    init = Latent(pictures(1, torch.float64).data.expand(4, *SHAPE), "space")
+    about = {"model": model, "steps": PerItem(steps)}
+    denoise = network(tables(zoo_folder / "digits" / "scheduler"), "epsilon")
+    found = sample(DDIMInverse, noise([0] * 4, torch.float64), denoise, init=init, **about)
+    back = sample(DDIM, Noise(found, start([0] * 4), "space"), denoise, **about)
+    errors = (back - init.data).flatten(1).norm(dim=1)
+    orders = (errors[:-1] / errors[1:]).log2()
+    assert ((orders > 0.8) & (orders < 1.3)).all(), (errors, orders)
+
+
+GRAPH = """\
+flowgen: 1
+sweep: {steps: [10, 25, 50], prompt: [a red three, a blue eight]}
+defaults: {model: $digits}
+nodes:
+  digits: {type: model, from: "zoo:digits"}
+  photo: {type: "std:text_to_image", prompt: $prompt, seed: 5}
+  latent: {type: encoder.vae, image: $photo}
+  text: {type: encoder.text, text: $prompt}
+  noise: {type: scheduler.ddim_inverse, init: $latent, prediction: $up, steps: $steps}
+  up: {type: denoiser, x: $noise.x, context: $text}
+  sampler: {type: scheduler.ddim, start: $noise, prediction: $down, steps: $steps}
+  down: {type: denoiser, x: $sampler.x, context: $text}
+  off: {type: score.distance, value: $sampler, reference: $latent}
+outputs: [latent, noise, off]
+"""
+
+
+def test_pictures_come_back_the_better_the_more_steps(tmp_path, zoo_folder):
+    results = Lab(tmp_path, zoo_folder).run(GRAPH, options={"batch": 8}).results.load()
+    errors = results.off.values  # steps, prompt
+    assert (np.diff(errors, axis=0) < 0).all(), errors
+    pipe = StableDiffusionPipeline.from_pretrained(find("digits"), torch_dtype=torch.float32, safety_checker=None)
+    states = pipe.encode_prompt("a blue eight", "cpu", 1, False)[0]
+    for n, steps in enumerate([10, 25, 50]):
+        scheduler = DDIMInverseScheduler.from_config(pipe.scheduler.config)
+        scheduler.set_timesteps(steps)
+        x = torch.tensor(results.latent.values[1:])
+        with torch.no_grad():
+            for t in scheduler.timesteps:
+                x = scheduler.step(pipe.unet(x, t, encoder_hidden_states=states).sample, t, x).prev_sample
+        assert close(torch.tensor(results.noise.values[n, 1:]), x, 1e-4)
+
+
+def test_mistakes(model, tmp_path, zoo_folder):
+    init = pictures(1)
+    level = torch.full((1,), 0.5, dtype=torch.float64)
+    arguments = {"model": model, "steps": PerItem([5]), "init": init.replace(alpha=level, sigma=level)}
+    with pytest.raises(WiringError, match="init is noisy"):
+        sample(DDIMInverse, noise([0]), network(torch.ones(1000), "epsilon"), **arguments)
+    lab = Lab(tmp_path, zoo_folder)
+    for change, said in {
+        ("steps: $steps}\n  up", "steps: 2000}\n  up"): "steps must be 1 to 1000",
+        ("init: $latent", "init: $noisy"): "init is noisy",
+        ("prediction: $up", "prediction: $up, prediction_type: v_prediction"): "expects 'v_prediction'",
+    }.items():
+        text = GRAPH.replace("outputs: [latent, noise, off]", "outputs: [latent, noise]").replace(*change)
+        if "$noisy" in change[1]:
+            text = text.replace(
+                "  text:",
+                "  first: {type: noise, seed: 1}\n"
+                "  noisy: {type: scheduler.ddim, start: $first, prediction: $early, steps: 4, until: 0.5}\n"
+                "  early: {type: denoiser, x: $noisy.x, context: $text}\n  text:",
+            )
+        with pytest.raises(UserError, match=said):
+            lab.load(text).check()

@@ -1,0 +1,137 @@
+"""Networks that read a picture, its depth or a mask beside x, against diffusers' pipelines."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from comparing import SEEDS, both, gap, photo, pipeline
+from flowgen_nodes.concat.beside import depth, fill
+from flowgen_nodes.families.flux import unpacked
+from PIL import Image as Pillow
+
+from flowgen.errors import WiringError
+from flowgen.experiment import load
+from flowgen.values import Image, Latent, Noise
+
+STEPS = 4
+HEAD = """\
+flowgen: 1
+sweep: {{file: [photo0.png, photo1.png], seed: {seeds}}}
+defaults: {{model: $m}}
+nodes:
+  m: {{type: model, from: {folder}}}
+  photo: {{type: image.load, file: $file}}
+  text: {{type: encoder.text, text: a red cat}}
+  empty: {{type: encoder.text, text: a dog}}
+  first: {{type: noise, seed: $seed, width: 32, height: 32}}
+  second: {{type: noise.next, after: $first}}
+  third: {{type: noise.next, after: $second}}
+  made: {{type: decoder.vae, latent: $sampler}}
+{more}outputs: [sampler, made]
+"""
+DEPTH = """\
+  known: {type: encoder.vae, image: $photo, noise: $first}
+  map: {type: image.load, file: photo2.png}
+  beside: {type: concat.depth, image: $map, noise: $first}
+  sampler: {type: scheduler.ddim, start: $second, init: $known, strength: 0.75, prediction: $guided, steps: 4}
+  cond: {type: denoiser, x: $sampler.x, context: $text, concat: $beside}
+  uncond: {type: denoiser, x: $sampler.x, context: $empty, concat: $beside}
+  guided: {type: guidance.cfg, cond: $cond, uncond: $uncond, scale: 4}
+"""
+EDIT = """\
+  known: {type: encoder.vae, image: $photo}
+  none: {type: concat.zero, latent: $known}
+  sampler: {type: scheduler.ddim, start: $first, prediction: $guided, steps: 4}
+  both: {type: denoiser, x: $sampler.x, context: $text, concat: $known}
+  seen: {type: denoiser, x: $sampler.x, context: $empty, concat: $known}
+  blind: {type: denoiser, x: $sampler.x, context: $empty, concat: $none}
+  guided: {type: guidance.compose, conds: [$both, $seen], uncond: $blind, weights: [4, -2.5], scale: 1}
+"""
+CANNY = """\
+  beside: {type: encoder.vae, image: $photo, noise: $first}
+  sampler: {type: scheduler.euler, start: $second, prediction: $told, steps: 4}
+  told: {type: denoiser, x: $sampler.x, context: $text, concat: $beside, guidance: 5.5}
+"""
+FILL = """\
+  mask: {type: mask.load, file: mask.png}
+  grey: {type: inpaint.masked, image: $photo, mask: $mask}
+  known: {type: encoder.vae, image: $grey, noise: $third}
+  beside: {type: concat.fill, mask: $mask, known: $known}
+  sampler: {type: scheduler.euler, start: $second, prediction: $told, steps: 4}
+  told: {type: denoiser, x: $sampler.x, context: $text, concat: $beside, guidance: 5.5}
+"""
+NEGATIVE = {"negative_prompt": "a dog", "guidance_scale": 4.0}
+FLUX = {"guidance_scale": 5.5, "height": 32, "width": 32}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return tmp_path_factory.mktemp("tiny")
+
+
+def cases(map, mask):
+    return {
+        "sd2-depth": (DEPTH, lambda photo: {**NEGATIVE, "image": photo, "strength": 0.75, "depth_map": map}),
+        "pix2pix": (EDIT, lambda photo: {**NEGATIVE, "image": photo, "image_guidance_scale": 1.5}),
+        "flux-canny": (CANNY, lambda photo: {**FLUX, "control_image": photo}),
+        "flux-fill": (FILL, lambda photo: {**FLUX, "image": photo, "mask_image": mask}),
+    }
+
+
+@pytest.mark.parametrize("family", ["sd2-depth", "pix2pix", "flux-canny", "flux-fill"])
+def test_equal_to_the_pipeline(tmp_path, folders, family):
+    for number in range(2):
+        photo(number).save(tmp_path / f"photo{number}.png")
+    grey = Pillow.fromarray(np.asarray(photo(2).convert("L").resize((16, 16)).resize((32, 32))))
+    grey.convert("RGB").save(tmp_path / "photo2.png")
+    square = np.zeros((32, 32), dtype=np.uint8)
+    square[8:24, 12:31] = 255
+    mask = Pillow.fromarray(square)
+    mask.save(tmp_path / "mask.png")
+    map = torch.from_numpy(np.asarray(grey).astype(np.float32))[None] * 7 + 100  # any scale: it is normalised
+    nodes, options = cases(map, mask)[family]
+    folder = tiny_models.folder(family, folders)
+    file = tmp_path / "g.yaml"
+    file.write_text(HEAD.format(seeds=SEEDS, folder=folder, more=nodes))
+    latents, made = both(load(file).run(tmp_path / "store", tmp_path / "runs", batch=4))
+    lacking = {"sd2-depth": ("depth_estimator", "feature_extractor"), "pix2pix": ("safety_checker",)}
+    pipe = pipeline(family, folder, **dict.fromkeys(lacking.get(family, ())))
+    for row, (number, seed) in enumerate([(0, 3), (0, 5), (1, 3), (1, 5)]):
+        told = {"prompt": "a red cat", "num_inference_steps": STEPS, **options(photo(number))}
+        theirs, pictures = (
+            pipe(**told, generator=torch.Generator("cpu").manual_seed(seed), output_type=kind).images
+            for kind in ("latent", "pt")
+        )
+        theirs = unpacked(theirs, 16, 16) if "flux" in family else theirs
+        assert gap(latents[row : row + 1], theirs) <= 1e-4
+        assert ((made[row : row + 1] / 2 + 0.5).clamp(0, 1) - pictures).abs().max() <= 1e-4
+
+
+def test_the_graph_that_docs_show(tmp_path, folders):
+    page = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
+    text = re.findall(r"## What a network reads.*?```yaml\n(.*?)```", page, flags=re.DOTALL)[0]
+    photo(0).save(tmp_path / "photo.png")
+    folder = tiny_models.folder("pix2pix", folders)
+    for old, new in (("512", "32"), ("steps: 25", "steps: 2"), ("./instruct-pix2pix", str(folder))):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "g.yaml").write_text(text)
+    run = load(tmp_path / "g.yaml").run(tmp_path / "store", tmp_path / "runs")
+    assert run.results.image.shape == (4, 3, 32, 32)
+
+
+def test_masks_of_another_size_are_refused():
+    known = Latent(torch.zeros(1, 4, 16, 16), "")
+    with pytest.raises(WiringError, match=r"the mask is \[32, 48\], the latent \[16, 16\]"):
+        fill(Image(torch.zeros(1, 1, 32, 48), (0.0, 1.0)), known)
+
+
+def test_a_depth_map_is_normalised_by_itself():
+    flat, ramp = torch.full((1, 8, 8), 3.0), torch.arange(8.0).expand(1, 8, 8)
+    noise = Noise(torch.zeros(2, 4, 8, 8), torch.zeros(2, 1, dtype=torch.uint8))
+    found = depth(Image(torch.stack([flat, ramp]), (-1.0, 1.0)), noise).data
+    assert torch.equal(found[0], torch.full((1, 8, 8), -1.0))
+    assert torch.allclose(found[1, 0, 0], torch.linspace(-1, 1, 8))
