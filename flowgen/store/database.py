@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -50,17 +51,23 @@ class Database:
 
     def open(self) -> None:
         """Connect; a file of another version or that can't be read is removed first."""
+        self.process = os.getpid()
         with only_one(self.path.with_suffix(".lock")):
-            if not self.path.exists():
-                self.remove()  # a log that was left would be replayed into the new file
-            try:
-                self.connection = self.connect()
-            except sqlite3.DatabaseError as error:
-                if not damaged(error):
-                    raise
-                self.remove()
-                self.connection = self.connect()
-            self.inode, self.process = os.stat(self.path).st_ino, os.getpid()
+            for _ in range(ATTEMPTS):
+                if not self.path.exists():
+                    self.remove()  # a log that was left would be replayed into the new file
+                try:
+                    self.connection = self.connect()
+                except sqlite3.DatabaseError as error:
+                    if not damaged(error):
+                        raise
+                    self.remove()
+                    self.connection = self.connect()
+                self.inode = inode_of(self.path)
+                if self.inode:
+                    return
+                self.connection.close()  # whoever deletes files by hand takes no lock
+        raise FileNotFoundError(errno.ENOENT, "deleted as often as it is made", str(self.path))
 
     def connect(self) -> sqlite3.Connection:
         """A connection to a file of this schema. Raises sqlite3.DatabaseError."""
@@ -116,10 +123,7 @@ class Database:
 
     def follow(self) -> None:
         """Use the file that is at the path now: it may have been deleted, or this process may be a fork."""
-        try:
-            inode = os.stat(self.path).st_ino
-        except FileNotFoundError:
-            inode = -1
+        inode = inode_of(self.path)
         if inode == self.inode and self.process == os.getpid():
             return
         if self.process == os.getpid():
@@ -134,13 +138,21 @@ class Database:
     def replace(self) -> None:
         """Remove the damaged file, unless another process did, so that ``follow`` makes it anew."""
         with only_one(self.path.with_suffix(".lock")):
-            if self.path.exists() and os.stat(self.path).st_ino == self.inode:
+            if inode_of(self.path) == self.inode:
                 self.remove()
 
     def close(self) -> None:
         """Let the file go."""
         with self.lock:
             self.connection.close()
+
+
+def inode_of(path: Path) -> int:
+    """Which file is at a path; 0 for none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:

@@ -55,7 +55,7 @@ def tokens(tokenizer: Any, texts: Sequence[str], device: Any, length: int | None
     """Token numbers and mask [B, L], padded and cut to ``length`` or the tokeniser's longest input."""
     said = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True)
     if _cuts.get() is not None:
-        for text, whole in zip(texts, tokenizer(list(texts)).input_ids, strict=True):
+        for text, whole in zip(texts, tokenizer(list(texts))["input_ids"], strict=True):
             most = length or tokenizer.model_max_length
             note(tokenizer, text, whole[most - 1 : -1], most)
     return tuple(torch.tensor(said[name], device=device) for name in ("input_ids", "attention_mask"))  # type: ignore[return-value]
@@ -128,7 +128,7 @@ def parts(tokenizer: Any, text: str, weights: bool, breaks: bool, room: int) -> 
         for n, between in enumerate(BREAK.split(words) if breaks else [words]):
             if n:
                 found.append([])
-            for number in tokenizer(between, add_special_tokens=False).input_ids:
+            for number in tokenizer(between, add_special_tokens=False)["input_ids"]:
                 if len(found[-1]) == room:
                     found.append([])
                 found[-1].append((number, weight))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -152,17 +152,28 @@ class Tokenizer(Loader):
 class Wordless:
     """In place of a tokeniser without a vocabulary, while a graph is checked: padded texts have the same shape."""
 
+    bos_token_id = eos_token_id = pad_token_id = 0
+
     def __init__(self, part: Part) -> None:
         about = Path(part.folder) / "tokenizer_config.json"
         said = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
         self.longest: int | None = said.get("model_max_length")
         self.part = part
 
-    def __call__(self, texts: Sequence[str], max_length: int | None = None, **options: Any) -> dict[str, Any]:
-        """Zeros. Raises UserError where the length isn't known."""
-        length = max_length or self.longest
-        if length is None:
+    @property
+    def model_max_length(self) -> int:
+        """Tokens at most. Raises UserError where nothing says it."""
+        if self.longest is None:
             raise UserError(self.part.lacking[0], hint=self.part.lacking[1])
+        return self.longest
+
+    def __call__(
+        self, texts: str | list[str], padding: str = "", max_length: int | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Zeros where texts are padded, and else no words: nobody knows them."""
+        if not padding:
+            return {"input_ids": [[] for _ in texts] if isinstance(texts, list) else []}
+        length = max_length or self.model_max_length
         return {"input_ids": [[0] * length for _ in texts], "attention_mask": [[1] * length for _ in texts]}
 
 

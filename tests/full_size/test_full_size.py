@@ -53,7 +53,7 @@ def test_shapes_and_work(tmp_path, name):
     file = written(name, tmp_path)
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".json", ".yaml"}
     memory, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    result = CliRunner().invoke(command, ["check", str(file)], catch_exceptions=False)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(command, ["check", str(file)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert time.process_time() - began < 40  # 2 to 6 on a core of its own, imports aside
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 2**20  # KiB; the weights would be 4 to 90 GB
