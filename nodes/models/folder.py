@@ -17,6 +17,7 @@ from .hub import Folder
 from .ip_adapter import adapted
 from .lora import updated
 from .single import check_file, single
+from .tiling import Tile, with_tiles
 from .weights import network
 
 HERE = "flowgen_nodes.models.loaders"
@@ -87,6 +88,8 @@ class Options:
     """see ``running.ready``; of the network that predicts alone"""
     device: str = ""
     offload: bool = False
+    tile: Tile = "none"
+    """see ``tiling.with_tiles``"""
 
 
 def read_model(where: Folder | Path, label: str, options: Options | None = None) -> Model:
@@ -114,6 +117,7 @@ def refuse(label: str, options: Options) -> None:
     given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
     given |= {"ip_adapter": options.adapters}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
+    given |= {"tile": options.tile != "none"}
     for name, value in given.items():
         if value:
             raise UserError(f"'{label}' is no diffusion model, so it takes no '{name}'", hint="leave it out")
@@ -123,7 +127,7 @@ def placed(part: Part, network_name: str, options: Options) -> Part:
     """A part as the options say it runs."""
     if part.loader.endswith((":Tokenizer", ":Config")) or not (part.files or part.of):
         return part
-    numerics = canonical(options.numerics) if options.numerics and part.name == network_name else ""
+    numerics = canonical(options.numerics) if options.numerics and part.name == network_name else part.numerics
     return replace(part, numerics=numerics, device=options.device, offload=options.offload)
 
 
@@ -189,8 +193,9 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(where.path))
-    parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))
-    return parts, family.network
+    latent = family.latent(configs)
+    parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(latent))
+    return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network
 
 
 def whole(config: Config) -> Config:
