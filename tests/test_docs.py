@@ -59,7 +59,8 @@ def test_a_node_of_your_own(monkeypatch, tmp_path, capsys):
 
 
 def test_every_example_is_sound():
-    for graph in sorted((ROOT / "graphs").glob("*.yaml")):
+    """Those of models that ship; test_family_graphs.py has the others."""
+    for graph in sorted(path for path in (ROOT / "graphs").glob("*.yaml") if "zoo:" in path.read_text()):
         result = CliRunner().invoke(command, ["check", str(graph)], catch_exceptions=False)
         assert result.exit_code == 0
         assert "is sound" in result.output

@@ -66,6 +66,8 @@ class Param:
             check_bounds(self.name, value)
             pieces = tuple(replace(piece, value=self.validate(piece.value, find)) for piece in value.pieces)
             return Schedule(pieces, self.validate(value.otherwise, find))
+        if get_origin(self.annotation) is tuple and isinstance(value, list):
+            value = tuple(value)
         try:
             return _adapter(self.annotation).validate_python(value, context={"find": find} if find else None)
         except ValidationError as error:
@@ -252,5 +254,6 @@ def article(text: str) -> str:
         "string": "a text",
         "boolean": "true or false",
         "list": "a list",
+        "tuple": "a list",
     }
     return names.get(text, text)

@@ -18,7 +18,7 @@ from ..schedulers.kinds import predicted
 from .control import controls
 from .perturb import Blur, How, Perturbation, perturbing
 
-PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
+PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?", "transformer_pair?")
 
 
 @node("denoiser", stored=False)

@@ -11,6 +11,7 @@ from flowgen.errors import UserError
 from flowgen.values.model import Part, canonical
 
 from .animatediff import AnimateDiff
+from .cogvideox import CogVideoX
 from .deepfloyd import DeepFloyd
 from .dit import DiT
 from .family import Config, Configs, Family, Question
@@ -57,6 +58,7 @@ SHIPPED: tuple[type[Family], ...] = (
     AnimateDiff,
     Wan,
     LTX,
+    CogVideoX,
     StableAudio,
 )
 for shipped in SHIPPED:

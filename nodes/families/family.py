@@ -113,7 +113,8 @@ class Family(Loader):
         """What noise for this model is like.
 
         ``channels``, ``height``, ``width`` (where nothing is said), ``factor`` (pixels for each of them) and ``space``;
-        for a video also ``frames`` and ``frame_factor``; or, where there is no size to choose, ``shape``. ``beside``
+        for a video also ``frames``, ``frame_factor`` and, where the pipeline draws noise frame by frame,
+        ``frames_first``; or, where there is no size to choose, ``shape``. ``beside``
         is the number of channels that the network reads beside x.
         """
         net = configs[self.network]

@@ -31,6 +31,11 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 PROCESSOR = "preprocessor_config.json"
+VISION = {
+    "clip_vision_model": ("image_encoder", "CLIPVisionModelWithProjection"),
+    "dpt": ("depth_estimator", "DPTForDepthEstimation"),
+}
+"""Networks of transformers that are a model on their own, by their type: the part that each is, and its usual class."""
 PREPARES = (
     "do_resize",
     "size",
@@ -42,6 +47,8 @@ PREPARES = (
     "do_normalize",
     "image_mean",
     "image_std",
+    "keep_aspect_ratio",
+    "ensure_multiple_of",
 )
 VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
 """A tokeniser has one of these, or no words."""
@@ -132,7 +139,7 @@ def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
     if (cls := config.get("_class_name")) in NETWORKS:
         name = NETWORKS[cls]
         return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
-    if config.get("model_type") == "clip_vision_model":
+    if config.get("model_type") in VISION:
         return vision_parts(where, config, dtype)
     if config.get("class") in MODULE_CLASSES:
         name, code = MODULE_CLASSES[config["class"]]
@@ -267,18 +274,19 @@ def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, P
 
 
 def vision_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
-    """An image encoder alone, as adapters ship it, and how pictures are prepared where the folder says it."""
-    (cls,) = config.get("architectures") or ["CLIPVisionModelWithProjection"]
+    """A network that reads pictures, alone, and how they are prepared where the folder says it."""
+    name, usual = VISION[config["model_type"]]
+    (cls,) = config.get("architectures") or [usual]
     told = {**config, "class": f"transformers:{cls}"}
-    found = {"image_encoder": network("image_encoder", where, told, f"{HERE}:Transformers", dtype)}
+    found = {name: network(name, where, told, f"{HERE}:Transformers", dtype)}
     if (where.path / PROCESSOR).is_file():
         found["image_processor"] = processor("image_processor", where.path)
     return found
 
 
 def is_processor(cls: str) -> bool:
-    """Whether a class prepares pictures for CLIP."""
-    return cls.startswith("CLIP") and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
+    """Whether a class prepares pictures for CLIP, or for what estimates depth."""
+    return cls.startswith(("CLIP", "DPT")) and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
 
 
 def processor(name: str, folder: Path) -> Part:

@@ -8,7 +8,8 @@ from diffusers.hooks import LayerSkipConfig, SmoothedEnergyGuidanceConfig, apply
 from diffusers.hooks.smoothed_energy_guidance_utils import _apply_smoothed_energy_guidance_hook
 from flowgen_nodes.denoisers.perturb import Perturbation, blurred, perturbing
 
-from flowgen.errors import WiringError
+from flowgen.errors import UserError, WiringError
+from flowgen.experiment import load
 
 MID = "mid_block.attentions.0.transformer_blocks"
 
@@ -89,3 +90,28 @@ def test_an_unknown_layer_is_told_of_the_known_ones(unet):
     with pytest.raises(WiringError, match=r"no layer of the network is called mid_blok\*") as caught:
         perturbed(unet, "skip_layers", ("mid_blok*",))
     assert "mid_block.attentions.0.transformer_blocks.0" in caught.value.hint
+
+
+def test_layers_in_a_graph(tmp_path, zoo_folder):
+    """A list of names, as docs/guidance.md writes it."""
+    file = tmp_path / "g.yaml"
+    file.write_text(f"""\
+flowgen: 1
+defaults: {{model: $m}}
+nodes:
+  m: {{type: model, from: {zoo_folder / "digits"}}}
+  text: {{type: encoder.text, text: a red three}}
+  noise: {{type: noise, seed: 1}}
+  sampler: {{type: scheduler.ddim, start: $noise, prediction: $weak, steps: 2}}
+  weak: {{type: denoiser, x: $sampler.x, context: $text, perturb: skip_layers, layers: ["mid_block*", "up_blocks*"]}}
+outputs: [sampler]
+""")
+    graph = load(file).check().graph
+    assert graph.nodes["weak"].params["layers"].values.flat[0] == ("mid_block*", "up_blocks*")
+    for wrong, said in (
+        ('["mid_blok*"]', "no layer of the network is called mid_blok"),
+        ("mid", "should be a list, not"),
+    ):
+        file.write_text(file.read_text().replace('["mid_block*", "up_blocks*"]', wrong).replace('["mid_blok*"]', wrong))
+        with pytest.raises(UserError, match=said):
+            load(file).check()
