@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import torch
+from torch import Tensor
 
 from flowgen.errors import WiringError
 from flowgen.node import Feedback, Loop, Uses, node
@@ -20,6 +22,14 @@ from .sampler import DiffusionState, Emitted, numbers
 from .schedule import Plan, Spacing, plan
 
 
+@dataclass(frozen=True)
+class Inverting(DiffusionState):
+    """Where each item is, and at which noise level."""
+
+    bar: Tensor
+    """[B] float64, alpha-bar of x"""
+
+
 @node("scheduler.ddim_inverse")
 class DDIMInverse(Loop):
     """DDIM backwards, from a clean latent to the noise from which scheduler.ddim comes back to it; Song et al. 2021,
@@ -31,6 +41,9 @@ class DDIMInverse(Loop):
 
     init: a clean latent, such as encoder.vae makes of a picture.
 
+    strength: a part of the way, as of a sampler that takes the same ``init`` and strength; the result is the noise that
+    lies on init there. Without it the whole way is gone, and the sampler takes no init.
+
     steps: denoiser calls. The network is asked at the timestep that a step leads to, as diffusers' DDIMInverseScheduler
     does.
 
@@ -41,6 +54,7 @@ class DDIMInverse(Loop):
     prediction: Feedback[Prediction]
     model: Annotated[Model, Uses("scheduler")]
     steps: PerItem[int] = 50
+    strength: PerItem[float | None] = None
     seed: PerItem[Seed] = 0
     spacing: Literal["model", "leading", "trailing", "linspace"] = "model"
     prediction_type: Literal["model", "epsilon", "v_prediction", "sample"] = "model"
@@ -59,40 +73,53 @@ class DDIMInverse(Loop):
         if self.spacing != "model":
             spacing = self.spacing
         config = self.model.part("scheduler").config
-        return [plan(config, steps, spacing, self.previous, clean=False) for steps in self.steps.values]
+        each = zip(self.steps.values, self.strength.values, strict=True)
+        firsts = [(steps, beginning(steps, 1.0 if strength is None else strength)) for steps, strength in each]
+        return [plan(config, steps, spacing, self.previous, clean=False, first=first) for steps, first in firsts]
 
     def length(self) -> list[int]:
         """The number of steps. Raises WiringError for one that the schedule can't have."""
         return [len(way.times) for way in self.plans]
 
-    def begin(self) -> DiffusionState:
+    def begin(self) -> Inverting:
         """The clean latent. Raises WiringError for a noisy one."""
         if self.init.is_noisy:
             raise WiringError("init is noisy: its sampler ended early (until)", hint="invert a clean latent")
-        return DiffusionState(self.init.data, start(self.seed.values), self.init.space)
+        bar = at(PerItem([-1] * len(self.plans)), [way.alpha_bar_next for way in self.plans])
+        return Inverting(self.init.data, start(self.seed.values), self.init.space, bar.to(self.init.data.device))
 
-    def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
+    def emit(self, state: Inverting, i: PerItem[int]) -> Emitted:
         """x, with its own noise level and the timestep that the step leads to."""
-        bar = at(self.back(i), [way.alpha_bar_next for way in self.plans])
         times = torch.tensor([int(way.times[k]) for way, k in zip(self.plans, self.back(i).values, strict=True)])
         share = numbers([k / len(way.times) for way, k in zip(self.plans, i.values, strict=True)])
+        bar = at(self.back(i), [way.alpha_bar_next for way in self.plans])
         time = Time(torch.tensor(i.values), times, (1 - bar).sqrt(), bar.sqrt(), share)
         return Emitted(Noisy(state.x, time.to(state.x.device), state.space))
 
-    def advance(self, state: DiffusionState, i: PerItem[int], prediction: Prediction) -> DiffusionState:
+    def advance(self, state: Inverting, i: PerItem[int], prediction: Prediction) -> Inverting:
         """One step towards noise."""
         check_kind(prediction, self.prediction_type, self.about)
         if prediction.kind == "sample" and self.about.get("set_alpha_to_one", True):
             raise WiringError("a prediction of x0 says nothing of the noise of a clean latent, where the way begins")
         limits = {"clip_sample": True, **self.about, "thresholding": False}
         x0, epsilon = bounded(prediction.x0(), self.clip_sample, "never", limits), prediction.epsilon()
-        bar = at(self.back(i), [way.alpha_bar for way in self.plans])
-        return state.replace(x=scale(bar.sqrt(), state.x) * x0 + scale((1 - bar).sqrt(), state.x) * epsilon)
+        bar = at(self.back(i), [way.alpha_bar for way in self.plans]).to(state.bar.device)
+        return state.replace(x=scale(bar.sqrt(), state.x) * x0 + scale((1 - bar).sqrt(), state.x) * epsilon, bar=bar)
 
     def back(self, i: PerItem[int]) -> PerItem[int]:
         """The same steps counted as scheduler.ddim does."""
         return PerItem([len(way.times) - 1 - k for way, k in zip(self.plans, i.values, strict=True)])
 
-    def finish(self, state: DiffusionState) -> Noise:
-        """The noise."""
-        return Noise(state.x, state.stream, state.space)
+    def finish(self, state: Inverting) -> Noise:
+        """The noise: x itself, or what lies on init there."""
+        alpha, sigma = state.bar.sqrt(), (1 - state.bar).sqrt()
+        parts = torch.tensor([strength is not None for strength in self.strength.values], device=alpha.device)
+        data = state.x - scale(torch.where(parts, alpha, 0.0), state.x) * self.init.data.to(state.x)
+        return Noise(data / scale(torch.where(parts, sigma, 1.0), state.x), state.stream, state.space)
+
+
+def beginning(steps: int, strength: float) -> int:
+    """The step with which a sampler begins that takes this part of them. Raises WiringError where it takes none."""
+    if not 0 < strength <= 1 or int(steps * strength) < 1:
+        raise WiringError(f"strength {strength} leaves none of {steps} steps to take", hint="above 0 to 1")
+    return steps - int(steps * strength)

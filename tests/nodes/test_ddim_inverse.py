@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMInverseScheduler, StableDiffusionPipeline
-from driving import MEAN, SHAPE, close, exact, noise, rescheduled, run, sample, tables
+from driving import MEAN, SHAPE, close, exact, made, noise, rescheduled, run, sample, tables
 from flowgen_nodes.models.folder import read_model
 from flowgen_nodes.schedulers.ddim import DDIM
 from flowgen_nodes.schedulers.ddim_inverse import DDIMInverse
@@ -106,6 +106,25 @@ def test_there_and_back_is_of_order_one(model, zoo_folder):
     assert ((orders > 0.8) & (orders < 1.3)).all(), (errors, orders)
 
 
+@pytest.mark.parametrize("strength", [0.3, 0.6, 1.0])
+def test_a_part_of_the_way_ends_where_image_to_image_begins(model, zoo_folder, strength):
+    """Against diffusers' steps up to there; with init the sampler then sets out from the same x."""
+    folder, steps = zoo_folder / "digits" / "scheduler", 20
+    init, bars = pictures(2), tables(folder)
+    scheduler = DDIMInverseScheduler.from_pretrained(folder)
+    scheduler.set_timesteps(steps)
+    x = init.data
+    for t in scheduler.timesteps[: int(steps * strength)]:
+        said = exact(x.double(), bars[t].sqrt(), (1 - bars[t]).sqrt(), "epsilon").float()
+        x = scheduler.step(said, int(t), x).prev_sample
+    about = {"model": model, "steps": PerItem([steps] * 2), "strength": PerItem([strength] * 2), "init": init}
+    found = sample(DDIMInverse, noise([0, 1]), network(bars, "epsilon"), **about)
+    assert close(found * (1 - bars[t]).sqrt() + init.data * bars[t].sqrt(), x, 1e-5)
+    loop = made(DDIM, Noise(found, start([0, 1]), "space"), [0, 1], about)
+    assert close(loop.begin().x, x, 1e-5)
+    assert loop.begin().x.shape == x.shape
+
+
 GRAPH = """\
 flowgen: 1
 sweep: {steps: [10, 25, 50], prompt: [a red three, a blue eight]}
@@ -150,6 +169,7 @@ def test_mistakes(model, tmp_path, zoo_folder):
     for change, said in {
         ("steps: $steps}\n  up", "steps: 2000}\n  up"): "steps must be 1 to 1000",
         ("init: $latent", "init: $noisy"): "init is noisy",
+        ("init: $latent", "init: $latent, strength: 0.05"): "leaves none of 10 steps",
         ("prediction: $up", "prediction: $up, prediction_type: v_prediction"): "expects 'v_prediction'",
     }.items():
         text = GRAPH.replace("outputs: [latent, noise, off]", "outputs: [latent, noise]").replace(*change)
