@@ -13,7 +13,7 @@ from flowgen.values import Audio, Image, Latent, Model, Video
 from ..families import Family
 
 NODES = {"pictures": "decoder.vae", "videos": "decoder.video", "sounds": "decoder.audio"}
-Decoding = Annotated[Model, Uses("family", "vae?", "movq?")]
+Decoding = Annotated[Model, Uses("family", "vae?", "movq?", "vae_vocoder?")]
 
 
 @node("decoder.vae")
@@ -42,7 +42,8 @@ def decode_audio(latent: Latent, model: Decoding, seconds: float = 0.0) -> Audio
     encoder.text was told.
     """
     sound = decoded(latent, model, "sounds")
-    rate = model["vae"].config.sampling_rate
+    family: Family = model["family"]
+    rate = model[family.autoencoder].config.sampling_rate
     return Audio(sound[..., : round(seconds * rate)] if seconds else sound, rate)
 
 

@@ -25,6 +25,7 @@ PARTS = (
     "tokenizer_2?",
     "tokenizer_3?",
     "projection_model?",
+    "language_model?",
 )
 OPTIONS = ("text_2", "text_3", "clip_skip", "weighting", "chunks")
 

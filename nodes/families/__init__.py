@@ -11,6 +11,7 @@ from flowgen.errors import UserError
 from flowgen.values.model import Part, canonical
 
 from .animatediff import AnimateDiff
+from .audioldm2 import AudioLDM2
 from .cogvideox import CogVideoX
 from .deepfloyd import DeepFloyd
 from .dit import DiT
@@ -60,6 +61,7 @@ SHIPPED: tuple[type[Family], ...] = (
     LTX,
     CogVideoX,
     StableAudio,
+    AudioLDM2,
 )
 for shipped in SHIPPED:
     register(shipped)

@@ -56,6 +56,7 @@ LIBRARIES = {
     "diffusers": "diffusers",
     "transformers": "transformers",
     "stable_audio": "diffusers.pipelines.stable_audio",
+    "audioldm2": "diffusers.pipelines.audioldm2",
 }
 """Where networks come from, by what ``model_index.json`` calls the place; diffusers keeps some with their pipeline."""
 MODULE_CLASSES = {

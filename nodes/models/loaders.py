@@ -21,7 +21,13 @@ from .tiling import tile_by
 from .weights import header
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-LIBRARIES = ("diffusers", "diffusers.pipelines.stable_audio", "transformers", "flowgen_nodes")
+LIBRARIES = (
+    "diffusers",
+    "diffusers.pipelines.stable_audio",
+    "diffusers.pipelines.audioldm2",
+    "transformers",
+    "flowgen_nodes",
+)
 """Where a model's classes may come from: a folder's configuration never names other code."""
 
 

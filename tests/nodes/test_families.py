@@ -218,3 +218,26 @@ def test_a_time_for_each_frame_is_refused(tmp_path):
     index.write_text(json.dumps({**json.loads(index.read_text()), "expand_timesteps": True}))
     with pytest.raises(UserError, match=r"Wan 2\.2 5B"):
         read_model(folder, "wan")
+
+
+def test_audioldm2_reads_each_text_alone(folders):
+    """Texts of three lengths in one batch, beside the pipeline's own for each; what is padded is masked."""
+    pipe = type(tiny_models.build("audioldm2")).from_pretrained(tiny_models.folder("audioldm2", folders))
+    with opened():
+        mine = encode_text(PerItem(TEXTS), read("audioldm2", folders))
+    assert mine.states.shape == (3, 4 + 77, 32)
+    for row, text in enumerate(TEXTS):
+        with torch.no_grad():
+            states, _, generated = pipe.encode_prompt(text, "cpu", 1, False)
+        length = states.shape[1]
+        assert close(mine.states[row, :4, :16], generated[0], 1e-5)
+        assert close(mine.states[row, 4 : 4 + length], states[0], 1e-5)
+        assert mine.mask[row].tolist() == [1] * (4 + length) + [0] * (77 - length)
+
+
+def test_models_of_speech_are_refused(tmp_path):
+    folder = tiny_models.folder("audioldm2", tmp_path)
+    config = folder / "text_encoder_2" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "vits"}))
+    with pytest.raises(UserError, match="models of speech"):
+        read_model(folder, "audioldm2")

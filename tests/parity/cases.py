@@ -59,6 +59,8 @@ def sounds(pipe: Any, options: dict[str, Any]) -> Both:
     return pipe(**asked("latent", **options)).audios, pipe(**asked("pt", **options)).audios
 
 
+ALIKE = ("a red cat", "a blue dog")
+"""AudioLDM 2's pipeline pads the texts of a batch to one length, and its language model counts what is padded."""
 SMALL = {"height": 32, "width": 32}
 FEW = {"height": 16, "width": 16, "num_frames": 9}
 CASES = [
@@ -110,4 +112,7 @@ CASES = [
     Case("stable-audio", "scheduler.dpm_2m", "decoder.audio", text="encoder.text, text: $prompt, seconds: 5",
          empty='encoder.text, text: "", seconds: 5', theirs=sounds, options={"audio_end_in_s": 5.0},
          shown=lambda made: made[..., :20]),
+    Case("audioldm2", decoder="decoder.audio", prompts=ALIKE, empty='encoder.text, text: "a black house"',
+         theirs=sounds, shown=lambda made: made[:, 0], note="texts of one length",
+         options={"prompt": [prompt for prompt in ALIKE for _ in SEEDS], "negative_prompt": ["a black house"] * 4}),
 ]  # fmt: skip

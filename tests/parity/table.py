@@ -37,6 +37,8 @@ Where flowgen and diffusers differ, on purpose:
 * Flux and LTX latents are packed in diffusers' outputs and plain [channel, y, x] and [channel, frame, y, x] here;
   CogVideoX's have frames before channels there.
 * diffusers' `clip_skip` leaves layers out for the prompt and not for the negative prompt; here each text says its own.
+* AudioLDM 2's pipeline pads the texts of a batch, negative ones too, to one length, which its language model counts;
+  here each text is encoded alone. They agree on texts of one length.
 * diffusers' step caches decide for a whole batch, `denoiser.cached` for each item; it is compared item by item.
 """
 

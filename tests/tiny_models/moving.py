@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
+import transformers
 
 from .images import autoencoder, ddim, unet
-from .texts import clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from .texts import clip_text, clip_tokenizer, roberta_tokenizer, t5_text, t5_tokenizer
 
 
 def wan(second: bool = False) -> Any:
@@ -181,6 +182,74 @@ def cogvideox(rotary: bool = False) -> Any:
     )
 
 
+def clap(tokenizer: Any) -> Any:
+    """CLAP, of which the text's half is read."""
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 100, "num_attention_heads": 2}
+    text |= {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    text |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    audio = {"spec_size": 8, "window_size": 4, "num_mel_bins": 8, "num_classes": 2, "num_hidden_layers": 2}
+    audio |= {"depths": [1, 1], "num_attention_heads": [1, 1], "hidden_size": 16, "patch_embeds_hidden_size": 8}
+    audio |= {"patch_size": 2, "patch_stride": 2, "patch_embed_input_channels": 4}
+    return transformers.ClapModel(transformers.ClapConfig(text_config=text, audio_config=audio, projection_dim=16))
+
+
+def audioldm2() -> Any:
+    """AudioLDM 2: CLAP, T5, GPT-2, a UNet with two cross attentions, a vocoder."""
+    first, second = roberta_tokenizer(), t5_tokenizer()
+    language = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(n_embd=16, n_head=4, n_layer=2, n_positions=120, vocab_size=8)
+    )
+    language.config.max_new_tokens = 4
+    unet = diffusers.AudioLDM2UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=((None, 16, 32), (None, 16, 32)),
+        attention_head_dim=4,
+    )
+    vae = diffusers.AutoencoderKL(
+        in_channels=1,
+        out_channels=1,
+        latent_channels=4,
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+    )
+    vocoder = transformers.SpeechT5HifiGan(
+        transformers.SpeechT5HifiGanConfig(
+            model_in_dim=8,
+            sampling_rate=800,
+            upsample_initial_channel=16,
+            upsample_rates=[2, 2],
+            upsample_kernel_sizes=[4, 4],
+            resblock_kernel_sizes=[3],
+            resblock_dilation_sizes=[[1, 3]],
+            normalize_before=False,
+        )
+    )
+    for weight in vocoder.parameters():
+        weight.data.mul_(20)  # as it is drawn, all is silent
+    return diffusers.AudioLDM2Pipeline(
+        vae=vae,
+        text_encoder=clap(first),
+        text_encoder_2=t5_text(second),
+        projection_model=diffusers.AudioLDM2ProjectionModel(16, 32, 16),
+        language_model=language,
+        tokenizer=first,
+        tokenizer_2=second,
+        feature_extractor=transformers.ClapFeatureExtractor(),
+        unet=unet,
+        scheduler=ddim(),
+        vocoder=vocoder,
+    )
+
+
 BUILDERS = {
     "wan": wan,
     "wan-2.2": lambda: wan(second=True),
@@ -189,4 +258,5 @@ BUILDERS = {
     "cogvideox": cogvideox,
     "cogvideox-5b": lambda: cogvideox(rotary=True),
     "stable-audio": stable_audio,
+    "audioldm2": audioldm2,
 }

@@ -13,6 +13,7 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    RobertaTokenizer,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -62,6 +63,12 @@ def clip_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77, pad_token=pad)
+
+
+def roberta_tokenizer() -> RobertaTokenizer:
+    """Letters."""
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "\u0120", *(chr(n) for n in range(33, 127))]
+    return RobertaTokenizer(vocab={piece: n for n, piece in enumerate(pieces)}, merges=[], model_max_length=77)
 
 
 def t5_tokenizer(longest: int = 77) -> T5Tokenizer:
