@@ -130,6 +130,13 @@ def test_schedulers_are_compared_at_equal_cost(tmp_path):
     assert (run.results.error.sel(calls=10) < run.results.error.sel(calls=5)).all()
 
 
+def test_what_comes_before_a_change_of_sampler_is_computed_once(tmp_path):
+    run = run_example("09_late_scheduler_change.yaml", tmp_path)
+    # for each seed 16 steps, 8 of them for both changes; then 12 and 4 for each of three samplers
+    assert run.tally.calls()["denoiser"][1] == 2 * (16 + 3 * (12 + 4)) == 128
+    assert "128 calls of the denoiser" in (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+
+
 def test_how_far_a_precision_is_from_another(tmp_path):
     run = run_example("20_how_a_model_runs.yaml", tmp_path, digit=["three"])
     texts = run.tally.computed("text") + run.tally.computed("exact/text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -18,12 +19,19 @@ HEAD = """\
 flowgen's results against those of diffusers' own pipeline: the same weights (tiny random folders, which the tests
 build), prompts, seeds, guidance and negative prompt, {steps} steps, float32 on a CPU. Two prompts and two seeds each.
 The bound is 1e-4, for latents times max(1, |reference|). `python tests/parity/table.py` writes this page;
-`tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels, image to
-image, inpainting, variations of a picture, upscalers, several ControlNets, image prompts, step caches, and networks
-that read a picture, a depth map or a mask beside x.
+`tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels, variations
+of a picture, upscalers, several ControlNets, image prompts, step caches, and networks that read a picture, a depth map
+or a mask beside x.
 
 | family | sampler | told beside the prompt | latents differ by | decoded differ by |
 |---|---|---|---|---|
+"""
+PICTURES = """
+Pictures made into others, and parts of pictures painted anew, with guidance 4, a negative prompt and strength
+{strength} of {steps} steps, two seeds each:
+
+| family | task | latents differ by | pictures differ by |
+|---|---|---|---|
 """
 TAIL = """
 Where flowgen and diffusers differ, on purpose:
@@ -46,8 +54,10 @@ Where flowgen and diffusers differ, on purpose:
 def main() -> None:
     """Run every case and write the page."""
     from comparing import STEPS
+    from picture_tasks import FAMILIES, STRENGTH, TASKS, gaps
+    from picture_tasks import STEPS as LONGER
 
-    rows = []
+    rows, tasks = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(CASES + LED):
             parent = Path(folder) / str(number)
@@ -55,7 +65,14 @@ def main() -> None:
             latents, made = case.gaps(parent, Path(folder))
             rows.append(f"| {case.family} | `{case.sampler}` | {case.told()} | {latents:.1e} | {made:.1e} |")
             print(rows[-1], flush=True)
-    (ROOT / "docs" / "parity.md").write_text(HEAD.format(steps=STEPS) + "\n".join(rows) + "\n" + TAIL)
+        for family, task in itertools.product(FAMILIES, TASKS):
+            parent = Path(folder) / f"{family} {task}"
+            parent.mkdir()
+            latents, made = gaps(parent, Path(folder), family, task)
+            tasks.append(f"| {family} | {TASKS[task]} | {latents:.1e} | {made:.1e} |")
+            print(tasks[-1], flush=True)
+    tables = [HEAD.format(steps=STEPS), "\n".join(rows), "\n", PICTURES.format(steps=LONGER, strength=STRENGTH)]
+    (ROOT / "docs" / "parity.md").write_text("".join([*tables, "\n".join(tasks), "\n", TAIL]))
 
 
 if __name__ == "__main__":
