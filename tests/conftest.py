@@ -26,3 +26,12 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
     for name in [name for name in os.environ if name.startswith("FLOWGEN_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
+LONG = ("test_docs", "test_damage", "test_crash", "test_crash_often", "test_batch_is_invisible", "test_family_graphs")
+"""files with long tests; begun first, so that no process is left with one of them at the end"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first."""
+    items.sort(key=lambda item: item.path.stem not in LONG)

@@ -10,6 +10,7 @@ from rich.console import Console
 from small import SMALL, Lab
 
 from flowgen.cli import flowgen as command
+from flowgen.cli import main
 from flowgen.cli.options import doing, read_settings
 from flowgen.errors import UserError
 from flowgen.execute.progress import Silent
@@ -69,12 +70,16 @@ def test_wrong_input_is_exit_code_2_with_the_line(tmp_path, zoo_folder):
      ["run", "g.yaml", "--runs", "g.yaml"], ["run", "g.yaml", "--runs", "/proc/runs"],
      ["show", "nowhere"], ["nodes", "guidance.cgf"], ["walk"]],
 )  # fmt: skip
-def test_mistakes_on_the_command_line(tmp_path, zoo_folder, arguments):
+def test_mistakes_on_the_command_line(tmp_path, zoo_folder, monkeypatch, capsys, arguments):
     Lab(tmp_path, zoo_folder).load(FAST)
-    done = flowgen(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["flowgen", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
