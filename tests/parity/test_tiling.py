@@ -66,7 +66,7 @@ def test_pictures(lab, folders):
 
 @pytest.mark.parametrize(
     ("family", "size", "tile"),
-    [("wan", "width: 96, height: 64, frames: 5", 32), ("ltx", "width: 96, height: 64, frames: 9", 64)],
+    [("wan", "width: 48, height: 32, frames: 1", 32), ("ltx", "width: 96, height: 64, frames: 1", 64)],
 )
 def test_videos(lab, folders, family, size, tile):
     folder = tiny_models.folder(family, folders)

@@ -12,7 +12,7 @@ from flowgen.errors import UserError
 
 PICTURES = f"""\
 flowgen: 1
-sweep: {{prompt: {PROMPTS}, level: [20, 300], seed: {SEEDS}}}
+sweep: {{prompt: {PROMPTS}, level: [20, 300], seed: {SEEDS[:1]}}}
 defaults: {{model: $m}}
 nodes:
   m: {{type: model, from: FOLDER}}
@@ -74,7 +74,7 @@ def test_pictures(lab, folders):
     folder = tiny_models.folder("upscaler", folders)
     latents, made = both(lab.run(PICTURES.replace("FOLDER", str(folder)), options={"batch": 8}))
     pipe, photo = pipeline("upscaler", folder), Pillow.open(lab.folder / "photo.png")
-    rows = [(prompt, level, seed) for prompt in PROMPTS for level in (20, 300) for seed in SEEDS]
+    rows = [(prompt, level, seed) for prompt in PROMPTS for level in (20, 300) for seed in SEEDS[:1]]
     for row, (prompt, level, seed) in enumerate(rows):
         theirs = []
         for kind in ("latent", "pt"):
