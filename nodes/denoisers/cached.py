@@ -43,7 +43,8 @@ def denoise_cached(
 ) -> tuple[Prediction, Tensor]:
     """``denoiser`` with one of diffusers' step caches: some steps reuse what the network computed in earlier ones.
 
-    That is faster and another result, so it is in the key. Ports and the other parameters are those of ``denoiser``.
+    That is faster and another result, so it is in the key. Ports and other parameters are those of ``denoiser``, which
+    alone takes ControlNets, image prompts and perturbations.
 
     cache: "first_block" leaves out all blocks but the first where its residual has changed by less than ``threshold``,
     relative, since they were last computed (ParaAttention's first block cache). "taylorseer" computes every
