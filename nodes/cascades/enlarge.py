@@ -27,7 +27,7 @@ class Enlarged(NamedTuple):
 def enlarge(
     image: Image,
     noise: Noise,
-    model: Annotated[Model, Uses("image_noising_scheduler")],
+    model: Annotated[Model, Uses("image_noising_scheduler?", "low_res_scheduler?")],
     level: PerItem[int] = 250,
 ) -> Enlarged:
     """A picture at the size of the noise, with noise of its own; Ho et al. 2021, arXiv:2106.15282, section 4.
@@ -38,7 +38,8 @@ def enlarge(
 
     level: timestep of the noise schedule for pictures, 0 to T - 1. Tell the denoiser the same: condition.class.
     """
-    table = alphas_cumprod(model.part("image_noising_scheduler").config)
+    name = "low_res_scheduler" if "low_res_scheduler" in model.parts else "image_noising_scheduler"
+    table = alphas_cumprod(model.part(name).config)
     if any(not 0 <= value < len(table) for value in level.values):
         raise WiringError(f"level must be 0 to {len(table) - 1}")
     low, high = image.range

@@ -14,7 +14,7 @@ from flowgen.values import Image, Latent, Noise
 def depth(image: Image, noise: Noise) -> Latent:
     """A depth map as Stable Diffusion's depth model reads it, [B, 1, H, W] in -1..1 from its least to its largest.
 
-    image: [B, C, H, W], larger where something is nearer, as MiDaS has it; the mean of its channels is taken, and resized
+    image: [B, C, H, W], larger where something is nearer, as MiDaS has it; the mean of its channels is resized
     bicubically to the size of the noise. A flat map is -1.
     """
     data = image.data.mean(dim=1, keepdim=True)

@@ -23,6 +23,7 @@ def control(
     model: Annotated[Model, Uses("controlnet")],
     image: Image | None = None,
     latent: Latent | None = None,
+    x: Noisy | None = None,
     scale: PerItem[float] = 1.0,
     start: PerItem[float] = 0.0,
     end: PerItem[float] = 1.0,
@@ -36,7 +37,8 @@ def control(
     image: as large as the picture that is sampled. latent: for Stable Diffusion 3 and Flux instead, the picture's from
     encoder.vae.
 
-    scale: what the ControlNet adds to the denoiser's layers is multiplied by it; 0 is none.
+    scale: what the ControlNet adds to the denoiser's layers is multiplied by it; 0 is none. It may change from step to
+    step where ``x`` is wired, the sampler's, which puts this node into the loop.
 
     start, end: fractions of the loop's steps between which it leads, the end excluded.
 

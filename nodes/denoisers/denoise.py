@@ -18,7 +18,7 @@ from ..schedulers.kinds import predicted
 from .control import controls
 from .perturb import Blur, How, Perturbation, perturbing
 
-PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?")
+PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?", "transformer_pair?")
 
 
 @node("denoiser", stored=False)
@@ -69,7 +69,8 @@ def denoise(
     scale = told_scale(guidance, net, x, model.label)
     leading = controls(control or (), x, net, family, model)
     prompts = image_prompts(image_prompt or (), net, model.label)
-    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts)
+    level = x.time.sigma / x.time.alpha
+    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts, level=level)
     with perturbing(net, Perturbation(perturb, layers, blur)):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:

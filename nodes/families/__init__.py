@@ -11,6 +11,7 @@ from flowgen.errors import UserError
 from flowgen.values.model import Part, canonical
 
 from .animatediff import AnimateDiff
+from .cogvideox import CogVideoX
 from .deepfloyd import DeepFloyd
 from .dit import DiT
 from .family import Config, Configs, Family, Question
@@ -23,6 +24,7 @@ from .sd3 import StableDiffusion3
 from .sdxl import StableDiffusionXL
 from .stable_audio import StableAudio
 from .stable_diffusion import InstructPix2Pix, StableDiffusion, Variations
+from .upscalers import LatentUpscaler, Upscaler
 from .wan import Wan
 
 F = TypeVar("F", bound=type[Family])
@@ -42,6 +44,8 @@ SHIPPED: tuple[type[Family], ...] = (
     StableDiffusion,
     InstructPix2Pix,
     Variations,
+    Upscaler,
+    LatentUpscaler,
     StableDiffusionXL,
     StableDiffusion3,
     Flux,
@@ -54,6 +58,7 @@ SHIPPED: tuple[type[Family], ...] = (
     AnimateDiff,
     Wan,
     LTX,
+    CogVideoX,
     StableAudio,
 )
 for shipped in SHIPPED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -11,6 +11,9 @@ from flowgen.errors import WiringError
 from flowgen.values import Conditioning
 
 from .kandinsky import EMBEDDING
+
+if TYPE_CHECKING:
+    from .family import Question
 
 
 def image_prompts(given: Sequence[Conditioning], net: Any, label: str) -> tuple[Tensor, ...]:
@@ -44,6 +47,6 @@ def image_prompt(given: Conditioning, layer: Any) -> Tensor:
     return found
 
 
-def image_embeds(prompts: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+def image_embeds(asked: Question) -> dict[str, list[Tensor]]:
     """Image prompts as a UNet's ``added_cond_kwargs`` have them: one picture for each adapter."""
-    return {"image_embeds": [each[:, None] for each in prompts]} if prompts else {}
+    return {"image_embeds": [each[:, None].to(asked.x.dtype) for each in asked.prompts]} if asked.prompts else {}

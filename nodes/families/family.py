@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
@@ -40,6 +40,8 @@ class Question:
     """the ControlNets that lead it in this call"""
     prompts: tuple[Tensor, ...] = ()
     """for each of the network's adapters of image prompts, a picture's embedding [B, D] or states [B, L, D]"""
+    level: Tensor = field(kw_only=True)
+    """[B] float64, the noise level sigma / alpha"""
 
     def states(self) -> Tensor:
         """The condition's states in the network's precision, [B, L, D]. Raises WiringError without any."""
@@ -111,7 +113,8 @@ class Family(Loader):
         """What noise for this model is like.
 
         ``channels``, ``height``, ``width`` (where nothing is said), ``factor`` (pixels for each of them) and ``space``;
-        for a video also ``frames`` and ``frame_factor``; or, where there is no size to choose, ``shape``. ``beside``
+        for a video also ``frames``, ``frame_factor`` and, where the pipeline draws noise frame by frame,
+        ``frames_first``; or, where there is no size to choose, ``shape``. ``beside``
         is the number of channels that the network reads beside x.
         """
         net = configs[self.network]

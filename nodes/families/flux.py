@@ -43,7 +43,7 @@ class Flux(Family):
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:
-        """The network's own number of channels is that of a patch; some read a picture, or picture and mask, beside x."""
+        """The network's own number of channels is that of a patch; some read a picture beside x, or one and a mask."""
         found = super().latent(configs)
         beside = configs["transformer"]["in_channels"] // 4 - found["channels"]
         return {**found, "height": SIZE, "width": SIZE, "beside": beside, "multiple": 2 * found["factor"]}

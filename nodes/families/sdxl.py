@@ -73,7 +73,7 @@ class StableDiffusionXL(Family):
         added = {"text_embeds": asked.pooled(), "time_ids": sizes[:, kept].to(asked.x.dtype)}
         told = {"encoder_hidden_states": asked.states(), "added_cond_kwargs": added}
         residuals = unet_residuals(asked, told)
-        told["added_cond_kwargs"] = {**added, **image_embeds(asked.prompts)}
+        told["added_cond_kwargs"] = {**added, **image_embeds(asked)}
         return net(asked.x, asked.time, **told, **residuals).sample
 
     def sizes(self, asked: Question) -> Tensor:

@@ -45,7 +45,7 @@ class StableDiffusion(Family):
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon or v."""
         told = {"encoder_hidden_states": asked.states()}
-        more = {"added_cond_kwargs": image_embeds(asked.prompts)} if asked.prompts else {}
+        more = {"added_cond_kwargs": image_embeds(asked)} if asked.prompts else {}
         return net(asked.x, asked.time, **told, **more, **unet_residuals(asked, told)).sample
 
 
@@ -60,8 +60,9 @@ class InstructPix2Pix(StableDiffusion):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """Epsilon."""
-        x, beside = asked.x.split([asked.latent["channels"], asked.latent["beside"]], dim=1)
-        return super().predict(net, replace(asked, x=torch.cat([x, beside / self.options["scale"]], 1)))
+        own = asked.latent["channels"]
+        x, beside = asked.x[:, :own], asked.x[:, own:] / self.options["scale"]
+        return super().predict(net, replace(asked, x=torch.cat([x, beside], 1)))
 
 
 class Variations(Family):

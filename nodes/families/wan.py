@@ -1,9 +1,9 @@
-"""Wan 2.1: T5's states, a video transformer, flow matching."""
+"""Wan 2.1 and 2.2: T5's states, a video transformer or two that take turns, flow matching."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,10 @@ from torch import Tensor
 
 from flowgen.errors import UserError
 from flowgen.values import Conditioning, Model
+from flowgen.values.model import Part
 
 from .family import Config, Configs, Family, Question
+from .pair import PAIR, pair
 from .texts import t5
 
 LENGTH = 512
@@ -22,7 +24,10 @@ HEIGHT, WIDTH, FRAMES = 480, 832, 81
 
 
 class Wan(Family):
-    """Wan 2.1 text to video; Wan et al. 2025, arXiv:2503.20314. Latents are [B, 16, F, H, W]."""
+    """Wan 2.1 and 2.2 text to video; Wan et al. 2025, arXiv:2503.20314. Latents are [B, 16, F, H, W].
+
+    Wan 2.2 has two networks: one for the noisy beginning, one for the end.
+    """
 
     pipelines = ("WanPipeline",)
     network = "transformer"
@@ -31,10 +36,29 @@ class Wan(Family):
     width = "text_dim"
 
     def about(self, index: Config, configs: Configs) -> Config:
-        """Nothing to know. Raises UserError for Wan 2.2, whose two denoisers take turns."""
-        if index.get("boundary_ratio") is not None or index.get("expand_timesteps"):
-            raise UserError("Wan 2.2, with two denoisers or a time for each frame, isn't supported yet")
+        """The time from which the second network takes over, where there are two. Raises UserError for Wan 2.2 5B."""
+        if index.get("expand_timesteps"):
+            raise UserError("Wan 2.2 5B, whose network is told a time for each frame, isn't supported yet")
+        ratio, total = index.get("boundary_ratio"), configs["scheduler"].get("num_train_timesteps", 1000)
+        if self.network == PAIR:
+            return {"boundary": None if ratio is None else ratio * total}
+        if ratio is not None:
+            raise UserError("Wan 2.2 has two networks, and there is no 'transformer_2' or no 'transformer'")
         return {}
+
+    def load(self, part: Part, device: str) -> Wan:
+        """With the options, which say whether there are two networks."""
+        super().load(part, device)
+        if "boundary" in self.options:
+            self.network = PAIR  # type: ignore[misc]
+        return self
+
+    def made_parts(self, parts: Mapping[str, Part]) -> dict[str, Part]:
+        """Both networks as one."""
+        if "transformer" not in parts or "transformer_2" not in parts:
+            return {}
+        self.network = PAIR  # type: ignore[misc]
+        return {PAIR: pair(parts["transformer"], parts["transformer_2"])}
 
     def latent(self, configs: Configs) -> Config:
         """Sizes are the pipeline's own; neither network says any."""
@@ -66,7 +90,8 @@ class Wan(Family):
 
     def predict(self, net: Any, asked: Question) -> Tensor:
         """The flow from data to noise."""
-        return net(asked.x, timestep=asked.time, encoder_hidden_states=asked.states()).sample
+        told = {"boundary": self.options["boundary"]} if self.network == PAIR else {}
+        return net(asked.x, timestep=asked.time, encoder_hidden_states=asked.states(), **told).sample
 
     def scaled(self, vae: Any, latents: Tensor) -> Tensor:
         """Each channel to mean 0 and deviation 1."""

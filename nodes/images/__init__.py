@@ -1,5 +1,5 @@
 """Pictures and masks."""
 
-from . import load, mask, resize
+from . import depth, load, mask, resize
 
-__all__ = ["load", "mask", "resize"]
+__all__ = ["depth", "load", "mask", "resize"]

@@ -17,6 +17,7 @@ from .hub import Folder
 from .ip_adapter import adapted
 from .lora import updated
 from .single import check_file, single
+from .tiling import Tile, with_tiles
 from .weights import network
 
 HERE = "flowgen_nodes.models.loaders"
@@ -30,6 +31,11 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 PROCESSOR = "preprocessor_config.json"
+VISION = {
+    "clip_vision_model": ("image_encoder", "CLIPVisionModelWithProjection"),
+    "dpt": ("depth_estimator", "DPTForDepthEstimation"),
+}
+"""Networks of transformers that are a model on their own, by their type: the part that each is, and its usual class."""
 PREPARES = (
     "do_resize",
     "size",
@@ -41,6 +47,8 @@ PREPARES = (
     "do_normalize",
     "image_mean",
     "image_std",
+    "keep_aspect_ratio",
+    "ensure_multiple_of",
 )
 VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
 """A tokeniser has one of these, or no words."""
@@ -80,6 +88,8 @@ class Options:
     """see ``running.ready``; of the network that predicts alone"""
     device: str = ""
     offload: bool = False
+    tile: Tile = "none"
+    """see ``tiling.with_tiles``"""
 
 
 def read_model(where: Folder | Path, label: str, options: Options | None = None) -> Model:
@@ -107,6 +117,7 @@ def refuse(label: str, options: Options) -> None:
     given: dict[str, object] = {"parts": options.parts, "scheduler": options.scheduler, "lora": options.updates}
     given |= {"ip_adapter": options.adapters}
     given |= {"config": options.checkpoint, "attention and compile": options.numerics}
+    given |= {"tile": options.tile != "none"}
     for name, value in given.items():
         if value:
             raise UserError(f"'{label}' is no diffusion model, so it takes no '{name}'", hint="leave it out")
@@ -116,7 +127,7 @@ def placed(part: Part, network_name: str, options: Options) -> Part:
     """A part as the options say it runs."""
     if part.loader.endswith((":Tokenizer", ":Config")) or not (part.files or part.of):
         return part
-    numerics = canonical(options.numerics) if options.numerics and part.name == network_name else ""
+    numerics = canonical(options.numerics) if options.numerics and part.name == network_name else part.numerics
     return replace(part, numerics=numerics, device=options.device, offload=options.offload)
 
 
@@ -128,7 +139,7 @@ def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
     if (cls := config.get("_class_name")) in NETWORKS:
         name = NETWORKS[cls]
         return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
-    if config.get("model_type") == "clip_vision_model":
+    if config.get("model_type") in VISION:
         return vision_parts(where, config, dtype)
     if config.get("class") in MODULE_CLASSES:
         name, code = MODULE_CLASSES[config["class"]]
@@ -182,8 +193,9 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
     parts |= family.made_parts(parts)
     parts["family"] = family_part(family, index, configs, str(where.path))
-    parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(family.latent(configs)))
-    return parts, family.network
+    latent = family.latent(configs)
+    parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(latent))
+    return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network
 
 
 def whole(config: Config) -> Config:
@@ -262,18 +274,19 @@ def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, P
 
 
 def vision_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
-    """An image encoder alone, as adapters ship it, and how pictures are prepared where the folder says it."""
-    (cls,) = config.get("architectures") or ["CLIPVisionModelWithProjection"]
+    """A network that reads pictures, alone, and how they are prepared where the folder says it."""
+    name, usual = VISION[config["model_type"]]
+    (cls,) = config.get("architectures") or [usual]
     told = {**config, "class": f"transformers:{cls}"}
-    found = {"image_encoder": network("image_encoder", where, told, f"{HERE}:Transformers", dtype)}
+    found = {name: network(name, where, told, f"{HERE}:Transformers", dtype)}
     if (where.path / PROCESSOR).is_file():
         found["image_processor"] = processor("image_processor", where.path)
     return found
 
 
 def is_processor(cls: str) -> bool:
-    """Whether a class prepares pictures for CLIP."""
-    return cls.startswith("CLIP") and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
+    """Whether a class prepares pictures for CLIP, or for what estimates depth."""
+    return cls.startswith(("CLIP", "DPT")) and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
 
 
 def processor(name: str, folder: Path) -> Part:

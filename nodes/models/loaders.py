@@ -17,6 +17,7 @@ from flowgen.values.model import Loader, Part
 
 from . import hub
 from .running import ready
+from .tiling import tile_by
 from .weights import header
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -102,6 +103,8 @@ class Pretrained(Files):
         """From ``config.json``; weights in the folder are compared with it by their shapes."""
         module = built(part)
         check_shapes(module, part)
+        if tile := part.numerics and json.loads(part.numerics).get("tile"):
+            tile_by(module, tile)
         return module
 
     def load(self, part: Part, device: str) -> Any:

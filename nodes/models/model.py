@@ -17,6 +17,7 @@ from .ip_adapter import adapter
 from .lora import update
 from .running import Attention
 from .single import check_file
+from .tiling import Tile
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def model(
     compile: bool = False,
     device: str = "",
     offload: Literal["none", "model"] = "none",
+    tile: Tile = "none",
 ) -> Model:
     """A model as a bundle of parts (unet, vae, text_encoder, tokenizer, scheduler, ...).
 
@@ -85,6 +87,10 @@ def model(
 
     device: where this model runs, if not where the run does; offload: model keeps each network in main memory and moves
     it to the device only while it is used. Neither changes a key, except the device in strict numerics.
+
+    tile: the autoencoder decodes and encodes larger pictures in overlapping tiles of so many pixels a side, which takes
+    less memory; "model" is what the autoencoder takes for itself. It changes results, and is in the keys of what the
+    autoencoder computes.
     """
     numerics: dict[str, Any] = {} if attention == "default" else {"attention": attention}
     numerics |= {"compile": True} if compile else {}
@@ -98,7 +104,9 @@ def model(
         where = place(config, "") if config else where
     elif config:
         raise UserError(f"'{from_.text}' is a folder, which has configurations", hint="leave 'config' out")
-    options = Options(dtype, others, scheduler or {}, file, updates, adapters, numerics, device, offload == "model")
+    options = Options(
+        dtype, others, scheduler or {}, file, updates, adapters, numerics, device, offload == "model", tile
+    )
     return read_model(where, from_.text, options)
 
 

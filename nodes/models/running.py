@@ -14,6 +14,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from flowgen.errors import UserError
 from flowgen.values import Part
 
+from .tiling import tile_by
+
 Attention = Literal["default", "math", "flash", "efficient", "cudnn"]
 KERNELS = {
     "math": SDPBackend.MATH,
@@ -34,6 +36,8 @@ def ready(module: Any, part: Part, device: str) -> Any:
     how = json.loads(part.numerics) if part.numerics else {}
     if not part.offload:
         module.to(device)
+    if "tile" in how:
+        tile_by(module, how["tile"])
     if how.get("compile"):
         module.forward = torch.compile(module.forward)
     if how.get("attention"):

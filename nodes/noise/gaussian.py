@@ -35,7 +35,11 @@ def noise(
     """
     latent = model["latent"]
     streams = start([seed_stream(s, salt) for s, salt in zip(seed.values, per.values, strict=True)])
-    data, after = draw(streams, shape(latent, width, height, frames))
+    wanted = shape(latent, width, height, frames)
+    if latent.get("frames_first"):
+        data, after = draw(streams, (wanted[1], wanted[0], *wanted[2:]))
+        return Noise(data.transpose(1, 2).contiguous(), after, latent["space"])
+    data, after = draw(streams, wanted)
     return Noise(data, after, latent["space"])
 
 

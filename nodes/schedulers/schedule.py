@@ -33,7 +33,7 @@ def is_edm(about: dict[str, Any]) -> bool:
 def alphas_cumprod(config: str) -> Array:
     """The training schedule, alpha-bar by timestep [T], from a diffusers scheduler configuration (canonical JSON).
 
-    Computed in float32 as diffusers does and kept in float64: models were trained and are judged with these values.
+    Computed in float32 as diffusers does, and kept in float64: models were trained and are judged with these values.
     """
     about: dict[str, Any] = json.loads(config)
     if is_flow(about) or is_edm(about):
@@ -51,7 +51,8 @@ def alphas_cumprod(config: str) -> Array:
         elif kind == "linear":
             betas = torch.linspace(start, end, total, dtype=torch.float32)
         elif kind == "scaled_linear":
-            betas = torch.linspace(start**0.5, end**0.5, total, dtype=torch.float32) ** 2
+            exact = torch.float64 if about.get("snr_shift_scale") else torch.float32  # CogVideoX's are
+            betas = torch.linspace(start**0.5, end**0.5, total, dtype=exact) ** 2
         elif kind == "squaredcos_cap_v2":
             betas = cosine_betas(total)
         elif kind == "sigmoid":
@@ -60,10 +61,23 @@ def alphas_cumprod(config: str) -> Array:
             known = "linear, scaled_linear, squaredcos_cap_v2, sigmoid"
             raise WiringError(f"the beta schedule '{kind}' is not known", hint=known)
         bars = torch.cumprod(1 - betas, 0)
-        if about.get("rescale_betas_zero_snr"):
+        if shift := about.get("snr_shift_scale"):
+            bars = shifted(bars, shift, bool(about.get("rescale_betas_zero_snr")))
+        elif about.get("rescale_betas_zero_snr"):
             bars = zero_terminal_snr(bars)
         found: Array = bars.double().numpy()
         return found
+
+
+def shifted(bars: torch.Tensor, shift: float, zero: bool) -> torch.Tensor:
+    """Alpha-bar [T] at a signal-to-noise ratio ``shift`` times smaller; Yang et al. 2024, arXiv:2408.06072, section 3.
+    ``zero``: the last timestep is pure noise, as in ``zero_terminal_snr`` but not by way of betas."""
+    bars = bars / (shift + (1 - shift) * bars)
+    if not zero:
+        return bars
+    roots = bars.sqrt()
+    first, last = roots[0].clone(), roots[-1].clone()
+    return ((roots - last) * (first / (first - last))) ** 2
 
 
 def zero_terminal_snr(bars: torch.Tensor) -> torch.Tensor:

@@ -86,6 +86,35 @@ def test_a_strength_and_a_picture_of_each_item(lab):
     assert close(torch.tensor(alone), rows)
 
 
+def test_a_strength_that_changes_with_the_step_shares_what_is_alike(lab):
+    axis = ("scale: [0, 0.5, 1]", "end: [0.3, 0.6, 1]")
+    apart = lab.run(GRAPH, axis, ("scale: $scale", "end: $end"))
+    assert apart.tally.calls()["denoiser"][1] == 2 * 3 * 3
+    stepwise = "x: $sampler.x, scale: {during: [0, $end], value: 1, else: 0}"
+    shared = lab.run(GRAPH, axis, ("scale: $scale", stepwise))
+    assert shared.tally.calls()["denoiser"][1] == 2 * (1 + 2 + 3)
+    assert close(torch.tensor(shared.results.sampler.values), torch.tensor(apart.results.sampler.values))
+
+
+def test_strict_numerics_give_an_item_the_same_bits_whatever_its_neighbours(lab):
+    strict = ("flowgen: 1\n", "flowgen: 1\nnumerics: strict\n")
+    rows = lab.run(GRAPH, strict, options={"batch": 4}).results.sampler.values
+    for n, scale in enumerate([0, 0.5, 1]):
+        lab.store = lab.folder / f"alone{n}"
+        alone = lab.run(GRAPH, strict, ("[0, 0.5, 1]", f"[{scale}]"), options={"batch": 4})
+        assert (alone.results.sampler.values[0] == rows[n]).all()
+
+
+@pytest.mark.parametrize("dtypes", ["float16 bfloat16", "bfloat16 float32", "float32 float16"])
+def test_two_precisions(lab, dtypes):
+    own, control = dtypes.split()
+    one = ("[0, 0.5, 1]", "[1]")
+    rows = torch.tensor(lab.run(GRAPH, one).results.sampler.values)
+    changes = (one, ("ZOO/tiny-sd1", f"ZOO/tiny-sd1, dtype: {own}"), ("ZOO/net", f"ZOO/net, dtype: {control}"))
+    half = torch.tensor(lab.run(GRAPH, *changes).results.sampler.values)
+    assert 0 < (half - rows).abs().max() / rows.abs().max() < 0.08
+
+
 def test_keys_follow_the_weights_and_the_picture(lab, folders):
     lab.run(GRAPH)
     assert computed(lab.run(GRAPH, ("steps: 3", "steps: 3, eta: 0.0"))) == {}

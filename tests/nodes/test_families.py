@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import diffusers
 import pytest
 import tiny_models
 import torch
@@ -12,10 +13,12 @@ from flowgen_nodes.conditions.size import condition_size
 from flowgen_nodes.denoisers.denoise import denoise
 from flowgen_nodes.encoders.text import encode_text
 from flowgen_nodes.models.folder import Options, read_model
+from flowgen_nodes.schedulers.schedule import alphas_cumprod
 
 from flowgen.errors import UserError, WiringError
 from flowgen.experiment import load
 from flowgen.values import Noisy, PerItem, Time
+from flowgen.values.model import canonical
 
 TEXTS = ["a red cat", "", "four dogs"]
 
@@ -98,11 +101,11 @@ def test_a_family_that_nobody_told_of(folders, tmp_path):
     assert "StableDiffusion3Pipeline" in said
 
 
-def test_wan_with_two_denoisers_is_refused(folders, tmp_path):
+def test_wan_without_its_second_network_is_refused(folders, tmp_path):
     folder = shutil.copytree(tiny_models.folder("wan", folders), tmp_path / "wan")
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "boundary_ratio": 0.9}))
-    with pytest.raises(UserError, match=r"Wan 2\.2"):
+    with pytest.raises(UserError, match="no 'transformer_2'"):
         read_model(folder, "wan")
 
 
@@ -171,3 +174,47 @@ outputs: [sampler]
 """)
     with pytest.raises(UserError, match=r"g\.yaml:7:3: .*flow"):
         load(file).check()
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_training_schedule_of_cogvideox(shift, zero):
+    theirs = diffusers.CogVideoXDDIMScheduler(snr_shift_scale=shift, rescale_betas_zero_snr=zero)
+    mine = alphas_cumprod(canonical(dict(theirs.config)))
+    assert mine.tolist() == theirs.alphas_cumprod.double().tolist()
+
+
+def test_patches_over_frames_are_refused(tmp_path):
+    folder = tiny_models.folder("cogvideox", tmp_path)
+    config = folder / "transformer" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "patch_size_t": 2}))
+    with pytest.raises(UserError, match=r"CogVideoX 1\.5"):
+        read_model(folder, "cogvideox")
+
+
+def test_two_networks_take_turns_by_row(folders):
+    """Wan 2.2: items of one batch may be on both sides of the boundary, 900."""
+    model = read("wan-2.2", folders)
+    x = random(4, 16, 3, 8, 8)
+    times = torch.tensor([950.0, 100.0, 900.0, 899.0])
+    with opened():
+        context = encode_text(PerItem([*TEXTS, "one"]), model)
+        whole = at(model, x)
+        whole = whole.replace(time=whole.time.replace(timestep=times))
+        mine = denoise(whole, model, context).data
+        alone = [denoise(whole.take([row]), model, context.take([row])).data for row in range(4)]
+    assert close(mine, torch.cat(alone), 1e-5)
+    pipe = type(tiny_models.build("wan-2.2")).from_pretrained(tiny_models.folder("wan-2.2", folders))
+    with torch.no_grad():
+        for row, net in enumerate([pipe.transformer, pipe.transformer_2, pipe.transformer, pipe.transformer_2]):
+            one = slice(row, row + 1)
+            said = net(x[one], timestep=times[one], encoder_hidden_states=context.states[one]).sample
+            assert close(mine[one], said, 1e-5)
+
+
+def test_a_time_for_each_frame_is_refused(tmp_path):
+    folder = tiny_models.folder("wan", tmp_path)
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "expand_timesteps": True}))
+    with pytest.raises(UserError, match=r"Wan 2\.2 5B"):
+        read_model(folder, "wan")

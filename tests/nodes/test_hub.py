@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 import tiny_models
 from huggingface_hub import constants
+from PIL import Image as Pillow
+from safetensors.torch import save_file
 from small import Lab
+from tiny_models.adapters import ip_adapter
+from tiny_models.texts import clip_vision
 
 from flowgen.errors import UserError
 
@@ -40,6 +44,10 @@ def folders(tmp_path_factory):
     )
     (folder / "unet/diffusion_pytorch_model.bin").write_bytes(b"the same, pickled")
     (folder / "README.md").write_text("words")
+    (folder / "adapters").mkdir()
+    save_file(ip_adapter(tiny_models.build("sd1").unet), folder / "adapters/one.safetensors")
+    clip_vision().save_pretrained(parent / "eye")
+    Pillow.new("RGB", (32, 32)).save(parent / "photo.png")
     return parent
 
 
@@ -188,6 +196,24 @@ def test_a_check_fetches_no_weights_and_a_run_those_that_it_needs(lab, server, c
     server.asked.clear()
     assert lab.plan(GRAPH, ("org/tiny}", "org/tiny, revision: v1}")).compute == 0
     assert server.asked == ["GET /api/models/org/tiny/revision/v1"]
+
+
+def test_an_adapter_is_fetched_when_it_is_needed(lab, server, cache):
+    adapter = ("org/tiny}", "ZOO/tiny-sd1, ip_adapter: [{from: org/tiny, weights: adapters/one.safetensors}]}")
+    eye = (
+        "  text:",
+        "  eye: {type: model, from: ZOO/eye}\n  seen: {type: encoder.image, model: $eye, image: $p}\n  text:",
+    )
+    photo = ("  noise:", "  p: {type: image.load, file: ZOO/photo.png}\n  noise:")
+    changes = (adapter, eye, photo, ("context: $text", "context: $text, image_prompt: [$seen]"))
+    plan = lab.plan(GRAPH, *changes)
+    assert not list(cache.rglob("*.safetensors"))
+    lab.run(GRAPH, *changes)
+    assert [path.name for path in cache.rglob("snapshots/**/*.safetensors")] == ["one.safetensors"]
+    assert plan.compute == 3
+    assert lab.plan(GRAPH, *changes).compute == 0  # the promised digest is the file's
+    with pytest.raises(UserError, match=r"there is no file 'two\.safetensors' in 'org/tiny'"):
+        lab.plan(GRAPH, *changes, ("adapters/one", "two"))
 
 
 def test_without_a_connection_the_cache_does(lab, server, cache, monkeypatch):

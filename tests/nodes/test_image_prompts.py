@@ -104,6 +104,17 @@ def test_keys_follow_the_adapter_its_scale_and_the_picture(lab):
     assert computed(flat) == {"seen": 1, "sampler": 6}
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_in_half_precision(lab, dtype):
+    seen = ("image: $photo}", "image: $photo, states: true}")
+    both = ("scale: $scale}]", "scale: $scale}, {from: ZOO/plus.safetensors}]")
+    changes = (seen, both, ("[$seen]", "[$seen, $seen]"), ("[0, 0.5, 1]", "[1]"))
+    rows = torch.tensor(lab.run(GRAPH, *changes).results.sampler.values)
+    half = lab.run(GRAPH, *changes, ("ip_adapter:", f"dtype: {dtype}, ip_adapter:")).results.sampler.values
+    gap = (torch.tensor(half) - rows).abs().max() / rows.abs().max()
+    assert 0 < gap < {"float16": 0.01, "bfloat16": 0.08}[dtype]
+
+
 def test_two_sets_never_leak_into_one_another(folders):
     """One pool, one folder, parts asked for in turn: each keeps its own weights and scale."""
     pool, parts, wanted = Pool(), {}, {}

@@ -37,6 +37,12 @@ def packed_videos(pipe: Any, options: dict[str, Any]) -> Both:
     return latents.transpose(1, 2).unflatten(2, (3, 8, 8)), pipe(**asked("pt", **options)).frames
 
 
+def videos_by_frame(pipe: Any, options: dict[str, Any]) -> Both:
+    """CogVideoX has latents as [B, F, C, H, W]."""
+    latents, made = videos(pipe, options)
+    return latents.transpose(1, 2), made
+
+
 def classes(pipe: Any, options: dict[str, Any]) -> Both:
     """DiT takes classes, and returns no latents."""
     kept = []
@@ -93,8 +99,13 @@ CASES = [
     Case("dit", text="condition.class, label: $prompt", empty="condition.class", prompts=CLASSES, theirs=classes),
     Case("wan", "scheduler.euler", "decoder.video", noise=", width: 16, height: 16, frames: 9", theirs=videos,
          options=FEW),
+    Case("wan-2.2", "scheduler.euler", "decoder.video", noise=", width: 16, height: 16, frames: 9", theirs=videos,
+         options=FEW, note="two networks"),
     Case("ltx", "scheduler.euler", "decoder.video", noise=", width: 32, height: 32, frames: 9", theirs=packed_videos,
          options={**FEW, **SMALL}),
+    Case("cogvideox", decoder="decoder.video", theirs=videos_by_frame),
+    Case("cogvideox-5b", decoder="decoder.video", noise=", width: 48, height: 32, frames: 5", theirs=videos_by_frame,
+         options={"width": 48, "height": 32, "num_frames": 5}),
     Case("animatediff", decoder="decoder.video", noise=", frames: 4", theirs=videos, options={"num_frames": 4}),
     Case("stable-audio", "scheduler.dpm_2m", "decoder.audio", text="encoder.text, text: $prompt, seconds: 5",
          empty='encoder.text, text: "", seconds: 5', theirs=sounds, options={"audio_end_in_s": 5.0},

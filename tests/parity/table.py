@@ -19,8 +19,9 @@ HEAD = """\
 flowgen's results against those of diffusers' own pipeline: the same weights (tiny random folders, which the tests
 build), prompts, seeds, guidance and negative prompt, {steps} steps, float32 on a CPU. Two prompts and two seeds each.
 The bound is 1e-4, for latents times max(1, |reference|). `python tests/parity/table.py` writes this page;
-`tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels and
-variations of a picture besides.
+`tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels, variations of
+a picture, upscalers, several ControlNets, image prompts, step caches, and networks that read a picture, a depth map or a
+mask beside x.
 
 | family | sampler | told beside the prompt | latents differ by | decoded differ by |
 |---|---|---|---|---|
@@ -41,7 +42,10 @@ Where flowgen and diffusers differ, on purpose:
 * Captions are lowered and stripped for DeepFloyd IF and PixArt; diffusers can also clean them with optional packages.
 * A ControlNet leads in the steps that begin before `end`; diffusers leaves out a step that `control_guidance_end` falls
   into. On a multiple of 1 / steps the two agree.
-* Flux and LTX latents are packed in diffusers' outputs and plain [channel, y, x] and [channel, frame, y, x] here.
+* Flux and LTX latents are packed in diffusers' outputs and plain [channel, y, x] and [channel, frame, y, x] here;
+  CogVideoX's have frames before channels there.
+* diffusers' `clip_skip` leaves layers out for the prompt and not for the negative prompt; here each text says its own.
+* diffusers' step caches decide for a whole batch, `denoiser.cached` for each item; it is compared item by item.
 """
 
 

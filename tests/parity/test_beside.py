@@ -1,6 +1,7 @@
 """Networks that read a picture, its depth or a mask beside x, against diffusers' pipelines."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from comparing import SEEDS, both, gap, photo, pipeline
 from flowgen_nodes.concat.beside import depth, fill
 from flowgen_nodes.families.flux import unpacked
+from flowgen_nodes.images.depth import pixels
 from PIL import Image as Pillow
+from transformers import DPTImageProcessorPil
 
 from flowgen.errors import WiringError
 from flowgen.experiment import load
@@ -41,6 +44,7 @@ DEPTH = """\
   uncond: {type: denoiser, x: $sampler.x, context: $empty, concat: $beside}
   guided: {type: guidance.cfg, cond: $cond, uncond: $uncond, scale: 4}
 """
+ESTIMATED = DEPTH.replace("{type: image.load, file: photo2.png}", "{type: depth.estimate, image: $photo}")
 EDIT = """\
   known: {type: encoder.vae, image: $photo}
   none: {type: concat.zero, latent: $known}
@@ -75,14 +79,15 @@ def folders(tmp_path_factory):
 def cases(map, mask):
     return {
         "sd2-depth": (DEPTH, lambda photo: {**NEGATIVE, "image": photo, "strength": 0.75, "depth_map": map}),
+        "sd2-depth-estimated": (ESTIMATED, lambda photo: {**NEGATIVE, "image": photo, "strength": 0.75}),
         "pix2pix": (EDIT, lambda photo: {**NEGATIVE, "image": photo, "image_guidance_scale": 1.5}),
         "flux-canny": (CANNY, lambda photo: {**FLUX, "control_image": photo}),
         "flux-fill": (FILL, lambda photo: {**FLUX, "image": photo, "mask_image": mask}),
     }
 
 
-@pytest.mark.parametrize("family", ["sd2-depth", "pix2pix", "flux-canny", "flux-fill"])
-def test_equal_to_the_pipeline(tmp_path, folders, family):
+@pytest.mark.parametrize("case", ["sd2-depth", "sd2-depth-estimated", "pix2pix", "flux-canny", "flux-fill"])
+def test_equal_to_the_pipeline(tmp_path, folders, case):
     for number in range(2):
         photo(number).save(tmp_path / f"photo{number}.png")
     grey = Pillow.fromarray(np.asarray(photo(2).convert("L").resize((16, 16)).resize((32, 32))))
@@ -92,13 +97,13 @@ def test_equal_to_the_pipeline(tmp_path, folders, family):
     mask = Pillow.fromarray(square)
     mask.save(tmp_path / "mask.png")
     map = torch.from_numpy(np.asarray(grey).astype(np.float32))[None] * 7 + 100  # any scale: it is normalised
-    nodes, options = cases(map, mask)[family]
+    nodes, options = cases(map, mask)[case]
+    family = case.removesuffix("-estimated")
     folder = tiny_models.folder(family, folders)
     file = tmp_path / "g.yaml"
     file.write_text(HEAD.format(seeds=SEEDS, folder=folder, more=nodes))
     latents, made = both(load(file).run(tmp_path / "store", tmp_path / "runs", batch=4))
-    lacking = {"sd2-depth": ("depth_estimator", "feature_extractor"), "pix2pix": ("safety_checker",)}
-    pipe = pipeline(family, folder, **dict.fromkeys(lacking.get(family, ())))
+    pipe = pipeline(family, folder, **({"safety_checker": None} if family == "pix2pix" else {}))
     for row, (number, seed) in enumerate([(0, 3), (0, 5), (1, 3), (1, 5)]):
         told = {"prompt": "a red cat", "num_inference_steps": STEPS, **options(photo(number))}
         theirs, pictures = (
@@ -135,3 +140,37 @@ def test_a_depth_map_is_normalised_by_itself():
     found = depth(Image(torch.stack([flat, ramp]), (-1.0, 1.0)), noise).data
     assert torch.equal(found[0], torch.full((1, 8, 8), -1.0))
     assert torch.allclose(found[1, 0, 0], torch.linspace(-1, 1, 8))
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"keep_aspect_ratio": True}, {"keep_aspect_ratio": True, "ensure_multiple_of": 16}]
+)
+@pytest.mark.parametrize("shape", [(40, 64), (64, 40), (30, 31)])
+def test_pictures_are_prepared_as_by_transformers(said, shape):
+    rows = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    processor = DPTImageProcessorPil(size={"height": 48, "width": 48}, **said)
+    theirs = processor(Pillow.fromarray(rows), return_tensors="pt").pixel_values
+    image = Image(torch.from_numpy(rows).permute(2, 0, 1)[None].float() / 255, (0.0, 1.0))
+    assert torch.allclose(pixels(image, processor.to_dict(), 384), theirs, atol=1e-6)
+
+
+def test_an_estimator_alone(tmp_path, folders):
+    folder = tiny_models.folder("sd2-depth", folders)
+    alone = tmp_path / "dpt"
+    shutil.copytree(folder / "depth_estimator", alone)
+    shutil.copy(folder / "feature_extractor/preprocessor_config.json", alone)
+    photo(0).save(tmp_path / "photo.png")
+    (tmp_path / "g.yaml").write_text(f"""\
+flowgen: 1
+sweep: {{from: [dpt, {folder}]}}
+nodes:
+  m: {{type: model, from: $from}}
+  photo: {{type: image.load, file: photo.png}}
+  depth: {{type: depth.estimate, image: $photo, model: $m}}
+outputs: [depth]
+""")
+    run = load(tmp_path / "g.yaml").run(tmp_path / "store", tmp_path / "runs")
+    assert run.results.depth.shape == (2, 3, 64, 64)  # of 3 x 3 patches
+    rows = run.results.depth.values
+    assert (rows[0] == rows[1]).all()
+    assert (rows.min(), rows.max()) == (0, 1)

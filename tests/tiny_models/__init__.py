@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import beside, cascades, controls, images, moving
+from . import beside, cascades, controls, images, moving, upscalers
 
 BUILDERS: dict[str, Callable[[], Any]] = {
     **images.BUILDERS,
@@ -19,6 +19,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     **moving.BUILDERS,
     **controls.BUILDERS,
     **beside.BUILDERS,
+    **upscalers.BUILDERS,
 }
 
 

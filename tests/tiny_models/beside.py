@@ -6,16 +6,31 @@ from typing import Any
 
 import diffusers
 import torch
+from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil
 
 from .controls import changeable
 from .images import flux, stable_diffusion
 
 
 def depth() -> Any:
-    """Stable Diffusion 2's depth model, without what estimates depth: maps are given."""
+    """Stable Diffusion 2's depth model, with what estimates depth."""
     pipe = stable_diffusion(act="gelu", unets={"in_channels": 5, "use_linear_projection": True})
     parts = {name: pipe.components[name] for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
-    return diffusers.StableDiffusionDepth2ImgPipeline(**parts, depth_estimator=None, feature_extractor=None)
+    config = DPTConfig(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=32,
+        image_size=48,
+        patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16,
+        is_hybrid=False,
+    )
+    parts["depth_estimator"] = DPTForDepthEstimation(config)
+    parts["feature_extractor"] = DPTImageProcessorPil(size={"height": 48, "width": 48})
+    return diffusers.StableDiffusionDepth2ImgPipeline(**parts)
 
 
 def pix2pix() -> Any:

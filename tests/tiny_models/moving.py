@@ -10,22 +10,27 @@ from .images import autoencoder, ddim, unet
 from .texts import clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 
-def wan() -> Any:
-    """Wan 2.1 text to video."""
+def wan(second: bool = False) -> Any:
+    """Wan 2.1 text to video, or 2.2 with a second network for the end."""
     tokenizer = t5_tokenizer()
-    transformer = diffusers.WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=16,
-        out_channels=16,
-        text_dim=32,
-        freq_dim=64,
-        ffn_dim=32,
-        num_layers=2,
-        cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads",
-        rope_max_seq_len=32,
+    transformer, other = (
+        diffusers.WanTransformer3DModel(
+            patch_size=(1, 2, 2),
+            num_attention_heads=2,
+            attention_head_dim=12,
+            in_channels=16,
+            out_channels=16,
+            text_dim=32,
+            freq_dim=64,
+            ffn_dim=32,
+            num_layers=2,
+            cross_attn_norm=True,
+            qk_norm="rms_norm_across_heads",
+            rope_max_seq_len=32,
+        )
+        if needed
+        else None
+        for needed in (True, second)
     )
     vae = diffusers.AutoencoderKLWan(
         base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
@@ -36,6 +41,8 @@ def wan() -> Any:
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
         text_encoder=t5_text(tokenizer, multilingual=True),
         tokenizer=tokenizer,
+        transformer_2=other,
+        boundary_ratio=0.9 if second else None,
     )
 
 
@@ -139,4 +146,47 @@ def stable_audio() -> Any:
     )
 
 
-BUILDERS = {"wan": wan, "ltx": ltx, "animatediff": animatediff, "stable-audio": stable_audio}
+def cogvideox(rotary: bool = False) -> Any:
+    """CogVideoX 2B, or 5B with rotary positions."""
+    tokenizer = t5_tokenizer(226)
+    transformer = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=8,
+        text_embed_dim=32,
+        num_layers=2,
+        sample_width=8,
+        sample_height=6,
+        sample_frames=9,
+        use_rotary_positional_embeddings=rotary,
+    )
+    vae = diffusers.AutoencoderKLCogVideoX(
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=2,
+        sample_height=48,
+        sample_width=64,
+    )
+    scheduler = diffusers.CogVideoXDDIMScheduler(
+        snr_shift_scale=1.0 if rotary else 3.0,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing" if rotary else "linspace",
+    )
+    return diffusers.CogVideoXPipeline(
+        tokenizer=tokenizer, text_encoder=t5_text(tokenizer), vae=vae, transformer=transformer, scheduler=scheduler
+    )
+
+
+BUILDERS = {
+    "wan": wan,
+    "wan-2.2": lambda: wan(second=True),
+    "ltx": ltx,
+    "animatediff": animatediff,
+    "cogvideox": cogvideox,
+    "cogvideox-5b": lambda: cogvideox(rotary=True),
+    "stable-audio": stable_audio,
+}
