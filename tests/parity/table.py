@@ -19,9 +19,9 @@ HEAD = """\
 flowgen's results against those of diffusers' own pipeline: the same weights (tiny random folders, which the tests
 build), prompts, seeds, guidance and negative prompt, {steps} steps, float32 on a CPU. Two prompts and two seeds each.
 The bound is 1e-4, for latents times max(1, |reference|). `python tests/parity/table.py` writes this page;
-`tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels, variations of
-a picture, upscalers, several ControlNets, image prompts, step caches, and networks that read a picture, a depth map or a
-mask beside x.
+`tests/parity/` checks the same cases, and the cascades of DeepFloyd IF and Kandinsky 2.2, models of pixels, variations
+of a picture, upscalers, several ControlNets, image prompts, step caches, and networks that read a picture, a depth map
+or a mask beside x.
 
 | family | sampler | told beside the prompt | latents differ by | decoded differ by |
 |---|---|---|---|---|
