@@ -20,6 +20,8 @@ SIDE = 3600
 """pixels that a sheet's tiles should span at most"""
 GAP, MARGIN, GUTTER = 4, 20, 220
 """between tiles, around the sheet, of row labels at most; pixels"""
+LINES = 3
+"""of a column's label at most"""
 CAPTION = "Description"
 """the text entry of a PNG that says what is on it"""
 STRANGE = "This machine has no font for some letters: \\u and \\U stand before their numbers."
@@ -51,7 +53,8 @@ def draw(sheet: Sheet) -> Image.Image:
     if probe is None:
         raise ValueError("a sheet starts with a picture")
     width, height = tile_size(probe.shape[-1], probe.shape[-2], max(down, across))
-    gutter, heading = row_space(sheet), column_space(sheet)
+    above = column_labels(sheet, width)
+    gutter, heading = row_space(sheet), (SIZE + 7) * bool(sheet.columns[0]) + label_space(above)
     caption = SIZE + 7 if sheet.captions else 0
     left = MARGIN + gutter
     top = MARGIN + 28 + heading
@@ -63,7 +66,7 @@ def draw(sheet: Sheet) -> Image.Image:
     page = Image.new("RGB", (wide, high), PAPER)
     pen = ImageDraw.Draw(page)
     pen.text((MARGIN, MARGIN - 4), fitted(sheet.title, bold, wide - 2 * MARGIN), INK, bold)
-    write_columns(pen, sheet, left, top, width)
+    write_columns(pen, sheet.columns[0], above, (left, top), width)
     write_rows(pen, sheet, top, height, caption)
     for row in range(down):
         for column in range(across):
@@ -136,20 +139,30 @@ def row_space(sheet: Sheet) -> int:
     return min(GUTTER, round(max(longest, font(bold=True).getlength(f"{name} ↓")))) + 10 if name else 0
 
 
-def column_space(sheet: Sheet) -> int:
-    """Pixels above the tiles, below the title."""
-    return (SIZE + 7) * (bool(sheet.columns[0]) + (sheet.captions is None and any(sheet.columns[1])))
+def column_labels(sheet: Sheet, width: int) -> list[list[str]]:
+    """The lines over each column, as wide as a tile; none where tiles have captions."""
+    if sheet.captions is not None:
+        return []
+    return [wrapped(label, font(label), width + GAP - 2, LINES) for label in sheet.columns[1]]
 
 
-def write_columns(pen: ImageDraw.ImageDraw, sheet: Sheet, left: int, top: int, width: int) -> None:
-    """The column axis' name, and a label over each column."""
-    name, labels = sheet.columns
+def label_space(labels: Sequence[Sequence[str]]) -> int:
+    """Pixels of the lines over the columns."""
+    lines = max((len(label) for label in labels if any(label)), default=0)
+    return lines * (SIZE + 4) + 3 if lines else 0
+
+
+def write_columns(
+    pen: ImageDraw.ImageDraw, name: str, labels: Sequence[Sequence[str]], corner: tuple[int, int], width: int
+) -> None:
+    """The column axis' name, and a label over each column that ends above the tiles."""
+    left, top = corner
     if name:
-        pen.text((left, top - column_space(sheet)), f"{name} →", FAINT, font(bold=True))
-    if sheet.captions is None:
-        for n, label in enumerate(labels):
-            face, text = font(label), fitted(label, font(label), width + GAP - 2)
-            pen.text((left + n * (width + GAP) + width / 2, top - SIZE - 6), text, INK, face, anchor="ma")
+        pen.text((left, top - label_space(labels) - SIZE - 7), f"{name} →", FAINT, font(bold=True))
+    for n, lines in enumerate(labels):
+        for k, line in enumerate(reversed(lines)):
+            y = top - SIZE - 6 - k * (SIZE + 4)
+            pen.text((left + n * (width + GAP) + width / 2, y), line, INK, font(line), anchor="ma")
 
 
 def write_rows(pen: ImageDraw.ImageDraw, sheet: Sheet, top: int, height: int, caption: int) -> None:
