@@ -33,7 +33,7 @@ nodes:
   first: {{type: noise, seed: $seed, width: 32, height: 32}}
   init: {{type: encoder.vae, image: $photo, noise: $first}}
   noise: {{type: noise.next, after: $first}}
-  sampler: {{type: scheduler.euler, start: $noise, prediction: $guided, steps: {steps}, {start}}}
+  sampler: {{type: {sampler}, start: $noise, prediction: $guided, steps: {steps}, {start}}}
   blend: {{type: inpaint.blend, x: $sampler.next, known: $init, noise: $noise, mask: $mask}}
   cond: {{type: denoiser, x: $sampler.x, context: $text}}
   uncond: {{type: denoiser, x: $sampler.x, context: {uncond}}}
@@ -42,11 +42,16 @@ nodes:
 outputs: [sampler, made]
 """
 FAMILIES = {
+    "sd1": ("StableDiffusion{}Pipeline", {"guidance_scale": 4.0}),
+    "sd2": ("StableDiffusion{}Pipeline", {"guidance_scale": 4.0}),
     "sdxl": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
     "sdxl-refiner": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
     "sd3": ("StableDiffusion3{}Pipeline", {"guidance_scale": 4.0, "height": 32, "width": 32}),
     "flux-schnell": ("Flux{}Pipeline", {"true_cfg_scale": 4.0, "height": 32, "width": 32}),
 }
+
+
+SAMPLERS = dict.fromkeys(("sd1", "sd2"), "scheduler.ddim")
 
 
 def pictures(parent: Path) -> tuple[Any, Any]:
@@ -65,6 +70,7 @@ def mine(parent: Path, folder: Path, family: str, task: str) -> tuple[Tensor, Te
     text = GRAPH.format(
         seeds=SEEDS,
         folder=folder,
+        sampler=SAMPLERS.get(family, "scheduler.euler"),
         steps=STEPS,
         guidance=4,
         start=f"init: $init, strength: {STRENGTH}" + (", replace: $blend" if task == "Inpaint" else ""),
@@ -82,10 +88,11 @@ def gaps(parent: Path, folders: Path, family: str, task: str) -> tuple[float, fl
     folder = tiny_models.folder(family, folders)
     latents, made = mine(parent, folder, family, task)
     cls, options = FAMILIES[family]
-    pipe = getattr(diffusers, cls.format(task)).from_pretrained(folder)
+    loading = {"safety_checker": None} if family in SAMPLERS else {}
+    pipe = getattr(diffusers, cls.format(task)).from_pretrained(folder, **loading)
     pipe.set_progress_bar_config(disable=True)
     options = {**options, "prompt": "a red cat", "negative_prompt": "a dog", "image": photo, "strength": STRENGTH}
-    options |= {"mask_image": mask} if task == "Inpaint" else {}
+    options |= {"mask_image": mask, "height": 32, "width": 32} if task == "Inpaint" else {}
     found = []
     for row, seed in enumerate(SEEDS):
         theirs = [
