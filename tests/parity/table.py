@@ -39,9 +39,10 @@ Where flowgen and diffusers differ, on purpose:
 * Stable Diffusion XL's pipeline mixes up the sizes of prompts and negative prompts where a batch has more than one
   prompt and the two differ. flowgen's rows are those of prompts sampled one at a time.
 * Stable Diffusion 3's inpainting pipeline leaves out the latents' shift in decoding; flowgen decodes as the others do.
-* DeepFloyd IF's inpainting pipeline keeps the known part free of noise beside an x with noise; `inpaint.blend` puts it back
-  with as much noise as x has. Kandinsky 2.2's image to image and inpainting ask MoVQ for a distribution that it doesn't
-  give; they aren't offered.
+* DeepFloyd IF's inpainting pipeline keeps the known part free of noise beside an x with noise; `inpaint.blend` puts it
+  back with as much noise as x has.
+* Kandinsky 2.2's image to image pipeline asks MoVQ for a distribution that it doesn't give. That and its inpainting
+  aren't offered.
 * Captions are lowered and stripped for DeepFloyd IF and PixArt; diffusers can also clean them with optional packages.
 * A ControlNet leads in the steps that begin before `end`; diffusers leaves out a step that `control_guidance_end` falls
   into. On a multiple of 1 / steps the two agree.
