@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,8 @@ PARTS = (
     "projection_model?",
     "language_model?",
 )
+WEIGHT = re.compile(r"(?<!\\)\([^()]+:\s*\d*\.?\d+\)")
+"""a weight as A1111's web UI writes it"""
 OPTIONS = ("text_2", "text_3", "clip_skip", "weighting", "chunks")
 
 
@@ -36,7 +39,12 @@ def cautions(**arguments: Any) -> list[UserError]:
         encode_text(**arguments)
     distinct = dict.fromkeys(cuts)
     family: Family = arguments["model"]["family"]
-    return [warning(reader, [cut for cut in distinct if cut.reader == reader], family) for reader in readers(distinct)]
+    found = [warning(reader, [cut for cut in distinct if cut.reader == reader], family) for reader in readers(distinct)]
+    weights = [seen[0] for text in arguments["text"].values if (seen := WEIGHT.search(text))]
+    if weights and arguments["weighting"] == "none":
+        said = f"'text' is read as it stands, '{shortened(weights[0])}' as words too"
+        found.append(UserError(said, hint="'weighting: a1111' reads weights" if "weighting" in family.told else ""))
+    return found
 
 
 def readers(cuts: Sequence[Cut] | dict[Cut, None]) -> list[str]:

@@ -214,9 +214,9 @@ outputs: [sampler]
 """
 
 
-def graph(tmp_path, folder, options="", sampler="ddim"):
+def graph(tmp_path, folder, options="", sampler="ddim", text=LONG):
     file = tmp_path / "g.yaml"
-    file.write_text(GRAPH.format(folder=folder, options=options, long=LONG, sampler=sampler))
+    file.write_text(GRAPH.format(folder=folder, options=options, long=text, sampler=sampler))
     return load(file)
 
 
@@ -248,6 +248,18 @@ def test_what_is_cut_is_said(tmp_path, folders):
     (warning,) = warnings("flux", sampler="euler")  # T5 reads 512
     assert "CLIP reads 77 tokens of it, without 'yellow cat'" in warning
     assert "chunks" not in warning
+
+
+def test_weights_that_are_not_read_are_said(tmp_path, folders):
+    def warnings(text, options=""):
+        return graph(tmp_path, tiny_models.folder("sd1", folders), options, text=text).check().warnings
+
+    (warning,) = warnings("a (red:1.3) cat")
+    assert "g.yaml:6:" in warning
+    assert "'(red:1.3)' as words too" in warning
+    assert "'weighting: a1111' reads weights" in warning
+    assert warnings("a (red:1.3) cat", ", weighting: a1111") == []
+    assert warnings("a (red) cat (one)") == []
 
 
 @pytest.mark.parametrize(
