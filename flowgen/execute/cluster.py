@@ -11,6 +11,8 @@ from typing import Any
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 
+from flowgen.execute.forking import preload, prepared
+
 QUIET = {
     "distributed.scheduler.worker-saturation": float("inf"),
     "distributed.admin.log-format": "%(message)s",
@@ -59,7 +61,13 @@ def processes(count: int) -> SpecCluster:
     return SpecCluster(
         scheduler={
             "cls": QuietScheduler,
-            "options": {"host": "127.0.0.1", "protocol": "tcp://", "port": 0, "dashboard": False},
+            "options": {
+                "host": "127.0.0.1",
+                "protocol": "tcp://",
+                "port": 0,
+                "dashboard": False,
+                "allowed_failures": 0,  # deaths are counted, and tasks sent again, in flight.py
+            },
         },
         workers={n: {"cls": Nanny, "options": options} for n in range(count)},
         silence_logs=logging.CRITICAL,
@@ -74,7 +82,9 @@ def threads_of(count: int) -> int:
 @contextmanager
 def client(workers: int) -> Iterator[Client]:
     """A client of a cluster that lives as long as the context: in process for 0 workers."""
-    with dask.config.set(QUIET):
+    with dask.config.set({**QUIET, **prepared()}):
+        if workers:
+            preload()
         cluster = processes(workers) if workers else in_process()
         try:
             with Client(cluster) as found:

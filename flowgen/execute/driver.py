@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from distributed import Client, as_completed
+from distributed import Client
 
-from flowgen.execute.task import NOTES, Place, Receipt, run_parcel
+from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone
+from flowgen.execute.task import NOTES, Place, Receipt
 from flowgen.execute.threads import let_go
-from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
 
-Name = tuple[str, int]
-"""a parcel's stage and number"""
-IN_FLIGHT = 128
-"""parcels that are sent and not done, at least; four for each thread where that is more"""
 ATTEMPTS = 5
-"""how often a run is planned anew for blocks that were lost"""
+"""how often a run is planned anew for blocks that were lost, and how often for a scheduler that was lost"""
 
 
 class RunFailed(Exception):
@@ -51,6 +46,10 @@ class Tally:
 
     receipts: list[Receipt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    deaths: int = 0
+    """worker processes that died while they had work"""
+    repeated: int = 0
+    """tasks that were sent again for it"""
 
     @property
     def failed(self) -> dict[str, str]:
@@ -89,94 +88,64 @@ def execute(
     if not current.parcels:
         return first, tally
     let_go()
-    with client() as connected:
-        connected.subscribe_topic(NOTES, lambda event: events.note(event[1]))
-        for _ in range(ATTEMPTS):
-            lost = run_once(current, connected, place, events, tally)
-            if not lost:
+    gone: SchedulerGone | None = None
+    for _ in range(ATTEMPTS):
+        with client() as connected:
+            connected.subscribe_topic(NOTES, lambda event: events.note(event[1]))
+            try:
+                until_known(current, make_plan, connected, place, events, tally)
                 return first, tally
-            for message in dict.fromkeys(str(error) for error in lost):
-                events.note(message)
-                tally.notes.append(message)
-            current = make_plan()
-            events.planned(current)
+            except SchedulerGone as error:
+                gone = error
+                note(f"{error}; connecting again", events, tally)
+        current = make_plan()
+        events.planned(current)
+    raise RunFailed({"cluster": gone or SchedulerGone()})
+
+
+def until_known(
+    current: Plan, make_plan: Callable[[], Plan], client: Client, place: Place, events: Events, tally: Tally
+) -> None:
+    """Run a plan, and once more what was lost meanwhile, until nothing is missing. Raises RunFailed, SchedulerGone."""
+    for _ in range(ATTEMPTS):
+        lost = run_once(current, client, place, events, tally)
+        if not lost:
+            return
+        for message in dict.fromkeys(str(error) for error in lost):
+            note(message, events, tally)
+        current = make_plan()
+        events.planned(current)
     raise RunFailed({"store": lost[-1]})
+
+
+def note(message: str, events: Events, tally: Tally) -> None:
+    """Tell the user something that the run's provenance keeps."""
+    events.note(message)
+    tally.notes.append(message)
 
 
 def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Tally) -> list[Lost]:
     """Submit the parcels, some at a time, and follow them; the blocks that were found lost.
 
-    Raises RunFailed with the first cause of each node.
+    Raises RunFailed with the first cause of each node, SchedulerGone.
     """
-    flight = Flight(plan, client, place)
+    flight = Flight(plan, client, place, lambda message: note(message, events, tally))
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
-    for stage, result in flight.results():
-        if isinstance(result, Lost):
-            lost.append(result)
-        elif isinstance(result, BaseException):
-            failures.setdefault(stage, result)
-        else:
-            tally.receipts.append(result)
-            events.done(result)
+    try:
+        for stage, result in flight.results():
+            if isinstance(result, Lost):
+                lost.append(result)
+            elif isinstance(result, BaseException):
+                failures.setdefault(stage, result)
+            else:
+                tally.receipts.append(result)
+                events.done(result)
+    except NoWorkers as error:
+        failures["cluster"] = error
+    finally:
+        tally.deaths += len(flight.dead)
+        tally.repeated += flight.resent
     if failures:
         raise RunFailed(failures)
     return lost
-
-
-class Flight:
-    """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
-
-    def __init__(self, plan: Plan, client: Client, place: Place) -> None:
-        self.plan = plan
-        self.client = client
-        self.place = place
-        self.run = uuid.uuid4().hex[:8]
-        self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
-        self.following = as_completed()
-        self.sent: dict[Name, Any] = {}
-        """futures of the parcels that aren't done"""
-        self.names: dict[str, Name] = {}
-        """of these futures, by key"""
-        self.partial: dict[Name, Receipt] = {}
-        """done, with items that failed"""
-        self.broken: set[Name] = set()
-        """without a result: what reads them is not sent"""
-
-    def results(self) -> Iterator[tuple[str, Receipt | BaseException]]:
-        """Stage and receipt of each parcel that is done, or the exception that ended it."""
-        waiting = iter(self.plan.parcels)
-        self.refill(waiting)
-        while self.sent:
-            future = next(self.following)
-            me = self.names.pop(future.key)
-            del self.sent[me]
-            result = future.result() if future.status == "finished" else future.exception()
-            if not isinstance(result, BaseException):
-                if result.failed:
-                    self.partial[me] = result
-                yield me[0], result
-            elif me not in self.broken:
-                self.broken.add(me)
-                yield me[0], result
-            self.refill(waiting)
-
-    def refill(self, waiting: Iterator[Cut]) -> None:
-        """Send parcels while there are places, in the order of the plan: what they read is done or sent before."""
-        while len(self.sent) < self.most and (cut := next(waiting, None)) is not None:
-            me, parents = (cut.stage, cut.number), self.plan.depends(cut)
-            if self.broken.intersection(parents):
-                self.broken.add(me)
-                continue
-            self.sent[me] = future = self.client.submit(
-                run_parcel,
-                self.plan.programs[cut.stage],
-                self.plan.parcel(cut),
-                self.place,
-                *(known for p in parents if (known := self.sent.get(p, self.partial.get(p))) is not None),
-                key=f"{self.run}-{cut.stage}-{cut.number}",
-                pure=False,
-                retries=0,
-            )
-            self.names[future.key] = me
-            self.following.add(future)

@@ -28,8 +28,10 @@ from flowgen.values import Record
 from flowgen.values.model import opening
 
 _THREADS = threading.Lock()
-NOTES = "flowgen-notes"
-"""what tasks have to say travels under this name"""
+NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
+"""what tasks have to say, and which of them begin where, travels under these names"""
+HEARD = 0.2
+"""seconds in which what a task says has surely left its process"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,16 @@ def pool() -> Pool:
     return Pool()
 
 
-def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -> Receipt:
+def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *parents: Receipt) -> Receipt:
     """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first.
+
+    Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
     items whose parents failed fail.
     """
     started = time.perf_counter()
+    begin(suspect)
     keep()
     store = open_store(place.store)
     gone = {key for receipt in parents for key in receipt.failed}
@@ -135,6 +140,17 @@ def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tu
     known = store.find(keys)
     new = [n for n, key in enumerate(keys) if key not in known]
     return [keys[n] for n in new], {name: value.take(new) for name, value in outputs.items()}
+
+
+def begin(suspect: bool) -> None:
+    """Say which task begins in this process: if the process dies of it, that is known."""
+    try:
+        worker = get_worker()
+    except ValueError:  # called without a cluster
+        return
+    worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
+    if suspect:
+        time.sleep(HEARD)
 
 
 def tell(message: str) -> None:

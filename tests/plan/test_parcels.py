@@ -78,7 +78,7 @@ def test_few_parcels_exist_at_once(lab, monkeypatch):
 
     monkeypatch.setattr(driver.Plan, "parcel", parcel)
     monkeypatch.setattr(driver, "Flight", Counting)
-    monkeypatch.setattr(driver, "IN_FLIGHT", 4)
+    monkeypatch.setattr("flowgen.execute.flight.IN_FLIGHT", 4)
     monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1)
     text = "flowgen: 1\nsweep: {prompt: {lines: prompts.txt}}\nnodes:\n"
     text += "  digits: {type: model, from: ZOO/digits}\n"

@@ -1,0 +1,255 @@
+"""Parcels on their way: sent some at a time, sent again when a worker dies, item by item if that happens twice."""
+
+from __future__ import annotations
+
+import heapq
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, cast
+
+from distributed import Client, Future, KilledWorker
+
+from flowgen.execute.failures import select
+from flowgen.execute.task import BEGUN, Place, Receipt, run_parcel
+from flowgen.plan.parcels import Cut
+from flowgen.plan.plan import Plan
+from flowgen.plan.program import Parcel
+
+Name = tuple[str, int]
+"""a parcel's stage and number"""
+IN_FLIGHT = 128
+"""tasks that are sent and not done, at least; four for each thread where that is more"""
+SUSPECT = 2
+"""workers that die at a task before its items are sent one by one"""
+DEADLY = 3
+"""workers that die at a single item before it counts as failed"""
+LOOK = 5.0
+"""seconds without news after which the cluster is looked at"""
+DESERTED = 120.0
+"""seconds without any worker after which a run stops"""
+
+
+class SchedulerGone(Exception):
+    """The connection to Dask's scheduler is lost, and with it all that was sent."""
+
+    def __str__(self) -> str:
+        return "the connection to the cluster's scheduler is lost"
+
+
+class NoWorkers(Exception):
+    """Nobody is left to compute."""
+
+    def __str__(self) -> str:
+        return f"the cluster has had no worker for {DESERTED:.0f} s"
+
+
+@dataclass(slots=True)
+class Task:
+    """A parcel, or one item of it, that isn't done."""
+
+    order: int
+    """of its parcel in the plan"""
+    cut: Cut
+    parcel: Parcel
+    deaths: int = 0
+    """workers that died while they computed it"""
+    doubts: int = 0
+    """workers that had it and died before they said what they had begun"""
+    key: str = ""
+    """Dask's; empty while it waits to be sent"""
+    future: Future | None = None
+
+    @property
+    def name(self) -> Name:
+        """Of its parcel."""
+        return self.cut.stage, self.cut.number
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what its workers die of."""
+        return max(self.deaths, self.doubts) >= SUSPECT
+
+
+class Flight:
+    """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
+
+    def __init__(self, plan: Plan, client: Client, place: Place, note: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.client = client
+        self.place = place
+        self.note = note
+        self.run = uuid.uuid4().hex[:8]
+        self.scheduler = identity(client)
+        self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
+        self.news: SimpleQueue[Future] = SimpleQueue()
+        self.sent: dict[str, Task] = {}
+        """by Dask's key"""
+        self.open: dict[Name, list[Task]] = {}
+        """of each parcel that was begun, the tasks that aren't done"""
+        self.again: list[tuple[int, int, Task]] = []
+        """a heap of what is to be sent once more, in the order of the plan"""
+        self.partial: dict[Name, list[Receipt]] = {}
+        """receipts with items that failed"""
+        self.broken: set[Name] = set()
+        """without a result: what reads them is not sent"""
+        self.begun: dict[str, list[str]] = {}
+        """by key of a task that isn't done, the addresses of the workers that began it"""
+        self.dead: dict[str, set[str]] = {}
+        """by address of a worker that died, the keys of what it was computing"""
+        self.count = 0
+        """tasks sent, and to be sent again"""
+        self.resent = 0
+
+    def results(self) -> Iterator[tuple[str, Receipt | BaseException]]:
+        """Stage and receipt of each task that is done, or the exception that ended it.
+
+        Raises SchedulerGone, NoWorkers.
+        """
+        self.client.subscribe_topic(BEGUN, self.began)
+        waiting = iter(self.plan.parcels)
+        self.refill(waiting)
+        while self.sent:
+            future = self.next()
+            task = self.sent.pop(future.key)
+            yield from self.ended(task, self.outcome(future))
+            self.refill(waiting)
+        self.client.unsubscribe_topic(BEGUN)
+
+    def refill(self, waiting: Iterator[Cut]) -> None:
+        """Send tasks while there are places, in the order of the plan: what they read is done or sent before."""
+        while len(self.sent) < self.most:
+            if self.again:
+                self.send(heapq.heappop(self.again)[-1])
+                self.resent += 1
+            elif (cut := next(waiting, None)) is None:
+                return
+            elif self.broken.intersection(self.plan.depends(cut)):
+                self.broken.add((cut.stage, cut.number))
+            else:
+                task = Task(self.count, cut, self.plan.parcel(cut))
+                self.open[task.name] = [task]
+                self.send(task)
+
+    def send(self, task: Task) -> None:
+        """Give a task to the cluster, with what it waits for and the receipts that name failed items."""
+        before: list[Any] = []
+        for parent in self.plan.depends(task.cut):
+            before += [other.future for other in self.open.get(parent, ()) if other.future]
+            before += self.partial.get(parent, ())
+        stage, number = task.name
+        task.key = f"{self.run}-{stage}-{number}-{self.count}"
+        self.count += 1
+        self.sent[task.key] = task
+        task.future = self.client.submit(
+            run_parcel,
+            self.plan.programs[stage],
+            task.parcel,
+            self.place,
+            task.suspect,
+            *before,
+            key=task.key,
+            pure=False,
+            retries=0,
+        )
+        task.future.add_done_callback(self.news.put)
+
+    def began(self, event: tuple[float, tuple[str, str]]) -> None:
+        """A worker has begun a task."""
+        key, address = event[1]
+        if key in self.sent:
+            self.begun.setdefault(key, []).append(address)
+
+    def next(self) -> Future:
+        """The next future that is done. Raises NoWorkers, SchedulerGone."""
+        since = None
+        while True:
+            try:
+                return self.news.get(timeout=LOOK)
+            except Empty:
+                if identity(self.client) != self.scheduler:
+                    raise SchedulerGone from None
+                now = time.monotonic()
+                since = None if self.client.nthreads() else since or now
+                if since and now - since > DESERTED:
+                    raise NoWorkers from None
+
+    def outcome(self, future: Future) -> Receipt | BaseException:
+        """What became of a task. Raises SchedulerGone."""
+        try:
+            found: Any = future.exception() if future.status == "error" else future.result()
+        except KilledWorker as error:  # the receipt was lost, and what was to make it anew
+            return error
+        except CancelledError as error:  # lost with its parents, or with the scheduler
+            if identity(self.client) != self.scheduler:
+                raise SchedulerGone from None
+            return error
+        else:
+            return cast(Receipt | BaseException, found)
+
+    def ended(self, task: Task, result: Receipt | BaseException) -> Iterator[tuple[str, Receipt | BaseException]]:
+        """What a task's end means: a receipt, a failure, or that it is sent again."""
+        self.open[task.name].remove(task)
+        if isinstance(result, KilledWorker | CancelledError):
+            known = task.suspect
+            if isinstance(result, KilledWorker) and result.task == task.key:
+                self.blame(task, result.last_worker.address)
+            if not (known and len(task.parcel) == 1 and task.deaths >= DEADLY):
+                self.repeat(task)
+                return
+            result = given_up(task)
+        self.begun.pop(task.key, None)
+        if not self.open[task.name]:
+            del self.open[task.name]
+        if isinstance(result, Receipt):
+            if result.failed:
+                self.partial.setdefault(task.name, []).append(result)
+            yield task.cut.stage, result
+        elif task.name not in self.broken:
+            self.broken.add(task.name)
+            if not self.broken.intersection(self.plan.depends(task.cut)):  # else it's a parent's
+                yield task.cut.stage, result
+
+    def blame(self, task: Task, worker: str) -> None:
+        """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
+        if worker not in self.dead:
+            self.dead[worker] = {key for key, addresses in self.begun.items() if worker in addresses}
+            self.note(f"worker {worker} died; what it had is computed again")
+        if not self.dead[worker]:
+            task.doubts += 1
+        task.deaths += len(self.begun.get(task.key, ()))
+
+    def repeat(self, task: Task) -> None:
+        """Arrange that a task is sent once more: as it is, or each item alone if it may be to blame."""
+        parts = [task.parcel]
+        if task.suspect and len(task.parcel) > 1:
+            parts = [select(task.parcel, [n]) for n in range(len(task.parcel))]
+        for part in parts:
+            same = part is task.parcel
+            deaths, doubts = (task.deaths, task.doubts) if same else (0, SUSPECT)
+            again = Task(task.order, task.cut, part, deaths, doubts)
+            self.open[task.name].append(again)
+            self.count += 1
+            heapq.heappush(self.again, (task.order, self.count, again))
+        self.begun.pop(task.key, None)
+
+
+def identity(client: Client) -> str | None:
+    """Which scheduler a client is connected to; None if to none."""
+    try:
+        return str(client.sync(client.scheduler.identity, n_workers=0)["id"])
+    except (OSError, AttributeError, TimeoutError):
+        return None
+
+
+def given_up(task: Task) -> Receipt:
+    """The receipt for an item that workers die of."""
+    cause = (
+        f"{task.deaths} worker processes died while they computed it: killed from outside, out of memory, "
+        "or by a crash in a library (the workers' own output may say which)"
+    )
+    stage, number = task.name
+    return Receipt(stage=stage, number=number, items=0, seconds=0.0, failed=dict.fromkeys(task.parcel.keys, cause))

@@ -1,0 +1,83 @@
+"""Worker processes that die: nothing is lost or answered wrong, and an item that they die of fails alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small import Lab
+
+from flowgen.experiment import load
+
+CODE = '''\
+"""Numbers that take their time, and deadly ones."""
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from flowgen.node import node
+from flowgen.values import PerItem, Score
+from flowgen.values.random import is_abstract
+
+
+def deadly() -> set[str]:
+    return set(Path(__file__).with_name("deadly.txt").read_text().split())
+
+
+@node("number", stored=True)
+def number(value: PerItem[int], seconds: float = 0.0) -> Score:
+    """The number, after some time for each."""
+    if not is_abstract():
+        for found in value.values:
+            if str(found) in deadly():
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(seconds)
+    return Score(torch.tensor([float(v) for v in value.values]), torch.ones(len(value.values), dtype=torch.long))
+
+
+@node("double", stored=True)
+def double(x: Score) -> Score:
+    """Twice."""
+    return x * 2
+'''
+GRAPH = """\
+flowgen: 1
+sweep: {value: {range: 24}}
+nodes:
+  one: {type: ./own.py:number, value: $value, seconds: 0.02}
+  two: {type: ./own.py:double, x: $one}
+  all: {type: mean, of: $two, over: [value], missing: skip}
+outputs: [two, all]
+"""
+
+
+@pytest.fixture
+def lab(tmp_path, zoo_folder):
+    (tmp_path / "own.py").write_text(CODE)
+    (tmp_path / "deadly.txt").write_text("")
+    (tmp_path / "g.yaml").write_text(GRAPH)
+    return Lab(tmp_path, zoo_folder)
+
+
+def run(lab, **options):
+    experiment = load(lab.folder / "g.yaml", imports=[lab.folder / "own.py"])
+    return experiment.run(lab.store, lab.runs, **{"workers": 2, "batch": 4, **options})
+
+
+@pytest.mark.slow
+def test_an_item_that_workers_die_of_fails_alone(lab):
+    (lab.folder / "deadly.txt").write_text("13")
+    done = run(lab)
+    assert [str(failure).partition(":")[0] for failure in done.failures] == ["one[value=13]", "two[value=13]"]
+    assert "3 worker processes died while they computed it" in str(done.failures[0])
+    found = done.results.two.values
+    assert np.isnan(found[13])
+    assert np.delete(found, 13).tolist() == [2.0 * n for n in range(24) if n != 13]
+    assert float(done.results["all"]) == pytest.approx(2 * (sum(range(24)) - 13) / 23)
+    assert done.tally.computed("one") == 23
+    (lab.folder / "deadly.txt").write_text("")
+    again = run(lab, workers=0)
+    assert again.failures == []
+    assert again.tally.computed("one") == again.tally.computed("two") == 1
