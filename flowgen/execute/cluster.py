@@ -12,6 +12,7 @@ import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 
 from flowgen.execute.forking import preload, prepared
+from flowgen.execute.reviving import Reviving
 
 QUIET = {
     "distributed.scheduler.worker-saturation": float("inf"),
@@ -19,6 +20,7 @@ QUIET = {
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
     "distributed.admin.tick.interval": "1s",
+    "distributed.scheduler.worker-ttl": "60s",  # a process that hangs is let go after that
 }
 
 
@@ -46,7 +48,7 @@ def in_process() -> SpecCluster:
     )
 
 
-def processes(count: int) -> SpecCluster:
+def processes(count: int) -> Reviving:
     """Worker processes on this machine, reached over loopback, with the cores divided among them."""
     threads = str(threads_of(count))
     environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
@@ -58,7 +60,7 @@ def processes(count: int) -> SpecCluster:
         "env": environment,
         "silence_logs": logging.CRITICAL,
     }
-    return SpecCluster(
+    return Reviving(
         scheduler={
             "cls": QuietScheduler,
             "options": {

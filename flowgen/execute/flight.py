@@ -181,14 +181,11 @@ class Flight:
         """What became of a task. Raises SchedulerGone."""
         try:
             found: Any = future.exception() if future.status == "error" else future.result()
-        except KilledWorker as error:  # the receipt was lost, and what was to make it anew
-            return error
-        except CancelledError as error:  # lost with its parents, or with the scheduler
+        except (KilledWorker, CancelledError) as error:  # the receipt was lost, and perhaps all else
             if identity(self.client) != self.scheduler:
                 raise SchedulerGone from None
-            return error
-        else:
-            return cast(Receipt | BaseException, found)
+            found = error
+        return cast(Receipt | BaseException, found)
 
     def ended(self, task: Task, result: Receipt | BaseException) -> Iterator[tuple[str, Receipt | BaseException]]:
         """What a task's end means: a receipt, a failure, or that it is sent again."""

@@ -1,4 +1,4 @@
-"""Worker processes forked from one that has everything imported: they start, and start again, in a tenth of a second."""
+"""Worker processes forked from one that has made the imports: they start, and start again, in a tenth of a second."""
 
 from __future__ import annotations
 

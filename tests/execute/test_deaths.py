@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import threading
+
 import numpy as np
+import psutil
 import pytest
 from small import Lab
 
@@ -34,6 +40,8 @@ def number(value: PerItem[int], seconds: float = 0.0) -> Score:
             if str(found) in deadly():
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(seconds)
+            with open(Path(__file__).with_name("computed.txt"), "a") as file:
+                file.write(f"{found}:{os.getpid()}\\n")
     return Score(torch.tensor([float(v) for v in value.values]), torch.ones(len(value.values), dtype=torch.long))
 
 
@@ -81,3 +89,46 @@ def test_an_item_that_workers_die_of_fails_alone(lab):
     again = run(lab, workers=0)
     assert again.failures == []
     assert again.tally.computed("one") == again.tally.computed("two") == 1
+
+
+def worker_processes():
+    """Those of this process: forked from one that it has started for it."""
+    return [worker.pid for child in psutil.Process().children() for worker in child.children()]
+
+
+class Killer(threading.Thread):
+    """Kills workers at random until so many are dead."""
+
+    def __init__(self, kills):
+        super().__init__(daemon=True)
+        self.kills, self.killed, self.stop = kills, set(), threading.Event()
+
+    def run(self):
+        dice = random.Random(0)
+        while len(self.killed) < self.kills and not self.stop.wait(dice.expovariate(4)):
+            if found := worker_processes():
+                pid = dice.choice(found)
+                os.kill(pid, signal.SIGKILL)
+                self.killed.add(pid)
+
+
+@pytest.mark.slow
+def test_random_kills_change_nothing_and_cost_what_they_interrupt(lab):
+    text = GRAPH.replace("range: 24", "range: 160").replace("seconds: 0.02", "seconds: 0.05")
+    (lab.folder / "g.yaml").write_text(text)
+    killer = Killer(12)
+    killer.start()
+    done = run(lab)
+    killer.stop.set()
+    assert len(killer.killed) >= 6
+    assert done.failures == []
+    assert done.results.two.values.tolist() == [2.0 * n for n in range(160)]
+    assert done.tally.deaths <= len(killer.killed)
+    by_item: dict[str, list[int]] = {}
+    for line in (lab.folder / "computed.txt").read_text().split():
+        value, pid = line.split(":")
+        by_item.setdefault(value, []).append(int(pid))
+    assert len(by_item) == 160
+    for pids in by_item.values():  # who computed an item that had to be computed again was killed
+        assert len(set(pids) - killer.killed) <= 1
+        assert len(pids) - 1 <= len(set(pids) & killer.killed)

@@ -1,0 +1,37 @@
+"""A cluster of local processes that stays as large as it was made."""
+
+from __future__ import annotations
+
+import logging
+
+from distributed import SpecCluster
+from distributed.core import Status
+from tornado.ioloop import PeriodicCallback
+
+EVERY = 500
+"""milliseconds between two looks"""
+
+
+class Reviving(SpecCluster):
+    """Dask's cluster, whose nannies start a worker again that died, but give up if it dies while it starts.
+
+    Nannies that gave up, or were let go because their worker hung, are replaced.
+    """
+
+    async def _start(self) -> None:
+        await super()._start()
+        self.periodic_callbacks["revive"] = PeriodicCallback(self.revive, EVERY)
+        self.periodic_callbacks["revive"].start()
+
+    async def revive(self) -> None:
+        """Replace what is gone."""
+        if self.status != Status.running:
+            return
+        for name, nanny in list(self.workers.items()):
+            if nanny.status in (Status.closed, Status.failed):
+                del self.workers[name]
+        if set(self.worker_spec) - set(self.workers):
+            try:
+                await self._correct_state()
+            except Exception as error:  # the next look tries again
+                logging.getLogger(__name__).info("a worker process couldn't be started: %s", error)

@@ -1,0 +1,168 @@
+"""Workers killed at random while the example graphs run: what a run answers, and how often it began what.
+
+    python tests/chaos/kills.py [--kills 200] [--every 0.7] [--seed 0]
+
+Each graph runs in strict numerics, first undisturbed in one process, then with two worker processes of which one is
+killed (SIGKILL) now and then. The results must be the same to the bit, no item may have been published twice, and what
+was begun and not finished may not be more than the kills. Ends with exit code 1 if one of these doesn't hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import xarray
+
+from flowgen.execute.flight import Flight
+from flowgen.execute.task import open_store
+from flowgen.experiment import Run, load
+
+GRAPHS = Path(__file__).parents[2] / "graphs"
+NAMES = {
+    "01_text_to_image": {"digit": ["one", "two"], "seed": ["0", "1"]},
+    "02_guidance_interval": {"digit": ["one", "two"], "seed": ["0"]},
+    "03_ddim_eta_steps": {"seed": ["0"]},
+    "07_image_to_image": {},
+    "09_late_scheduler_change": {},
+    "15_cfgpp": {"seed": ["0", "1"]},
+}
+"""and the part of each sweep that is run"""
+
+
+@dataclass
+class Killer(threading.Thread):
+    """Kills a random worker process of this one now and then."""
+
+    every: float
+    """seconds between two kills, on average"""
+    seed: int
+    done: threading.Event = field(default_factory=threading.Event)
+    killed: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def run(self) -> None:
+        dice = random.Random(self.seed)
+        while not self.done.wait(dice.expovariate(1 / self.every)):
+            if found := workers():
+                pid = dice.choice(found)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed.add(pid)
+
+
+def workers() -> list[int]:
+    """The worker processes: forked from one that this process has started for it."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            found += [grandchild.pid for grandchild in child.children()]
+    return found
+
+
+@dataclass
+class Counted:
+    """How many tasks were begun, by anybody."""
+
+    begun: int = 0
+
+    def count(self) -> None:
+        """From now on."""
+        before = Flight.began
+
+        def began(flight, event):
+            self.begun += 1
+            before(flight, event)
+
+        Flight.began = began  # type: ignore[method-assign]
+
+
+def run(name: str, folder: Path, workers: int) -> Run:
+    """Run a part of an example in strict numerics."""
+    text = (GRAPHS / f"{name}.yaml").read_text()
+    file = folder / f"{name}.yaml"
+    file.write_text(text.replace("flowgen: 1", "flowgen: 1\nnumerics: strict", 1))
+    for helper in GRAPHS.iterdir():
+        if helper.is_dir() and not (folder / helper.name).exists():
+            (folder / helper.name).symlink_to(helper)
+    return load(file, where=NAMES[name]).run(folder / "store", folder / "runs", workers=workers, batch=4)
+
+
+def published_twice(store: Path) -> int:
+    """Items that lie in more than one block."""
+    kept = open_store(str(store))
+    keys = [key for name in kept.on_disk() for key in kept.manifest(name)["keys"]]
+    return len(keys) - len(set(keys))
+
+
+def disturbed(name: str, folder: Path, killer: Killer, counted: Counted, reference: xarray.Dataset) -> list[str]:
+    """Run a graph while workers are killed; what is wrong with it."""
+    before, begun = len(killer.killed), counted.begun
+    done = run(name, folder, workers=2)
+    kills, extra = len(killer.killed) - before, counted.begun - begun - len(done.tally.receipts)
+    wrong = [str(failure) for failure in done.failures]
+    if not done.results.load().drop_attrs().identical(reference):
+        wrong.append("other results than undisturbed")
+    if twice := published_twice(folder / "store"):
+        wrong.append(f"{twice} items published twice")
+    if extra > kills:
+        wrong.append(f"{extra} tasks begun more than once by {kills} kills")
+    return [f"{name}: {problem}" for problem in wrong]
+
+
+def chaos(kills: int, every: float, seed: int, names: list[str]) -> list[str]:
+    """Run graph after graph until so many workers were killed; what went wrong."""
+    counted, wrong = Counted(), []
+    counted.count()
+    killer = Killer(every, seed)
+    calm: dict[str, tuple[float, xarray.Dataset]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            started = time.perf_counter()
+            folder = Path(place) / "calm" / name
+            folder.mkdir(parents=True)
+            found = run(name, folder, workers=2).results.load().drop_attrs()
+            calm[name] = time.perf_counter() - started, found
+        killer.start()
+        spent: dict[str, list[float]] = {}
+        for number, name in enumerate(itertools.cycle(names)):
+            if len(killer.killed) >= kills:
+                break
+            folder = Path(place) / str(number)
+            folder.mkdir()
+            before, started = len(killer.killed), time.perf_counter()
+            wrong += disturbed(name, folder, killer, counted, calm[name][1])
+            spent.setdefault(name, []).append(time.perf_counter() - started)
+            print(f"{name}: {len(killer.killed) - before} kills, {spent[name][-1]:.1f} s", flush=True)
+        killer.done.set()
+    ratio = sum(map(sum, spent.values())) / sum(calm[name][0] * len(times) for name, times in spent.items())
+    runs = sum(map(len, spent.values()))
+    print(f"{len(killer.killed)} kills in {runs} runs; {ratio:.2f} of the undisturbed time; {len(wrong)} problems")
+    return wrong
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--kills", type=int, default=200)
+    options.add_argument("--every", type=float, default=0.7, help="seconds between two kills, on average")
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
+    problems = chaos(given.kills, given.every, given.seed, list(NAMES))
+    print("\n".join(problems))
+    sys.exit(bool(problems))
