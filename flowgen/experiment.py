@@ -34,6 +34,7 @@ from flowgen.results.run import write_run
 from flowgen.store import Store
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
+from flowgen.store.limits import remember, remembered
 from flowgen.store.quantities import shown
 from flowgen.store.reach import packed
 from flowgen.store.timings import Timings
@@ -192,7 +193,7 @@ class Experiment:
         kept: Store = open_store(str(store))
         device = device_of(device)
         threads = threads_of(workers) if workers else 0
-        place = Place(str(store), device, threads)
+        place = Place(str(store), device, threads, remembered(store))
         make_plan = partial(self.plan, store, batch=batch, device=device, workers=workers)
         return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs or self.settings.runs))
 
@@ -228,6 +229,7 @@ class Experiment:
 
             first, tally = execute(held, partial(client, workers), place, events)
             Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
+            remember(store.path, tally.limits)
             folder = write_run(runs, first, tally, store, again)
         History(store.path).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         if (limit := self.settings.store_limit) is not None:

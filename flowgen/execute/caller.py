@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flowgen.errors import UserError
+from flowgen.execute.limits import Limits, ran_out
 from flowgen.node import NodeType
 from flowgen.node.call import call, call_with_carry
 from flowgen.plan.numerics import Numerics
@@ -57,30 +58,34 @@ Result = tuple[dict[str, Record], dict[str, Tensor]]
 class Caller:
     """Runs calls. One for each task."""
 
-    def __init__(self, numerics: Numerics) -> None:
+    def __init__(self, numerics: Numerics, limits: Limits | None = None) -> None:
         self.numerics = numerics
+        self.limits = limits or Limits()
         self.calls: Counter[str] = Counter()
         """how often the code of each node type that uses a model was run"""
         self.rows: Counter[str] = Counter()
         """items in those calls"""
-        self.most: dict[str, int] = {}
-        """items at once, after memory ran out"""
 
     def run(self, made: Call) -> Result:
-        """The outputs by name, and what is carried to the next step."""
-        if made.type.uses_model and made.has_items and self.numerics.strict:
-            return self.padded(made)
-        most = self.most.get(made.type.name, made.count)
+        """The outputs by name, and what is carried to the next step. Raises UserError where memory doesn't suffice."""
+        name, most = made.type.name, made.count
+        strict = made.type.uses_model and made.has_items and self.numerics.strict
+        if not strict and self.limits.concerns(name):
+            most = self.limits.most(name, fits(made), most)
         try:
-            return (
-                joined([self.once(made.take(rows)) for rows in chunks(made.count, most)])
-                if (most < made.count)
-                else self.once(made)
-            )
-        except torch.OutOfMemoryError:
-            if made.count == 1:
-                raise UserError(f"'{made.type.name}' needs more memory than there is, for a single item") from None
-            self.most[made.type.name] = max(1, min(most, made.count) // 2)
+            if strict:
+                return self.padded(made)
+            if most < made.count:
+                return joined([self.once(made.take(rows)) for rows in chunks(made.count, most)])
+            return self.once(made)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            if strict:
+                raise too_large(name, self.numerics.pad) from None
+            if most == 1:
+                raise UserError(f"'{name}' needs more memory than there is, for a single item") from None
+        self.limits.lower(name, fits(made), most)
         torch.cuda.empty_cache()
         return self.run(made)
 
@@ -110,6 +115,12 @@ class Caller:
             if len(value) != made.count:
                 raise UserError(f"'{made.type.name}' gave {len(value)} rows of '{name}' for {made.count} items")
         return found, carried
+
+
+def too_large(name: str, size: int) -> UserError:
+    """The size of strict numerics is part of every key, so it isn't halved."""
+    message = f"'{name}' needs more memory than there is for {size} items at once, the size of strict numerics"
+    return UserError(message, hint="a smaller --batch fits, and is another size: its results have keys of their own")
 
 
 def records(value: Any) -> bool:

@@ -61,6 +61,15 @@ class Tally:
         """Keys of reductions that skipped failed items, by the key that was planned."""
         return {key: other for receipt in self.receipts for key, other in receipt.renamed.items()}
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """Where memory ran out: the most items of a call."""
+        found: dict[str, int] = {}
+        for receipt in self.receipts:
+            for call, most in receipt.limits.items():
+                found[call] = min(most, found.get(call, most))
+        return found
+
     def computed(self, stage: str | None = None) -> int:
         """Items computed, of one node or of all."""
         return sum(r.items for r in self.receipts if stage in (None, r.stage))
@@ -91,7 +100,7 @@ def execute(
     gone: SchedulerGone | None = None
     for _ in range(ATTEMPTS):
         with client() as connected:
-            connected.subscribe_topic(NOTES, lambda event: events.note(event[1]))
+            connected.subscribe_topic(NOTES, lambda event: note(event[1], events, tally))
             try:
                 until_known(current, make_plan, connected, place, events, tally)
                 return first, tally

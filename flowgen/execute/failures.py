@@ -11,6 +11,7 @@ from flowgen.errors import UserError
 from flowgen.execute.pool import StaleWeights
 from flowgen.plan.program import Parcel, Program
 from flowgen.store import Lost
+from flowgen.store.aside import Unwritable
 from flowgen.store.keys import pooled
 from flowgen.values import Record
 
@@ -18,6 +19,16 @@ Results = list[tuple[list[str], dict[str, Record]]]
 """items by key, with the node's outputs"""
 HOPELESS = 8
 """items that fail one by one without a success before the rest of a parcel is given up with the same cause"""
+
+
+class DeviceBroken(Exception):
+    """A kernel failed in a way that leaves the device unusable for this process: all that follows would fail too."""
+
+    def __str__(self) -> str:
+        return f"the device failed and can't be used by this process any more: {self.args[0]}"
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return DeviceBroken, self.args
 
 
 def select(parcel: Parcel, rows: list[int]) -> Parcel:
@@ -75,7 +86,7 @@ def isolated(
 ) -> tuple[Results, dict[str, str]]:
     """Results of the items that can be computed, causes of the others: a part that fails is halved until it's clear.
 
-    What no single item can be blamed for (a lost block, changed weights) is raised.
+    What no single item can be blamed for is raised: lost blocks, changed weights, a full disk, a broken device.
     """
     results: Results = []
     causes: dict[str, str] = {}
@@ -87,8 +98,10 @@ def isolated(
             continue
         try:
             found = compute(part)
-        except (Lost, StaleWeights):
+        except (Lost, StaleWeights, Unwritable):
             raise
+        except torch.AcceleratorError as error:
+            raise DeviceBroken(str(error).strip().partition("\n")[0]) from None
         except Exception as error:
             if len(part) == 1:
                 causes[part.keys[0]] = cause_of(error)

@@ -12,7 +12,7 @@ EVERY = 500
 """milliseconds between two looks"""
 
 
-class Reviving(SpecCluster):
+class Reviving(SpecCluster):  # type: ignore[misc]
     """Dask's cluster, whose nannies start a worker again that died, but give up if it dies while it starts.
 
     Nannies that gave up, or were let go because their worker hung, are replaced.

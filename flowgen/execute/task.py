@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +16,8 @@ import torch
 from distributed import get_worker
 
 from flowgen.execute.caller import Caller
-from flowgen.execute.failures import finite, isolated, less_failed
+from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
+from flowgen.execute.limits import Limits
 from flowgen.execute.memory import give_back, keep
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
@@ -28,6 +29,8 @@ from flowgen.values import Record
 from flowgen.values.model import opening
 
 _THREADS = threading.Lock()
+_LIMITS: dict[str, int] = {}
+"""what this process learned"""
 NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
 """what tasks have to say, and which of them begin where, travels under these names"""
 HEARD = 0.2
@@ -43,6 +46,8 @@ class Place:
     device: str = "cpu"
     threads: int = 0
     """torch threads; 0 leaves them as they are"""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """how many items calls may have, where memory ran out in earlier runs"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Receipt:
     """items that another run was computing"""
     worker: int = 0
     """process"""
+    limits: dict[str, int] = field(default_factory=dict)
+    """how many items calls may have, where memory ran out in this task"""
     steps: int = 0
     """a loop's steps of all items; the number of items for other nodes; 0 if fewer were computed than planned"""
 
@@ -96,7 +103,8 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *pare
     store = open_store(place.store)
     gone = {key for receipt in parents for key in receipt.failed}
     parcel, failed, renamed = less_failed(code, parcel, gone)
-    caller = Caller(code.numerics)
+    limits = Limits(place.device, {**place.limits, **_LIMITS})
+    caller = Caller(code.numerics, limits)
     blocks: list[str] = []
     items, waited = 0, [0]
 
@@ -112,13 +120,18 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *pare
         for part in parts:
             begun = time.perf_counter()
             with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, store.file_digest)):
-                results, causes = isolated(lambda p: compute(code, p, caller, store, place.device, publish), part)
+                try:
+                    results, causes = isolated(lambda p: compute(code, p, caller, store, place.device, publish), part)
+                except DeviceBroken as error:
+                    end_process(error)
+                    raise
             failed |= causes
             for keys, outputs in finite(code, results, failed):
                 publish(*unpublished(keys, outputs, store) if parcel.saves else (keys, outputs))
             items += len(part) - sum(key in failed for key in part.keys)
             del results
     give_back()
+    _LIMITS.update(limits.learned)
     return Receipt(
         stage=parcel.stage,
         number=parcel.number,
@@ -131,6 +144,7 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *pare
         renamed=renamed,
         waited=waited[0],
         worker=os.getpid(),
+        limits=limits.learned,
         steps=0 if failed else parcel.steps,
     )
 
@@ -151,6 +165,18 @@ def begin(suspect: bool) -> None:
     worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
     if suspect:
         time.sleep(HEARD)
+
+
+def end_process(error: DeviceBroken) -> None:
+    """Where somebody starts it again, end this process. The driver counts it as a death, and finds the culprit."""
+    try:
+        watched = bool(get_worker().nanny)
+    except ValueError:
+        return
+    if watched:
+        tell(f"{error}; the worker starts anew")
+        time.sleep(HEARD)
+        os._exit(1)
 
 
 def tell(message: str) -> None:
