@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from distributed import Client, as_completed
 
-from flowgen.execute.task import NOTES, Place, Receipt, run_parcel
+from flowgen.execute.task import NOTES, Place, Receipt, open_store, run_parcel
 from flowgen.execute.threads import let_go
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
@@ -108,7 +108,7 @@ def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Ta
 
     Raises RunFailed with the first cause of each node.
     """
-    flight = Flight(plan, client, place)
+    flight, store = Flight(plan, client, place), open_store(place.store)
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
     for stage, result in flight.results():
@@ -117,6 +117,7 @@ def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Ta
         elif isinstance(result, BaseException):
             failures.setdefault(stage, result)
         else:
+            store.learn(result.told)
             tally.receipts.append(result)
             events.done(result)
     if failures:
@@ -140,6 +141,8 @@ class Flight:
         """of these futures, by key"""
         self.partial: dict[Name, Receipt] = {}
         """done, with items that failed"""
+        self.blocks: dict[Name, list[str]] = {}
+        """of the parcels that are done, the blocks that hold their items"""
         self.broken: set[Name] = set()
         """without a result: what reads them is not sent"""
 
@@ -153,6 +156,7 @@ class Flight:
             del self.sent[me]
             result = future.result() if future.status == "finished" else future.exception()
             if not isinstance(result, BaseException):
+                self.blocks[me] = result.told
                 if result.failed:
                     self.partial[me] = result
                 yield me[0], result
@@ -173,6 +177,7 @@ class Flight:
                 self.plan.programs[cut.stage],
                 self.plan.parcel(cut),
                 self.place,
+                [block for p in parents for block in self.blocks.get(p, ())],
                 *(known for p in parents if (known := self.sent.get(p, self.partial.get(p))) is not None),
                 key=f"{self.run}-{cut.stage}-{cut.number}",
                 pure=False,

@@ -10,7 +10,7 @@ import torch
 from flowgen.errors import UserError
 from flowgen.execute.pool import StaleWeights
 from flowgen.plan.program import Parcel, Program
-from flowgen.store import Lost
+from flowgen.store import Lost, Unwritable
 from flowgen.store.keys import pooled
 from flowgen.values import Record
 
@@ -75,7 +75,7 @@ def isolated(
 ) -> tuple[Results, dict[str, str]]:
     """Results of the items that can be computed, causes of the others: a part that fails is halved until it's clear.
 
-    What no single item can be blamed for (a lost block, changed weights) is raised.
+    What no single item can be blamed for (a lost block, a store that is away, changed weights) is raised.
     """
     results: Results = []
     causes: dict[str, str] = {}
@@ -87,7 +87,7 @@ def isolated(
             continue
         try:
             found = compute(part)
-        except (Lost, StaleWeights):
+        except (Lost, StaleWeights, Unwritable):
             raise
         except Exception as error:
             if len(part) == 1:
