@@ -3,12 +3,12 @@
     python benchmarks/scaling.py [--images 240] [--tasks 1000] [--only zoo sleep tasks]
 
 1. Pictures of zoo:digits by 1 and by 2 worker processes of one thread each: the ratio of their wall times.
-2. Workers that sleep instead of computing: 16 with tasks of 500 ms, 64 with tasks of 2 s. Efficiency is the time that was
-   slept over workers times wall time, of the part between the first task that begins and the last that ends, with
-   everything that a task is (its claim, its block on the disk, its receipt).
-3. The time that a task takes beside its work, in process and with 2 processes: a run of tasks that do nothing over a plain
-   ``Client.map`` of as many functions that do nothing on the same cluster. What the store's block takes, synced to the
-   disk, is measured apart in process.
+2. Workers that sleep instead of computing: 16 with tasks of 500 ms, 64 with tasks of 2 s. Efficiency is the time that
+   was slept over workers times wall time, from the first task that begins to the last that ends, with everything that a
+   task is: its claim, its block on the disk, its receipt.
+3. The time that a task takes beside its work, in process and with 2 processes: a run of tasks that do nothing over a
+   plain ``Client.map`` of as many functions that do nothing on the same cluster. What the store's block takes, synced
+   to the disk, is measured apart in process.
 
 Ratios compare figures of one run on one machine.
 """
@@ -138,7 +138,10 @@ def tasks(folder: Path, count: int, workers: int) -> None:
         connected.gather(connected.map(nothing, range(count), pure=False))
         plain = (time.perf_counter() - begun) / count
     more = f", {writing[0] / count * 1e3:.2f} of it the block" if writing[0] else ""
-    print(f"{count} tasks, {workers} processes: {mine * 1e3:.2f} ms a task{more}; Client.map {plain * 1e3:.2f} ms", flush=True)
+    print(
+        f"{count} tasks, {workers} processes: {mine * 1e3:.2f} ms a task{more}; Client.map {plain * 1e3:.2f} ms",
+        flush=True,
+    )
 
 
 def nothing(number: int) -> int:

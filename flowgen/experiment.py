@@ -150,8 +150,10 @@ class Experiment:
         """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
         options = Options(batch=batch, workers=max(1, workers), memory=memory_for(max(1, workers)))
-        made = plan(self.check(), open_store(str(store)), self.numerics(batch, device), options)
-        expect(made, Timings(Path(store)), place_of(device, workers), workers)
+        kept = open_store(str(store))
+        kept.sync(since=5.0)  # what other machines published
+        made = plan(self.check(), kept, self.numerics(batch, device), options)
+        expect(made, Timings(kept.medium), place_of(device, workers), workers)
         return made
 
     def why(
@@ -193,7 +195,7 @@ class Experiment:
         kept: Store = open_store(str(store))
         device = device_of(device)
         threads = threads_of(workers) if workers else 0
-        place = Place(str(store), device, threads, remembered(store))
+        place = Place(str(store), device, threads, remembered(kept.medium))
         make_plan = partial(self.plan, store, batch=batch, device=device, workers=workers)
         return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs or self.settings.runs))
 
@@ -228,10 +230,10 @@ class Experiment:
                 tally.notes += more.notes
 
             first, tally = execute(held, partial(client, workers), place, events)
-            Timings(store.path).learn(measured(first, tally.receipts, place_of(place.device, workers)))
-            remember(store.path, tally.limits)
+            Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, workers)))
+            remember(store.medium, tally.limits)
             folder = write_run(runs, first, tally, store, again)
-        History(store.path).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+        History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         if (limit := self.settings.store_limit) is not None:
             gone = keep_within(store, limit)
             if gone.going:

@@ -1,6 +1,7 @@
 """Damaged blocks, runs that are stopped, and runs that share a store."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -97,8 +98,8 @@ def test_what_a_killed_run_was_computing_is_taken_over(lab):
         assert first.poll() is None, first.communicate()
         time.sleep(0.05)
     first.send_signal(signal.SIGSTOP)  # so that it neither ends nor, below, expires before the second run is there
-    leases = open_store(str(lab.store)).leases.database
-    leases.transact(lambda c: c.execute("UPDATE leases SET expires = expires + 1000"))
+    for sign in (lab.store / "leases").glob("*.sign"):
+        os.utime(sign, (time.time() + 1000, time.time() + 1000))
     second = start(lab, "two", "0")
     for line in second.stdout:
         if "are being computed by another run; waiting for them" in line:
@@ -116,7 +117,7 @@ def claims(lab):
     store = open_store(str(lab.store))
     store.sync()
     texts = sum(about.items for about in store.index.blocks() if about.type == "encoder.text")
-    return texts >= 3 and store.leases.database.run(lambda c: c.execute("SELECT count(*) FROM claims").fetchone()[0])
+    return texts >= 3 and any(path.stat().st_size for path in (lab.store / "leases").glob("*.claim"))
 
 
 def test_a_stopped_run_says_so_and_keeps_what_it_has(lab):

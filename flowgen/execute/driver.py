@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from distributed import Client
 
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone
-from flowgen.execute.task import NOTES, Place, Receipt
+from flowgen.execute.task import NOTES, Place, Receipt, open_store
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
@@ -138,7 +138,7 @@ def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Ta
 
     Raises RunFailed with the first cause of each node, SchedulerGone.
     """
-    flight = Flight(plan, client, place, lambda message: note(message, events, tally))
+    flight, store = Flight(plan, client, place, lambda message: note(message, events, tally)), open_store(place.store)
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
     try:
@@ -148,6 +148,7 @@ def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Ta
             elif isinstance(result, BaseException):
                 failures.setdefault(stage, result)
             else:
+                store.learn(result.told)
                 tally.receipts.append(result)
                 events.done(result)
     except NoWorkers as error:

@@ -10,8 +10,7 @@ import torch
 from flowgen.errors import UserError
 from flowgen.execute.pool import StaleWeights
 from flowgen.plan.program import Parcel, Program
-from flowgen.store import Lost
-from flowgen.store.aside import Unwritable
+from flowgen.store import Lost, Unwritable
 from flowgen.store.keys import pooled
 from flowgen.values import Record
 
@@ -86,7 +85,7 @@ def isolated(
 ) -> tuple[Results, dict[str, str]]:
     """Results of the items that can be computed, causes of the others: a part that fails is halved until it's clear.
 
-    What no single item can be blamed for is raised: lost blocks, changed weights, a full disk, a broken device.
+    What no item can be blamed for is raised: lost blocks, a store that is away or full, other weights, a broken device.
     """
     results: Results = []
     causes: dict[str, str] = {}

@@ -94,6 +94,8 @@ class Flight:
         """a heap of what is to be sent once more, in the order of the plan"""
         self.partial: dict[Name, list[Receipt]] = {}
         """receipts with items that failed"""
+        self.blocks: dict[Name, list[str]] = {}
+        """of parcels that are done, what holds their items"""
         self.broken: set[Name] = set()
         """without a result: what reads them is not sent"""
         self.begun: dict[str, list[str]] = {}
@@ -137,7 +139,9 @@ class Flight:
     def send(self, task: Task) -> None:
         """Give a task to the cluster, with what it waits for and the receipts that name failed items."""
         before: list[Any] = []
+        blocks: list[str] = []
         for parent in self.plan.depends(task.cut):
+            blocks += self.blocks.get(parent, ())
             before += [other.future for other in self.open.get(parent, ()) if other.future]
             before += self.partial.get(parent, ())
         stage, number = task.name
@@ -150,6 +154,7 @@ class Flight:
             task.parcel,
             self.place,
             task.suspect,
+            blocks,
             *before,
             key=task.key,
             pure=False,
@@ -202,6 +207,7 @@ class Flight:
         if not self.open[task.name]:
             del self.open[task.name]
         if isinstance(result, Receipt):
+            self.blocks.setdefault(task.name, []).extend(result.told)
             if result.failed:
                 self.partial.setdefault(task.name, []).append(result)
             yield task.cut.stage, result

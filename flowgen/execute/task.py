@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,7 +41,7 @@ class Place:
     """Where a task works."""
 
     store: str
-    """path of the store"""
+    """path or URL of the store"""
     device: str = "cpu"
     threads: int = 0
     """torch threads; 0 leaves them as they are"""
@@ -59,6 +58,9 @@ class Receipt:
     items: int
     seconds: float
     blocks: list[str] = field(default_factory=list)
+    """what it published"""
+    found: list[str] = field(default_factory=list)
+    """where the items lie that it didn't compute"""
     calls: dict[str, int] = field(default_factory=dict)
     """runs of each node type that uses a model"""
     rows: dict[str, int] = field(default_factory=dict)
@@ -76,11 +78,16 @@ class Receipt:
     steps: int = 0
     """a loop's steps of all items; the number of items for other nodes; 0 if fewer were computed than planned"""
 
+    @property
+    def told(self) -> list[str]:
+        """The blocks that hold the parcel's items, for machines that don't know them."""
+        return [*self.blocks, *self.found]
+
 
 @lru_cache(maxsize=8)
 def open_store(path: str) -> Store:
-    """This process's store at a path: tasks share its index and its cache of tensors."""
-    return Store(Path(path))
+    """This process's store at a path or URL: tasks share its index and its cache of tensors."""
+    return Store(path)
 
 
 @lru_cache(maxsize=1)
@@ -89,8 +96,11 @@ def pool() -> Pool:
     return Pool()
 
 
-def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *parents: Receipt) -> Receipt:
-    """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first.
+def run_parcel(
+    code: Program, parcel: Parcel, place: Place, suspect: bool, blocks: Sequence[str], *parents: Receipt
+) -> Receipt:
+    """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first;
+    ``blocks`` are those of parcels that were done when it was sent.
 
     Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
@@ -101,16 +111,17 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *pare
     begin(suspect)
     keep()
     store = open_store(place.store)
+    store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
     gone = {key for receipt in parents for key in receipt.failed}
     parcel, failed, renamed = less_failed(code, parcel, gone)
     limits = Limits(place.device, {**place.limits, **_LIMITS})
     caller = Caller(code.numerics, limits)
-    blocks: list[str] = []
+    published: list[str] = []
     items, waited = 0, [0]
 
     def publish(keys: list[str], outputs: dict[str, Record]) -> None:
         if keys:
-            blocks.append(store.write(keys, outputs, provenance(code, time.perf_counter() - begun, place)))
+            published.append(store.write(keys, outputs, provenance(code, time.perf_counter() - begun, place)))
 
     def waiting(count: int) -> None:
         waited[0] = count
@@ -137,7 +148,8 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, suspect: bool, *pare
         number=parcel.number,
         items=items,
         seconds=time.perf_counter() - started,
-        blocks=blocks,
+        blocks=published,
+        found=sorted({item.block for item in store.find(parcel.keys).values()} - set(published)),
         calls=dict(caller.calls),
         rows=dict(caller.rows),
         failed=failed,

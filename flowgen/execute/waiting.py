@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Generator
 
@@ -10,7 +11,7 @@ from flowgen.plan.program import Parcel
 from flowgen.store import Store
 
 FIRST, LONGEST = 0.02, 0.5
-"""seconds between two looks at what another process computes"""
+"""seconds between two looks at what another process computes, about: chance parts those that claimed at one time"""
 
 
 def shares(parcel: Parcel, store: Store, waiting: Callable[[int], None]) -> Generator[Parcel, None, None]:
@@ -19,21 +20,22 @@ def shares(parcel: Parcel, store: Store, waiting: Callable[[int], None]) -> Gene
     Items that are in the store are left out. Free ones come first, so that nobody waits while he holds a claim, and
     what others compute is taken over if they die or fail. ``waiting`` is told how many items are waited for.
     """
-    left, told = parcel, False
+    left, told, pause = parcel, False, FIRST
     while len(left):
         with store.leases.claim(left.keys) as claim:
-            if claim.took_over:
+            if claim.took_over or claim.missed:
                 store.sync()  # the dead owner may have published without saying so
+            store.learn(claim.news)
             known = finished(left, store)  # after the claim: who publishes does so before he lets go
             mine = [n for n, key in enumerate(left.keys) if key in claim.mine and key not in known]
             others = [n for n, key in enumerate(left.keys) if key not in claim.mine and key not in known]
             if mine:
                 yield select(left, mine) if len(mine) < len(left) else left
-        left = select(left, others)
+        left, pause = select(left, others), FIRST if mine else min(LONGEST, 2 * pause)
         if others and not told:
             waiting(len(others))
             told = True
-        wait(left, store)
+        wait(left, store, pause)
 
 
 def finished(parcel: Parcel, store: Store) -> set[str]:
@@ -43,11 +45,10 @@ def finished(parcel: Parcel, store: Store) -> set[str]:
     return {key for key, states in zip(parcel.keys, wanted, strict=True) if all(k in known for k in (key, *states))}
 
 
-def wait(parcel: Parcel, store: Store) -> None:
+def wait(parcel: Parcel, store: Store, pause: float) -> None:
     """Until some of the items are free or in the store."""
-    pause = FIRST
     while len(parcel):
+        time.sleep(pause * random.random())
         if len(store.leases.claimed(parcel.keys)) < len(parcel) or finished(parcel, store):
             return
-        time.sleep(pause)
         pause = min(LONGEST, pause * 1.5)

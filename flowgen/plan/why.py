@@ -70,7 +70,7 @@ def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:
     comparisons: list[Comparison] = []
     missing, there = flat[~has], flat[has]
     if len(missing):
-        told = (recipe for recipe in History(store.path).recipes() if recipe.get("version") == [VERSION, keys.FORMAT])
+        told = (recipe for recipe in History(store.medium).recipes() if recipe.get("version") == [VERSION, keys.FORMAT])
         comparisons = [Comparison(plan, recipe) for recipe in told]
     fates = fate(store, [as_text(key) for key in column[missing[:EXPLAINED]]])
     for row in missing[:EXPLAINED].tolist():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowgen.store.aside import Unwritable
+from flowgen.store.patience import Unreachable, Unwritable
 from flowgen.store.store import Gone, Location, Lost, Store
 
-__all__ = ["Gone", "Location", "Lost", "Store", "Unwritable"]
+__all__ = ["Gone", "Location", "Lost", "Store", "Unreachable", "Unwritable"]

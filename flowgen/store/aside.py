@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from flowgen.errors import UserError
+from flowgen.store.medium import folder_of
+from flowgen.store.patience import PASSING, Unwritable
 from flowgen.store.zarr_format import Buffer
+
+TMP = "tmp"
+"""folder of a store for what is being written or removed"""
 
 LARGE = 1 << 17
 """bytes from which a file is on its way to the disk while digests are made"""
@@ -25,28 +29,24 @@ def syncers(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(8, thread_name_prefix=f"sync-{process}")
 
 
-class Unwritable(UserError):
-    """The disk of the store refused a write. What was published before is kept."""
-
-    @classmethod
-    def of(cls, root: Path, error: OSError) -> Unwritable:
-        """The system's error in words."""
-        said = {
-            errno.ENOSPC: "is full",
-            errno.EDQUOT: "is full: your quota is used up",
-            errno.EROFS: "can't be written: it is read-only",
-            errno.EIO: "reports an error (EIO)",
-        }
-        what = said.get(error.errno or 0, f"can't be written: {error.strerror or error}")
-        hint = "make room ('flowgen cache collect') or give another place with --store; what was published is kept"
-        return cls(f"the disk of the store {root} {what}", hint=hint)
+SAID = {
+    errno.ENOSPC: "is full",
+    errno.EDQUOT: "is full: your quota is used up",
+    errno.EROFS: "can't be written: it is read-only",
+    errno.EIO: "reports an error (EIO)",
+}
+"""the system's errors in words"""
+ROOM = "make room ('flowgen cache collect') or give another place with --store; what was published is kept"
+"""what helps against them"""
 
 
 class Aside:
     """A folder that becomes a block. Errors of the system while it is written come from ``settle``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lasting: bool) -> None:
         self.folder = folder
+        self.lasting = lasting
+        """it is on the disk when it has settled"""
         self.making: list[Future[None]] = []
         """what threads do: whole files, then syncs"""
         self.unsynced: list[str] = []
@@ -60,7 +60,7 @@ class Aside:
             full = f"{self.folder}/{path}"
             self.make(os.path.dirname(full))
             if sum(map(len, data)) >= LARGE:
-                self.making.append(threads.submit(write_synced, full, data))
+                self.making.append(threads.submit(write_synced if self.lasting else write_file, full, data))
             else:
                 write_file(full, data)
                 self.unsynced.append(full)
@@ -74,10 +74,12 @@ class Aside:
             self.made.add(folder)
             self.unsynced.append(folder)
 
-    def settle(self, target: Path) -> None:
+    def settle(self, block: str) -> None:
         """Sync everything and rename. Raises OSError."""
-        threads = syncers(os.getpid())
-        self.making += [threads.submit(sync, path) for path in self.unsynced]
+        target = self.folder.parent.parent / folder_of(block)
+        if self.lasting:
+            threads = syncers(os.getpid())
+            self.making += [threads.submit(sync, path) for path in self.unsynced]
         wait(self.making)
         for future in self.making:
             future.result()
@@ -88,22 +90,29 @@ class Aside:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             shutil.rmtree(self.folder)  # the same block is there already
-        sync(target.parent)
+        if self.lasting:
+            sync(target.parent)
 
 
 @contextmanager
-def aside(root: Path) -> Iterator[Aside]:
-    """A folder to write in, gone if anything fails. The system's errors are raised as Unwritable."""
-    made = Aside(root / "tmp" / uuid.uuid4().hex)
+def aside(root: Path, lasting: bool = True) -> Iterator[Aside]:
+    """A folder to write in, gone if anything fails. The system's errors that don't pass are raised as Unwritable."""
+    made = Aside(root / TMP / uuid.uuid4().hex, lasting)
     try:
         made.folder.parent.mkdir(parents=True, exist_ok=True)
         yield made
     except BaseException as error:
         wait(made.making)
         shutil.rmtree(made.folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise Unwritable.of(root, error) from None
+        if isinstance(error, OSError) and error.errno not in PASSING:
+            raise unwritable(root, error) from None
         raise
+
+
+def unwritable(root: Path, error: OSError) -> Unwritable:
+    """The system's error as one of the user's."""
+    what = SAID.get(error.errno or 0, f"can't be written: {error.strerror or error}")
+    return Unwritable(f"the disk of the store {root} {what}", hint=ROOM)
 
 
 def write_synced(path: str, data: tuple[Buffer, ...]) -> None:
@@ -112,7 +121,7 @@ def write_synced(path: str, data: tuple[Buffer, ...]) -> None:
     sync(path)
 
 
-def write_file(path: str, data: tuple[Buffer, ...]) -> None:
+def write_file(path: str | Path, data: tuple[Buffer, ...]) -> None:
     """Write one file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:

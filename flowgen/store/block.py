@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,17 @@ from torch import Tensor
 from flowgen.errors import UserError
 from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
-from flowgen.store.aside import aside
+from flowgen.store.medium import MANIFEST, Damaged, Medium, get, manifest_at
+from flowgen.store.patience import patiently
 from flowgen.store.zarr_format import Buffer
 from flowgen.values.record import REGISTRY, Record, rebuild
 
-MANIFEST = "block.json"
 VERSION = 3
 """of the manifest"""
 
 
 class Unknown(UserError):
     """A sound block that holds a kind of record of a pack that isn't installed here."""
-
-
-class Damaged(Exception):
-    """A block that isn't what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +42,33 @@ class Block:
         return sum(t.nbytes for value in self.outputs.values() for t in value.tensors().values())
 
 
-def folder_of(root: Path, name: str) -> Path:
-    """Where a block lies."""
-    return root / "blocks" / name[:2] / name
-
-
 def publish(
-    root: Path, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
+    medium: Medium, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
 ) -> tuple[str, int]:
-    """Write a block aside, sync it, and give it its name by one rename; name and bytes. Raises Unwritable."""
+    """Write a block so that it is there whole or not at all; name and bytes. Raises Unwritable."""
     files = contents(keys, outputs)
-    with aside(root) as block:
-        block.add(files)
-        manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
-        block.add({MANIFEST: (manifest,)})
-        name = digest(manifest)
-        block.settle(folder_of(root, name))
-        return name, sum(len(piece) for data in files.values() for piece in data) + len(manifest)
+
+    def work() -> tuple[str, int]:
+        with medium.writing() as block:
+            block.add(files)
+            manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
+            block.add({MANIFEST: (manifest,)})
+            name = digest(manifest)
+            block.settle(name)
+            return name, sum(len(piece) for data in files.values() for piece in data) + len(manifest)
+
+    return patiently(work, medium.place)
 
 
-def publish_files(root: Path, name: str, files: Mapping[str, bytes], manifest: bytes) -> None:
+def publish_files(medium: Medium, name: str, files: Mapping[str, bytes], manifest: bytes) -> None:
     """Put a block that came from another store, already checked, into this one. Raises Unwritable."""
-    with aside(root) as block:
-        block.add({path: (data,) for path, data in {**files, MANIFEST: manifest}.items()})
-        block.settle(folder_of(root, name))
+
+    def work() -> None:
+        with medium.writing() as block:
+            block.add({path: (data,) for path, data in {**files, MANIFEST: manifest}.items()})
+            block.settle(name)
+
+    patiently(work, medium.place)
 
 
 def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> dict[str, tuple[Buffer, ...]]:
@@ -122,47 +121,50 @@ def digest(*data: Buffer) -> str:
     return made.hexdigest()[:40]
 
 
-def read_manifest(root: Path, name: str) -> dict[str, Any]:
+def read_manifest(medium: Medium, name: str) -> dict[str, Any]:
     """A block's manifest. Raises Damaged if it is gone or not the one that the block is named after."""
     try:
-        data = (folder_of(root, name) / MANIFEST).read_bytes()
+        return parsed(name, get(medium, manifest_at(name)))
     except OSError as error:
         raise Damaged(f"its manifest can't be read ({error.strerror})") from None
-    if digest(data) != name:
+
+
+def parsed(name: str, manifest: bytes) -> dict[str, Any]:
+    """A manifest that was read. Raises Damaged if it isn't the one that the block is named after."""
+    if digest(manifest) != name:
         raise Damaged("its manifest has other content than written")
-    found: dict[str, Any] = json.loads(data)
+    found: dict[str, Any] = json.loads(manifest)
+    for path in found["files"]:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise Damaged(f"'{path}' leaves the block's folder")
     return found
 
 
-def read(root: Path, name: str) -> Block:
+def read(medium: Medium, name: str) -> Block:
     """A block, checked: metadata by digest, chunks by the crc32c that the manifest gives. Raises Damaged."""
-    manifest = read_manifest(root, name)
-    folder = folder_of(root, name)
-    data = {path: read_file(folder, path, about) for path, about in manifest["files"].items()}
-    outputs = {output: record(output, about, data) for output, about in manifest["outputs"].items()}
+    manifest = read_manifest(medium, name)
+    return opened(manifest, read_files(medium, name, manifest["files"]))
+
+
+def opened(manifest: Mapping[str, Any], files: Mapping[str, bytearray]) -> Block:
+    """A block of files that were checked."""
+    outputs = {output: record(output, about, files) for output, about in manifest["outputs"].items()}
     return Block(tuple(manifest["keys"]), outputs, manifest["provenance"])
 
 
-def verify(root: Path, name: str) -> None:
+def verify(medium: Medium, name: str) -> None:
     """Read a block and compare the digest of every file. Raises Damaged."""
-    folder = folder_of(root, name)
-    for path, about in read_manifest(root, name)["files"].items():
-        read_file(folder, path, {k: v for k, v in about.items() if k != "crc32c"})
+    files = read_manifest(medium, name)["files"]
+    for path, about in files.items():  # one by one, which takes little memory
+        read_files(medium, name, {path: {k: v for k, v in about.items() if k != "crc32c"}})
 
 
-def read_file(folder: Path, path: str, about: Mapping[str, Any]) -> bytearray:
-    """A file of a block, checked. Raises Damaged."""
-    try:
-        with open(folder / path, "rb", buffering=0) as file:
-            data = bytearray(about["size"] + 1)  # one more than there should be, to see its end
-            size = 0
-            while got := file.readinto(memoryview(data)[size:]):
-                size += got
-    except OSError as error:
-        raise Damaged(f"{path} can't be read ({error.strerror})") from None
-    del data[size:]
-    if size != about["size"] or not intact(data, about):
-        raise Damaged(f"{path} has other content than written")
+def read_files(medium: Medium, name: str, files: Mapping[str, Mapping[str, Any]]) -> dict[str, bytearray]:
+    """Files of a block, checked. Raises Damaged."""
+    data = medium.read(name, {path: about["size"] for path, about in files.items()})
+    for path, about in files.items():
+        if len(data[path]) != about["size"] or not intact(data[path], about):
+            raise Damaged(f"{path} has other content than written")
     return data
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import random
 import time
-import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from flowgen.store import block as blocks
-from flowgen.store.database import only_one
+from flowgen.store import keys as key_format
 from flowgen.store.index import About
 from flowgen.store.reach import protected
 from flowgen.store.store import Store
 
 AT_ONCE = 64
 """blocks removed in one transaction of the index"""
+COLLECTING = key_format.digest("collect")
+"""claimed by the process that removes or rewrites blocks"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def choose(
 
 def collect(store: Store, going: Sequence[About]) -> Removal:
     """Remove blocks, but for those that a living run needs by now; what went and what stayed."""
-    with only_one(store.path / "collect.lock"):
+    with only_one(store):
         guarded = store.index.counts(protected(store))
         gone = [about for about in going if about.name not in guarded]
         for start in range(0, len(gone), AT_ONCE):
@@ -85,20 +84,26 @@ def collect(store: Store, going: Sequence[About]) -> Removal:
         return Removal(gone, [about for about in going if about.name in guarded])
 
 
-def remove(store: Store, names: Sequence[str], reason: str) -> None:
-    """Take blocks away in one step for readers, then from the index, then from the disk.
+@contextmanager
+def only_one(store: Store) -> Iterator[None]:
+    """One process of all machines at a time."""
+    while True:
+        with store.leases.claim([COLLECTING]) as claim:
+            if claim.mine:
+                yield
+                return
+        time.sleep(random.uniform(0.01, 0.5))
 
-    A reader that comes between gets Lost; a crash between leaves an index that the next opening corrects.
+
+def remove(store: Store, names: Sequence[str], reason: str) -> None:
+    """Take blocks away, then from the index. A reader that comes between gets Lost.
+
+    A crash between leaves an index that the next opening corrects.
     """
-    aside = [store.path / "tmp" / uuid.uuid4().hex for _ in names]
-    for name, folder in zip(names, aside, strict=True):
-        with suppress(FileNotFoundError):
-            os.rename(blocks.folder_of(store.path, name), folder)
+    store.medium.remove(names)
     store.index.drop(names, reason)
     for name in names:
         store.recent.drop(name)
-    for folder in aside:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_within(store: Store, limit: int) -> Removal:

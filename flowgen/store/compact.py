@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from flowgen.store import block as blocks
-from flowgen.store.block import Block, Damaged, Unknown
-from flowgen.store.collect import remove
-from flowgen.store.database import only_one
+from flowgen.store.block import Block, Unknown
+from flowgen.store.collect import only_one, remove
 from flowgen.store.index import About
+from flowgen.store.medium import Damaged
 from flowgen.store.reach import protected
 from flowgen.store.store import Lost, Store
 
@@ -106,7 +105,7 @@ def packed(parts: list[Part]) -> Iterator[list[Part]]:
 def compact(store: Store, rewrites: list[Rewrite]) -> int:
     """Write blocks anew; bytes freed. Readers find the items at their new place, or get Lost. Raises Unwritable."""
     freed = 0
-    with only_one(store.path / "collect.lock"):
+    with only_one(store):
         for rewrite in rewrites:
             freed += rewritten(store, rewrite)
     return freed
@@ -135,9 +134,10 @@ def rewritten(store: Store, rewrite: Rewrite) -> int:
             [held[p.about.name].outputs[output].take([row for _, row in p.rows]) for p in parts]
         )
     names = [part.about.name for part in parts]
-    new, size = blocks.publish(store.path, keys, values, provenance(parts, held))
+    new, size = blocks.publish(store.medium, keys, values, provenance(parts, held))
     abouts = [part.about for part in parts]
     published, used = max(about.published for about in abouts), max(about.used for about in abouts)
+    store.leases.tell(new)
     about = About(new, abouts[0].type, len(keys), size, published, used)
     left_out = {key for found in held.values() for key in found.keys} - set(keys)
     store.index.move(names, about, [(key, row) for row, key in enumerate(keys)])
@@ -151,12 +151,11 @@ def rewritten(store: Store, rewrite: Rewrite) -> int:
 def sound(store: Store, name: str) -> Block | None:
     """A block; None for one that is damaged, which is set aside, or of a pack that isn't here: that stays as it is."""
     try:
-        return blocks.read(store.path, name)
+        return blocks.read(store.medium, name)
     except Unknown:
         return None
     except Damaged as error:
-        if os.path.exists(blocks.folder_of(store.path, name)):
-            store.set_aside(name, str(error))
+        store.set_aside(name, str(error))
         return None
 
 

@@ -11,9 +11,13 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from flowgen.store.medium import Medium, get
+from flowgen.store.patience import Unwritable
+from flowgen.store.processes import machine
+
+FOLDER, SUFFIX = "history", ".json.gz"
 KEPT = 50
 """runs that are remembered"""
 
@@ -21,30 +25,27 @@ KEPT = 50
 class History:
     """The remembered runs of a store."""
 
-    def __init__(self, store: Path) -> None:
-        self.folder = store / "history"
+    def __init__(self, medium: Medium) -> None:
+        self.medium = medium
 
     def keep(self, recipe: Mapping[str, Any]) -> None:
         """Remember a run. A place that can't be written to is no error."""
-        name = f"{time.time_ns():020d}-{os.getpid()}.json.gz"
-        aside = self.folder / f"{name}.part"
+        name = f"{FOLDER}/{time.time_ns():020d}-{machine()}-{os.getpid()}{SUFFIX}"
         try:
-            self.folder.mkdir(exist_ok=True)
-            aside.write_bytes(gzip.compress(json.dumps(recipe, ensure_ascii=False).encode(), 1))
-            aside.replace(self.folder / name)
-            for path in self.files()[KEPT:]:
-                path.unlink(missing_ok=True)
-        except OSError:
-            aside.unlink(missing_ok=True)
+            self.medium.put(name, gzip.compress(json.dumps(recipe, ensure_ascii=False).encode(), 1))
+            self.medium.delete(self.names()[KEPT:])
+        except (OSError, Unwritable):
+            return
 
-    def files(self) -> list[Path]:
+    def names(self) -> list[str]:
         """The newest first."""
-        return sorted(self.folder.glob("*.json.gz"), reverse=True)
+        found = [entry.name for entry in self.medium.entries(FOLDER)]
+        return sorted((name for name in found if name.endswith(SUFFIX)), reverse=True)
 
     def recipes(self) -> Iterator[dict[str, Any]]:
         """The remembered runs that can be read, the newest first."""
-        for path in self.files():
+        for name in self.names():
             try:
-                yield json.loads(gzip.decompress(path.read_bytes()))
+                yield json.loads(gzip.decompress(get(self.medium, name)))
             except (OSError, EOFError, ValueError):
                 continue

@@ -143,6 +143,16 @@ class Index:
         query = "SELECT name, type, items, bytes, published, used FROM blocks WHERE name >= ? AND name < ?"
         return self.database.run(lambda c: [About(*row) for row in c.execute(query, (prefix, prefix + "g"))])
 
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of some blocks that aren't indexed."""
+        wanted = list(dict.fromkeys(names))
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            query = "SELECT 1 FROM blocks WHERE name = ?"
+            return [name for name in wanted if connection.execute(query, (name,)).fetchone() is None]
+
+        return self.database.run(work)
+
     def counts(self, keys: Iterable[bytes]) -> dict[str, int]:
         """How many of these items, 20 bytes each, every block holds; blocks without any are left out."""
         wanted = sorted(set(keys))

@@ -1,39 +1,40 @@
-"""Leases: what living processes are computing, and what their runs stand on.
+"""Leases: what living processes are computing, and what their runs stand on, as objects that all machines see.
 
 A claim names items that one process computes; others wait for them. A hold names items that a run has planned to read;
-they aren't collected. Both end with their owner: at once if its process is dead on this machine, after EXPIRY if it is
-on another one or hangs. Losing all of them costs work that is done twice, never a wrong answer.
+they aren't collected. Each is an object that never changes, ``leases/PROCESS.ID.claim`` or ``.hold``, with its keys of
+20 bytes. A process gives a sign of life by writing ``leases/PROCESS.sign`` anew, which also names the blocks that it
+published lately, for machines whose index doesn't know them. What a process left is over at once if the process is dead
+on this machine, after EXPIRY without a sign if it is on another one or hangs. Losing all leases costs work that is done
+twice, never a wrong answer.
+
+Who claims writes his claim first and looks at the others' then: of two claims at least one sees the other, and
+gives way. So an item never has two owners, whatever the clocks say. Two that see each other both give way, and try
+again after pauses of chance (``execute/waiting.py``).
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import sqlite3
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from flowgen.store.database import Database
+from flowgen.store.medium import Entry, Medium
+from flowgen.store.patience import Unwritable
+from flowgen.store.processes import is_here, lives, name_process
 
 EXPIRY = 30.0
 """seconds without a sign of life after which a lease is over"""
 BEAT = 5.0
 """seconds between two signs of life"""
-VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS leases (id TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, born TEXT NOT NULL,
-    expires REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, lease TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS claims_by_lease ON claims (lease);
-"""
-CHUNK = 500
+NEWS = 300.0
+"""seconds for which a sign of life names a block that was published"""
+FOLDER = "leases"
+SIGN, CLAIM, HOLD = "sign", "claim", "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,201 +45,208 @@ class Claim:
     """keys that nobody else computes"""
     took_over: bool
     """some of them were claimed by an owner that died"""
+    news: frozenset[str] = frozenset()
+    """blocks that processes of other machines published lately"""
+    missed: bool = False
+    """this process hasn't looked for so long that there may have been more"""
+
+
+@dataclass(slots=True)
+class Look:
+    """The leases at one time."""
+
+    signs: dict[str, Entry]
+    """by process"""
+    living: dict[str, Entry] = field(default_factory=dict)
+    """what is there by name: of processes that live, and of those that died"""
+    dead: dict[str, Entry] = field(default_factory=dict)
 
 
 class Leases:
-    """The leases of one store, in a folder of it."""
+    """The leases of one store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.database = Database(folder / "leases.sqlite", SCHEMA, VERSION, synchronous="OFF")
-        self.lock = threading.Lock()
-        self.living: set[str] = set()
+    def __init__(self, medium: Medium) -> None:
+        self.medium = medium
+        self.lock = threading.RLock()
+        self.process = 0
+        self.me = ""
+        """name of this process, as of ``process``"""
+        self.living = 0
+        """leases of this process"""
+        self.signed = 0.0
+        """when it last gave a sign of life, monotonic; 0 for never"""
+        self.published: dict[str, float] = {}
+        """blocks by name, and when, monotonic"""
+        self.untold: set[str] = set()
+        """those that the sign doesn't name yet"""
+        self.signing = threading.Lock()
+        self.claims: dict[str, frozenset[bytes]] = {}
+        """keys of claims that were read, which don't change"""
+        self.heard: dict[str, str] = {}
+        """versions of signs of other machines that were read"""
+        self.looked = time.monotonic()
         self.beating: tuple[int, threading.Event] | None = None
 
     @contextmanager
     def claim(self, keys: Sequence[str]) -> Iterator[Claim]:
         """Claim the keys that no living process has claimed, as long as the context lasts."""
-        lease, wanted = uuid.uuid4().hex, sorted(map(bytes.fromhex, set(keys)))
-
-        def work(connection: sqlite3.Connection) -> Claim:
-            dead = remove_dead(connection)
-            taken = {key for key, _ in claimed(connection, wanted)}
-            begin(connection, lease)
-            mine = [key for key in wanted if key not in taken]
-            connection.executemany("INSERT INTO claims VALUES (?, ?)", [(key, lease) for key in mine])
-            return Claim(frozenset(key.hex() for key in mine), dead)
-
-        try:
-            found = self.database.transact(work)
-            self.live(lease)
-            yield found
-        finally:
-            self.end(lease)
+        wanted = frozenset(map(bytes.fromhex, keys))
+        with self.lease(CLAIM, b"".join(sorted(wanted))) as mine:
+            last, self.looked = self.looked, time.monotonic()
+            look = self.look()
+            taken = wanted & self.keys_of(look.living, mine)
+            took_over = not wanted.isdisjoint(self.keys_of(look.dead))
+            self.bury(look)
+            free = frozenset(key.hex() for key in wanted - taken)
+            yield Claim(free, took_over, self.news(look), self.looked - last > NEWS)
 
     def claimed(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that living processes are computing."""
-        wanted = sorted(map(bytes.fromhex, set(keys)))
-
-        def work(connection: sqlite3.Connection) -> set[str]:
-            found = claimed(connection, wanted)
-            ids = {lease for _, lease in found}
-            dead = {row[0] for row in all_leases(connection) if row[0] in ids and over(*row[1:])}
-            return {key.hex() for key, lease in found if lease not in dead}
-
-        return self.database.run(work)
+        wanted = frozenset(map(bytes.fromhex, keys))
+        return {key.hex() for key in wanted & self.keys_of(self.look().living)}
 
     @contextmanager
     def hold(self, keys: bytes) -> Iterator[None]:
         """Keep items from being collected as long as the context lasts; ``keys`` are 20 bytes each."""
-        lease = uuid.uuid4().hex
-        file = self.folder / f"{lease}.keys"
-        try:
-            file.write_bytes(keys)
-            self.database.transact(lambda connection: begin(connection, lease))
-            self.live(lease)
+        with self.lease(HOLD, keys):
             yield
-        finally:
-            file.unlink(missing_ok=True)
-            self.end(lease)
 
     def held(self) -> set[bytes]:
         """Keys, 20 bytes each, that living runs stand on or compute."""
-
-        def work(connection: sqlite3.Connection) -> tuple[set[bytes], set[str]]:
-            remove_dead(connection)
-            keys = {key for (key,) in connection.execute("SELECT key FROM claims")}
-            return keys, {row[0] for row in all_leases(connection)}
-
-        found, living = self.database.transact(work)
-        for file in self.folder.glob("*.keys"):
-            try:
-                if file.stem in living or time.time() - file.stat().st_mtime < EXPIRY:
-                    found.update(split(file.read_bytes()))
-                else:
-                    file.unlink()
-            except FileNotFoundError:
-                continue
+        look = self.look()
+        self.bury(look)
+        found = set(self.keys_of(look.living))
+        for got in self.medium.get(name for name in look.living if name.endswith(HOLD)).values():
+            found.update(split(got.data))
         return found
 
-    def live(self, lease: str) -> None:
-        """Give signs of life for a lease."""
+    def tell(self, block: str) -> None:
+        """A block was published: other machines hear of it before the claim on its items ends."""
         with self.lock:
-            self.living.add(lease)
-            if self.beating is None or self.beating[0] != os.getpid():
-                stop = threading.Event()
-                self.beating = (os.getpid(), stop)
-                beat = threading.Thread(target=keep_alive, args=(weakref.ref(self), stop), daemon=True, name="leases")
-                beat.start()
+            self.published[block] = time.monotonic()
+            self.untold.add(block)
 
-    def end(self, lease: str) -> None:
-        """A lease is over."""
+    @contextmanager
+    def lease(self, kind: str, keys: bytes) -> Iterator[str]:
+        """A lease of this process: its name."""
+        with self.alive():
+            name = f"{FOLDER}/{self.me}.{uuid.uuid4().hex}.{kind}"
+            try:
+                self.medium.put(name, keys)
+                yield name
+            finally:
+                if self.untold:
+                    self.sign()
+                self.medium.delete([name])
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Give signs of life as long as the context lasts."""
         with self.lock:
-            self.living.discard(lease)
-        self.database.transact(lambda connection: finish(connection, [lease]))
+            if self.process != os.getpid():  # at first, and in a fork
+                self.process, self.me = os.getpid(), name_process()
+                self.living, self.signed, self.published, self.untold = 0, 0.0, {}, set()
+            self.living += 1
+            if self.beating is None or self.beating[0] != self.process:
+                self.beating = (self.process, threading.Event())
+                given = (weakref.ref(self), self.beating[1])
+                threading.Thread(target=keep_alive, args=given, daemon=True, name="leases").start()
+        try:
+            if not self.signed or time.monotonic() - self.signed > BEAT:
+                self.sign()
+            yield
+        finally:
+            with self.lock:
+                self.living -= 1
 
-    def renew(self) -> None:
-        """A sign of life for all leases of this process. Claims that were lost with their file stay lost."""
-        with self.lock:
-            mine = list(self.living)
+    def sign(self) -> None:
+        """A sign of life, with the news of this process."""
+        with self.signing:
+            now = time.monotonic()
+            with self.lock:
+                self.published = {block: at for block, at in self.published.items() if now - at < NEWS}
+                told = set(self.published)
+            self.medium.put(f"{FOLDER}/{self.me}.{SIGN}", bytes.fromhex("".join(told)))
+            self.signed = now
+            self.untold -= told
 
-        def work(connection: sqlite3.Connection) -> None:
-            for lease in mine:
-                begin(connection, lease)
+    def look(self) -> Look:
+        """All leases, and whose process lives: by the medium's clock, compared with this process's own sign."""
+        with self.alive():
+            entries = self.medium.entries(FOLDER)
+            signs = {process_of(entry): entry for entry in entries if entry.name.endswith(SIGN)}
+            if self.me not in signs:  # somebody deleted it
+                self.sign()
+                signs[self.me] = self.medium.stat(f"{FOLDER}/{self.me}.{SIGN}")
+        found, now = Look(signs), signs[self.me].time
+        for entry in entries:
+            if entry.name.endswith(SIGN):
+                dead = now - entry.time > NEWS
+            else:
+                dead = not self.lives(process_of(entry), signs, now)
+            (found.dead if dead else found.living)[entry.name] = entry
+        return found
 
-        if mine:
-            self.database.transact(work)
+    def lives(self, process: str, signs: Mapping[str, Entry], now: float) -> bool:
+        """Whether the owner of a lease lives."""
+        if process == self.me:
+            return True
+        if not lives(process):
+            return False
+        try:  # a listing may leave out what is written anew meanwhile
+            sign = signs.get(process) or self.medium.stat(f"{FOLDER}/{process}.{SIGN}")
+        except FileNotFoundError:
+            return False
+        return now - sign.time <= EXPIRY
+
+    def keys_of(self, names: Iterable[str], but: str = "") -> frozenset[bytes]:
+        """The keys of claims, but for one; none for one that has ended meanwhile."""
+        wanted = [name for name in names if name.endswith(CLAIM) and name != but]
+        new = [name for name in wanted if name not in self.claims]
+        found = self.medium.get(new)
+        self.claims |= {name: frozenset(split(found[name].data)) if name in found else frozenset() for name in new}
+        return frozenset().union(*(self.claims.get(name, frozenset()) for name in wanted))
+
+    def bury(self, look: Look) -> None:
+        """Remove what the dead left, and forget claims that have ended."""
+        self.medium.delete(look.dead)
+        for name in set(self.claims) - set(look.living):
+            self.claims.pop(name, None)
+
+    def news(self, look: Look) -> frozenset[str]:
+        """The blocks that other machines' signs name, of those that may have changed since they were last read."""
+        others = {process: sign for process, sign in look.signs.items() if not is_here(process)}
+        new = [
+            sign.name for process, sign in others.items() if not sign.version or self.heard.get(process) != sign.version
+        ]
+        found = self.medium.get(new)
+        self.heard = {process: sign.version for process, sign in others.items()}
+        return frozenset(block.hex() for got in found.values() for block in split(got.data))
 
     def close(self) -> None:
-        """Let the file go."""
+        """Give no more signs of life."""
         if self.beating:
             self.beating[1].set()
-        self.database.close()
 
 
 def keep_alive(leases: weakref.ref[Leases], stop: threading.Event) -> None:
-    """Renew until the store is closed or forgotten. What can't be renewed now is tried again."""
+    """Give signs of life until the store is closed or forgotten. What fails now is tried again."""
     while not stop.wait(BEAT):
         found = leases()
         if found is None:
             return
         try:
-            found.renew()
-        except (sqlite3.Error, OSError):
+            if found.living:
+                found.sign()
+        except (Unwritable, OSError):
             continue
         finally:
             del found
 
 
-def begin(connection: sqlite3.Connection, lease: str) -> None:
-    """Enter a lease of this process, or move its end."""
-    row = (lease, socket.gethostname(), os.getpid(), born(os.getpid()), time.time() + EXPIRY)
-    connection.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", row)
-
-
-def finish(connection: sqlite3.Connection, leases: Iterable[str]) -> None:
-    """Delete leases and their claims."""
-    for lease in leases:
-        connection.execute("DELETE FROM claims WHERE lease = ?", (lease,))
-        connection.execute("DELETE FROM leases WHERE id = ?", (lease,))
-
-
-def remove_dead(connection: sqlite3.Connection) -> bool:
-    """Delete what dead owners left; whether there was any."""
-    dead = [row[0] for row in all_leases(connection) if over(*row[1:])]
-    finish(connection, dead)
-    return bool(dead)
-
-
-def all_leases(connection: sqlite3.Connection) -> list[tuple[str, str, int, str, float]]:
-    """Every lease with its owner and its end."""
-    return connection.execute("SELECT id, host, pid, born, expires FROM leases").fetchall()
-
-
-def claimed(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, str]]:
-    """Those of the keys that are claimed, with the lease."""
-    found: list[tuple[bytes, str]] = []
-    for start in range(0, len(keys), CHUNK):
-        part = keys[start : start + CHUNK]
-        query = f"SELECT key, lease FROM claims WHERE key IN ({','.join('?' * len(part))})"
-        found += connection.execute(query, part).fetchall()
-    return found
-
-
-def over(host: str, pid: int, begun: str, expires: float) -> bool:
-    """Whether a lease has ended: in time, or with its process if that was on this machine."""
-    return expires < time.time() or (host == socket.gethostname() and (pid != os.getpid()) and born(pid) != begun)
-
-
-def born(pid: int) -> str:
-    """When a process started, which tells it from a later one of the same number; empty if there is none."""
-    if pid == os.getpid():
-        return born_once(pid)
-    return read_born(pid)
-
-
-@lru_cache(maxsize=1)
-def born_once(pid: int) -> str:
-    """``read_born`` of this process."""
-    return read_born(pid)
-
-
-def read_born(pid: int) -> str:
-    """From /proc (field 22 of stat, clock ticks since the machine started); elsewhere only whether it lives."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-        state, ticks = (fields := text.rpartition(")")[2].split())[0], fields[19]
-        return "" if state in "ZX" else ticks
-    except OSError:
-        if Path("/proc/self").exists():
-            return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"
+def process_of(entry: Entry) -> str:
+    """Whose lease or sign it is."""
+    return entry.name.removeprefix(f"{FOLDER}/").partition(".")[0]
 
 
 def split(keys: bytes) -> list[bytes]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from flowgen.store import keys as key_format
 from flowgen.store.leases import split
 from flowgen.store.store import Store
 
+PINS, SUFFIX = "pins", ".keys"
 FILES = ("stored.npz", "keys.npz")
 """of a run's folder: all items that it stands on, by node; those of its outputs, one for each point"""
 
@@ -51,44 +50,36 @@ def keys_of(folders: Iterable[Path]) -> set[bytes]:
 def pin(store: Store, folder: Path) -> int:
     """Keep a run's items whatever is collected; how many. Raises UserError."""
     held = run_keys(folder)
-    target = pin_file(store, folder)
-    target.parent.mkdir(exist_ok=True)
-    aside = store.path / "tmp" / uuid.uuid4().hex
-    with open(aside, "wb") as file:
-        file.write(b"".join(sorted(held)))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, target)
+    store.medium.put(pin_name(folder), b"".join(sorted(held)), lasting=True)
     return len(held)
 
 
 def unpin(store: Store, folder: Path) -> None:
     """Let a run's items go when something is collected. Raises UserError if it isn't pinned."""
-    target = pin_file(store, folder)
-    if not target.exists():
-        target = store.path / "pins" / f"{folder.name}.keys"  # a pin's name, as listed
-    try:
-        target.unlink()
-    except FileNotFoundError:
+    there = {entry.name for entry in store.medium.entries(PINS)}
+    listed = f"{PINS}/{folder.name}{SUFFIX}"  # a pin's name, as listed
+    name = next((name for name in (pin_name(folder), listed) if name in there), None)
+    if name is None:
         names = ", ".join(pins(store)) or "none"
-        raise UserError(f"'{folder}' isn't pinned", hint=f"pinned: {names}") from None
+        raise UserError(f"'{folder}' isn't pinned", hint=f"pinned: {names}")
+    store.medium.delete([name])
 
 
 def pins(store: Store) -> dict[str, int]:
     """Names of the pins, and how many items each keeps."""
-    files = sorted((store.path / "pins").glob("*.keys"))
-    return {file.stem: file.stat().st_size // 20 for file in files}
+    found = sorted(store.medium.entries(PINS), key=lambda entry: entry.name)
+    return {entry.name.removeprefix(f"{PINS}/").removesuffix(SUFFIX): entry.size // 20 for entry in found}
 
 
 def protected(store: Store) -> set[bytes]:
     """Items that nothing removes: pinned, or needed by a living run."""
     found = store.leases.held()
-    for file in (store.path / "pins").glob("*.keys"):
-        found.update(split(file.read_bytes()))
+    for got in store.medium.get(entry.name for entry in store.medium.entries(PINS)).values():
+        found.update(split(got.data))
     return found
 
 
-def pin_file(store: Store, folder: Path) -> Path:
-    """A pin's file: the folder's name, and a digest of its place, since names may repeat."""
+def pin_name(folder: Path) -> str:
+    """A pin's name: the folder's, and a digest of its place, since names may repeat."""
     place = key_format.digest("pin", str(folder.resolve()))[:8]
-    return store.path / "pins" / f"{folder.resolve().name}-{place}.keys"
+    return f"{PINS}/{folder.resolve().name}-{place}{SUFFIX}"

@@ -1,14 +1,12 @@
-"""The store: blocks on disk, an index over them, and a bounded cache of what was read."""
+"""The store: blocks in a folder or in object storage, this machine's index over them, and a cache of what was read."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,19 +15,21 @@ from numpy.typing import NDArray
 
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
-from flowgen.store.aside import Unwritable
-from flowgen.store.block import Block, Damaged
+from flowgen.store.aside import ROOM
+from flowgen.store.block import Block
 from flowgen.store.index import About, Index
 from flowgen.store.leases import Leases
+from flowgen.store.medium import Damaged, Got, Shard, manifest_at
+from flowgen.store.patience import Unwritable
+from flowgen.store.places import opened
+from flowgen.store.processes import machine
 from flowgen.store.recent import Recent
 from flowgen.values.record import Record
 
-STALE = 24 * 3600
-"""seconds after which what a dead process left aside is removed"""
-SETTLED = 2_000_000_000
-"""nanoseconds after which a folder's time of change surely differs from that of a later change"""
 MOVES = 3
 """how often items are looked up again that were compacted while they were read"""
+AT_ONCE = 256
+"""manifests that are read at one time"""
 
 
 class Location(NamedTuple):
@@ -42,10 +42,12 @@ class Location(NamedTuple):
 class Lost(Exception):
     """Items that the index promised and that can't be read: damaged or gone. They count as not computed."""
 
-    def __init__(self, keys: Sequence[str], reason: str) -> None:
-        super().__init__(tuple(keys), reason)
+    def __init__(self, keys: Sequence[str], reason: str, damaged: bool = False) -> None:
+        super().__init__(tuple(keys), reason, damaged)
         self.keys = tuple(keys)
         self.reason = reason
+        self.damaged = damaged
+        """a block was set aside for it"""
 
     def __str__(self) -> str:
         return f"{self.reason}; {len(self.keys)} items are computed again"
@@ -61,20 +63,22 @@ class Gone(NamedTuple):
 
 
 class Store:
-    """A store at a path. Several processes and threads may use one at once."""
+    """A store in a folder or at a URL. Threads, processes and machines may use one at once."""
 
-    def __init__(self, path: Path, cache_bytes: int = 1 << 26) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, cache_bytes: int = 1 << 26) -> None:
+        self.path = path
         self.recent = Recent(cache_bytes)
+        self.synced = 0.0
+        """when the index was last compared with the blocks, monotonic"""
         try:
-            for name in ("blocks", "tmp", "leases"):
-                (self.path / name).mkdir(parents=True, exist_ok=True)
-            self.index = Index(self.path / "index.sqlite", renewed=self.sync)
-            self.leases = Leases(self.path / "leases")
+            self.medium = opened(path)
+            self.medium.prepare()
+            self.index = Index(self.medium.home / f"index-{machine()}.sqlite", renewed=self.sync)
         except (OSError, sqlite3.OperationalError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"can't use the store {path}: {reason}", hint="give another place with --store") from None
-        self.remove_stale()
+        self.leases = Leases(self.medium)
+        self.medium.sweep()
         self.sync()
 
     def __reduce__(self) -> Any:
@@ -90,7 +94,8 @@ class Store:
 
     def write(self, keys: Sequence[str], values: Mapping[str, Record], provenance: Mapping[str, Any]) -> str:
         """Publish items, the outputs of one node by name, as one block; its name. Raises Unwritable."""
-        name, size = blocks.publish(self.path, keys, values, provenance)
+        name, size = blocks.publish(self.medium, keys, values, provenance)
+        self.leases.tell(name)
         now = time.time()
         self.enter(About(name, str(provenance.get("type", "")), len(keys), size, now, now), keys)
         self.recent.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
@@ -101,22 +106,38 @@ class Store:
         try:
             self.index.add(about, keys)
         except sqlite3.OperationalError as error:
-            raise unwritable(self.path, error) from None
+            raise unwritable(self.index.path, error) from None
 
-    def about(self, name: str, manifest: Mapping[str, Any]) -> About:
-        """What the index holds of a block that is on the disk. Raises FileNotFoundError."""
-        written = os.stat(blocks.folder_of(self.path, name) / blocks.MANIFEST)
-        size = sum(file["size"] for file in manifest["files"].values()) + written.st_size
-        kind = str(manifest["provenance"].get("type", ""))
-        return About(name, kind, len(manifest["keys"]), size, written.st_mtime, written.st_mtime)
+    def learn(self, names: Iterable[str]) -> None:
+        """Bring blocks into the index that another machine published; those that are known cost nothing."""
+        unknown = self.index.unknown(names)
+        for start in range(0, len(unknown), AT_ONCE):
+            some = unknown[start : start + AT_ONCE]
+            found = self.medium.get(map(manifest_at, some))
+            for name in some:
+                try:
+                    self.take(name, found.get(manifest_at(name)))
+                except Damaged as error:
+                    self.set_aside(name, str(error))
+
+    def take(self, name: str, manifest: Got | None) -> None:
+        """Bring a block into the index of which the manifest was read. Raises Damaged."""
+        if manifest is None:
+            raise Damaged("its manifest is gone")
+        about = blocks.parsed(name, manifest.data)
+        size = sum(file["size"] for file in about["files"].values()) + len(manifest.data)
+        kind = str(about["provenance"].get("type", ""))
+        self.enter(About(name, kind, len(about["keys"]), size, manifest.time, manifest.time), about["keys"])
 
     def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
         """Items in groups of equal signature: their positions in ``keys``, and one batch in that order.
 
         Raises Lost for items that aren't there or lie in a block that is damaged, which is then set aside.
         """
+        if len(self.find(wanted := set(keys))) < len(wanted):
+            self.sync()  # another machine may have published them
         for _ in range(MOVES):
-            places = self.find(set(keys))
+            places = self.find(wanted)
             if missing := [key for key in dict.fromkeys(keys) if key not in places]:
                 raise Lost(missing, "items are gone from the store")
             try:
@@ -159,7 +180,7 @@ class Store:
         if held := self.recent.get(name):
             return held
         try:
-            found = blocks.read(self.path, name)
+            found = blocks.read(self.medium, name)
         except Damaged as error:
             raise self.set_aside(name, str(error)) from None
         self.index.use(name)
@@ -169,22 +190,16 @@ class Store:
     def manifest(self, name: str) -> dict[str, Any]:
         """A block's manifest. Raises Lost."""
         try:
-            return blocks.read_manifest(self.path, name)
+            return blocks.read_manifest(self.medium, name)
         except Damaged as error:
             raise self.set_aside(name, str(error)) from None
 
     def set_aside(self, name: str, reason: str) -> Lost:
         """Move a damaged block away and forget its items; what to raise."""
-        folder = blocks.folder_of(self.path, name)
-        there = folder.exists()
-        if there:
-            aside = self.path / "damaged" / f"{name}-{time.time_ns()}"
-            aside.parent.mkdir(exist_ok=True)
-            with suppress(FileNotFoundError):  # another process does the same
-                os.rename(folder, aside)
+        there = self.medium.set_aside(name)
         lost = self.index.drop([name], f"damaged: {reason}" if there else "")
         self.recent.drop(name)
-        return Lost(lost, f"block {name[:8]} is {f'damaged: {reason}' if there else 'gone'}")
+        return Lost(lost, f"block {name[:8]} is damaged: {reason}" if there else f"block {name[:8]} is gone", there)
 
     def verify(self, seen: Callable[[str, str], None] = lambda name, problem: None) -> list[str]:
         """Read every block from the disk, every digest; the names of the damaged ones, which are set aside.
@@ -195,11 +210,10 @@ class Store:
         for name in sorted(self.on_disk()):
             problem = ""
             try:
-                blocks.verify(self.path, name)
+                blocks.verify(self.medium, name)
             except Damaged as error:
-                if blocks.folder_of(self.path, name).exists():  # not collected meanwhile
+                if self.set_aside(name, str(error)).damaged:  # not collected meanwhile
                     problem = str(error)
-                    self.set_aside(name, problem)
                     bad.append(name)
             seen(name, problem)
         return bad
@@ -208,33 +222,29 @@ class Store:
         """When and why items left the store; those that never were there, and long past ones, are left out."""
         return {key: Gone(*found) for key, found in self.index.gone(keys).items()}
 
-    def sync(self) -> None:
-        """Bring the index up to the blocks on disk: a crash may have come between the two.
+    def sync(self, since: float = 0.0) -> None:
+        """Bring the index up to the blocks that there are: other machines publish, and a crash may have come between.
 
-        A folder whose time of change is as it was, and wasn't just then, is not looked into.
+        Shards that didn't change since are not looked into, where the medium can tell. since: seconds for which it
+        does to have done so last.
         """
+        if since and time.monotonic() - self.synced < since:
+            return
+        self.synced = time.monotonic()
         before, changed = self.index.shards(), {}
-        for shard in sorted((self.path / "blocks").iterdir()):
-            now, found = time.time_ns(), shard.stat().st_ctime_ns  # which a copy doesn't carry over
-            if before.get(shard.name) != found:
-                self.sync_shard(shard)
-                changed[shard.name] = found if now - found > SETTLED else 0
+        for shard in self.medium.shards(before):
+            self.sync_shard(shard)
+            changed[shard.prefix] = shard.changed
         if any(before.get(name) != found for name, found in changed.items()):
             self.index.saw(changed)
 
-    def sync_shard(self, shard: Path) -> None:
-        """Bring the index up to the blocks of one folder."""
-        known, disk = {about.name for about in self.index.blocks(shard.name)}, set(os.listdir(shard))
-        if known - disk:
-            self.index.drop(known - disk)
-        for name in sorted(disk - known):
-            try:
-                manifest = blocks.read_manifest(self.path, name)
-                self.enter(self.about(name, manifest), manifest["keys"])
-            except Damaged as error:
-                self.set_aside(name, str(error))
-            except FileNotFoundError:
-                continue  # collected meanwhile
+    def sync_shard(self, shard: Shard) -> None:
+        """Bring the index up to the blocks of one shard."""
+        known = {about.name for about in self.index.blocks(shard.prefix)}
+        if missing := known - shard.blocks:  # gone, or published since the blocks were listed
+            there = self.medium.get(map(manifest_at, missing))
+            self.index.drop({name for name in missing if manifest_at(name) not in there})
+        self.learn(sorted(shard.blocks - known))
 
     def rebuild_index(self) -> int:
         """Make the index anew from the manifests; how many blocks there are."""
@@ -243,17 +253,8 @@ class Store:
         return len(self.index.blocks())
 
     def on_disk(self) -> set[str]:
-        """Names of the blocks on disk."""
-        return {path.name for path in (self.path / "blocks").glob("??/*")}
-
-    def remove_stale(self) -> None:
-        """Remove what dead processes left aside."""
-        for path in (self.path / "tmp").iterdir():
-            try:
-                if time.time() - path.stat().st_mtime > STALE:
-                    shutil.rmtree(path, ignore_errors=True)
-            except FileNotFoundError:
-                continue
+        """Names of the blocks that there are."""
+        return {name for shard in self.medium.shards({}) for name in shard.blocks}
 
     def file_digest(self, path: Path) -> str:
         """sha256 of a file's content, remembered by path, size and time."""
@@ -272,10 +273,9 @@ class Store:
         self.leases.close()
 
 
-def unwritable(path: Path, error: sqlite3.OperationalError) -> Unwritable:
+def unwritable(index: Path, error: sqlite3.OperationalError) -> Unwritable:
     """The index can't be written: the block is published and will be found, but the run should stop."""
-    hint = "make room ('flowgen cache collect') or give another place with --store; what was published is kept"
-    return Unwritable(f"the index of the store {path} can't be written: {error}", hint=hint)
+    return Unwritable(f"the index of the store {index} can't be written: {error}", hint=ROOM)
 
 
 def in_order(positions: list[int], batch: Record) -> tuple[list[int], Record]:

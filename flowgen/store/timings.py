@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+
+from flowgen.store.medium import Medium, get
+from flowgen.store.patience import Unwritable
 
 NAME = "timings.json"
 KEPT = 0.5
@@ -34,12 +36,12 @@ class Work:
 class Timings:
     """Seconds by kind of work."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+    def __init__(self, medium: Medium) -> None:
+        self.medium = medium
         self.known: dict[str, tuple[float, float]] = {}
         """seconds, and the items (steps, for a loop) that they were taken for"""
         try:
-            read = json.loads(self.path.read_text(encoding="utf-8"))
+            read = json.loads(get(medium, NAME))
             self.known = {str(work): (float(seconds), float(count)) for work, (seconds, count) in read.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass  # missing or unreadable: as good as empty
@@ -62,9 +64,5 @@ class Timings:
             before = self.known.pop(work.text(), (0.0, 0.0))
             self.known[work.text()] = (KEPT * before[0] + seconds, KEPT * before[1] + count)
         self.known = dict(list(self.known.items())[-MOST:])
-        aside = self.path.with_name(f"{NAME}.{os.getpid()}")
-        try:
-            aside.write_text(json.dumps(self.known), encoding="utf-8")
-            aside.replace(self.path)
-        except OSError:
-            aside.unlink(missing_ok=True)
+        with suppress(OSError, Unwritable):
+            self.medium.put(NAME, json.dumps(self.known).encode())

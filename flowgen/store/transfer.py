@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import tarfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
-from flowgen.store.aside import Unwritable
-from flowgen.store.block import MANIFEST, Damaged
+from flowgen.store.medium import BLOCKS, MANIFEST, Damaged, Medium, folder_of, manifest_at
+from flowgen.store.patience import Unwritable
+from flowgen.store.places import opened
 from flowgen.store.store import Store
 
 Content: TypeAlias = dict[str, bytes]
@@ -45,8 +46,8 @@ class Moved:
         self.bytes += sum(file["size"] for file in manifest["files"].values())
 
 
-def export(store: Store, keys: Iterable[bytes], target: Path) -> Moved:
-    """Copy the blocks that hold these items to a folder, or to a tar file if the name ends with ``.tar``.
+def export(store: Store, keys: Iterable[bytes], target: Path | str) -> Moved:
+    """Copy the blocks that hold these items to a folder, a URL, or a tar file if the name ends with ``.tar``.
 
     Raises UserError where the target can't be written.
     """
@@ -55,100 +56,118 @@ def export(store: Store, keys: Iterable[bytes], target: Path) -> Moved:
     done = Moved(missing=len(wanted) - len(places))
     names = sorted({place.block for place in places.values()})
     try:
-        if target.suffix != ".tar":
-            (target / "blocks").mkdir(parents=True, exist_ok=True)
-            for name, files, manifest in verified(store, names, done):
-                if blocks.folder_of(target, name).exists():
-                    done.there += 1
-                    continue
-                data = files.pop(MANIFEST)
-                blocks.publish_files(target, name, files, data)
-                done.count(manifest)
+        if isinstance(target, Path) and target.suffix == ".tar":
+            pack(store, names, target, done)
             return done
-        aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-        try:
-            with tarfile.open(aside, "w") as tar:
-                for name, files, manifest in verified(store, names, done):
-                    for path, content in files.items():
-                        info = tarfile.TarInfo(f"blocks/{name[:2]}/{name}/{path}")
-                        info.size = len(content)
-                        tar.addfile(info, io.BytesIO(content))
-                    done.count(manifest)
-            os.replace(aside, target)
-        finally:
-            aside.unlink(missing_ok=True)
+        medium = opened(target)
+        medium.prepare()
+        for name, files, manifest in verified(store, names, done):
+            if medium.get([manifest_at(name)]):
+                done.there += 1
+                continue
+            data = files.pop(MANIFEST)
+            blocks.publish_files(medium, name, files, data)
+            done.count(manifest)
     except OSError as error:
         raise Unwritable(f"'{target}' can't be written: {error.strerror or error}") from None
     return done
 
 
-def verified(store: Store, names: Iterable[str], done: Moved) -> Iterator[tuple[str, dict[str, bytes], dict[str, Any]]]:
+def pack(store: Store, names: Iterable[str], target: Path, done: Moved) -> None:
+    """Write blocks to a tar file, which is there when it is whole."""
+    aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with tarfile.open(aside, "w") as tar:
+            for name, files, manifest in verified(store, names, done):
+                for path, content in files.items():
+                    info = tarfile.TarInfo(f"{folder_of(name)}/{path}")
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+                done.count(manifest)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def verified(store: Store, names: Iterable[str], done: Moved) -> Iterator[tuple[str, Content, dict[str, Any]]]:
     """Blocks of a store with the content of their files; damaged ones are noted and left out."""
     for name in names:
-        folder = blocks.folder_of(store.path, name)
         try:
-            files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+            files = content(store.medium, name)
             yield name, files, checked(name, files)
-        except (Damaged, OSError) as error:
+        except Damaged as error:
             done.bad[name] = str(error)
+
+
+def content(medium: Medium, name: str) -> Content:
+    """The files of a block that its manifest names, as they are. Raises Damaged."""
+    found = medium.get([manifest_at(name)])
+    if manifest_at(name) not in found:
+        raise Damaged("its manifest is gone")
+    manifest = found[manifest_at(name)].data
+    sizes = {path: about["size"] for path, about in blocks.parsed(name, manifest)["files"].items()}
+    return {MANIFEST: manifest} | {path: bytes(data) for path, data in medium.read(name, sizes).items()}
 
 
 def checked(name: str, files: dict[str, bytes]) -> dict[str, Any]:
     """The manifest of a block whose files are all what it says. Raises Damaged."""
-    data = files.get(MANIFEST, b"")
-    if blocks.digest(data) != name:
-        raise Damaged("its manifest has other content than written")
-    manifest: dict[str, Any] = json.loads(data)
+    manifest = blocks.parsed(name, files.get(MANIFEST, b""))
     if set(manifest["files"]) != set(files) - {MANIFEST}:
         raise Damaged("files are missing, or there are some that don't belong to it")
     for path, about in manifest["files"].items():
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise Damaged(f"'{path}' leaves the block's folder")
         if len(files[path]) != about["size"] or blocks.digest(files[path]) != about["sha256"]:
             raise Damaged(f"{path} has other content than written")
     return manifest
 
 
-def import_(store: Store, source: Path) -> Moved:
+def import_(store: Store, source: Path | str) -> Moved:
     """Take over the blocks of an exported folder, of another store or of a tar file. Raises UserError."""
     done = Moved()
-    for name, files in packed(source):
-        if blocks.folder_of(store.path, name).exists():
+    for name, read in packed(source):
+        if store.medium.get([manifest_at(name)]):
             done.there += 1
             continue
         try:
+            files = read()
             manifest = checked(name, files)
         except Damaged as error:
             done.bad[name] = str(error)
             continue
         data = files.pop(MANIFEST)
-        blocks.publish_files(store.path, name, files, data)
-        store.enter(store.about(name, manifest), manifest["keys"])
+        blocks.publish_files(store.medium, name, files, data)
         done.count(manifest)
+        store.learn([name])
     return done
 
 
-def packed(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The blocks of a folder or a tar file: name, and content by path. Raises UserError."""
-    if (source / "blocks").is_dir():
-        for folder in sorted((source / "blocks").glob("??/*")):
-            if NAME.fullmatch(folder.name):
-                files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-                yield folder.name, files
+def packed(source: Path | str) -> Iterator[tuple[str, Callable[[], Content]]]:
+    """The blocks of a store or a tar file: name, and what reads the content by path. Raises UserError."""
+    if isinstance(source, str) or (source / BLOCKS).is_dir():
+        medium = opened(source)
+        for shard in medium.shards({}):
+            for name in sorted(shard.blocks):
+                if NAME.fullmatch(name):
+                    yield name, partial(content, medium, name)
         return
+    for name, files in unpacked(source):
+        yield name, partial(dict, files)
+
+
+def unpacked(source: Path) -> Iterator[tuple[str, Content]]:
+    """The blocks of a tar file: name, and content by path. Raises UserError."""
     try:
         with tarfile.open(source) as tar:
-            name, files = "", {}
+            name, files = "", dict[str, bytes]()
             for member in tar:
                 parts = PurePosixPath(member.name).parts
-                if not member.isfile() or len(parts) < 4 or parts[0] != "blocks" or not NAME.fullmatch(parts[2]):
+                if not member.isfile() or len(parts) < 4 or parts[0] != BLOCKS or not NAME.fullmatch(parts[2]):
                     continue
                 if parts[2] != name and files:
                     yield name, files
                     files = {}
                 name = parts[2]
-                content = tar.extractfile(member)
-                files["/".join(parts[3:])] = content.read() if content else b""
+                member_file = tar.extractfile(member)
+                files["/".join(parts[3:])] = member_file.read() if member_file else b""
             if files:
                 yield name, files
     except (OSError, tarfile.TarError) as error:

@@ -101,16 +101,19 @@ def worker_processes():
 
 
 class Killer(threading.Thread):
-    """Kills workers at random until so many are dead."""
+    """Kills workers at random, each time after some more items were computed."""
 
-    def __init__(self, kills):
+    def __init__(self, kills, computed):
         super().__init__(daemon=True)
-        self.kills, self.killed, self.stop = kills, set(), threading.Event()
+        self.kills, self.computed = kills, computed
+        self.killed, self.stop = set(), threading.Event()
 
     def run(self):
-        dice = random.Random(0)
-        while len(self.killed) < self.kills and not self.stop.wait(dice.expovariate(4)):
-            if found := worker_processes():
+        dice, until = random.Random(0), 0
+        while len(self.killed) < self.kills and not self.stop.wait(0.01):
+            done = self.computed.read_text().count("\n") if self.computed.exists() else 0
+            if done > until and (found := worker_processes()):
+                until = done + dice.randrange(4, 16)
                 pid = dice.choice(found)
                 os.kill(pid, signal.SIGKILL)
                 self.killed.add(pid)
@@ -120,7 +123,7 @@ class Killer(threading.Thread):
 def test_random_kills_change_nothing_and_cost_what_they_interrupt(lab):
     text = GRAPH.replace("range: 24", "range: 160").replace("seconds: 0.02", "seconds: 0.05")
     (lab.folder / "g.yaml").write_text(text)
-    killer = Killer(12)
+    killer = Killer(12, lab.folder / "computed.txt")
     killer.start()
     done = run(lab)
     killer.stop.set()

@@ -10,6 +10,7 @@ from small import SMALL, Lab
 import flowgen.execute.task as task
 from flowgen.execute.caller import Caller
 from flowgen.execute.driver import RunFailed
+from flowgen.execute.task import open_store
 from flowgen.store.limits import remembered
 
 SIZES: list[int] = []
@@ -55,7 +56,7 @@ def test_what_was_learned_is_remembered_by_the_next_run(lab, monkeypatch):
     holds(monkeypatch, 4)
     lab.run(graph)
     assert max(SIZES) > 4
-    assert set(remembered(lab.store).values()) <= {1, 2, 3, 4}
+    assert set(remembered(open_store(str(lab.store)).medium).values()) <= {1, 2, 3, 4}
     SIZES.clear()
     monkeypatch.setattr(task, "_LIMITS", {})  # as in another process
     other = lab.run(graph.replace("{range: 3}", "[7, 8, 9]"))

@@ -10,6 +10,7 @@ from small import SMALL, Lab
 from flowgen.cli import flowgen as command
 from flowgen.plan.batches import explain_batches
 from flowgen.plan.document import plan_document
+from flowgen.store.folder import Folder
 from flowgen.store.timings import Timings, Work
 
 SIZES = (
@@ -68,9 +69,9 @@ def test_times_are_unknown_at_first_and_learned_by_a_run(lab):
 
 
 def test_timings_go_by_kind_of_work(tmp_path):
-    timings = Timings(tmp_path)
+    timings = Timings(Folder(tmp_path))
     timings.learn([(Work("denoiser", 100, "cpu"), 8.0, 4)])
-    assert Timings(tmp_path).seconds(Work("denoiser", 100, "cpu")) == 2
+    assert Timings(Folder(tmp_path)).seconds(Work("denoiser", 100, "cpu")) == 2
     assert timings.seconds(Work("denoiser", 50, "cpu")) == 1  # by its FLOPs
     assert timings.seconds(Work("denoiser", 100, "cuda")) is None
     assert timings.seconds(Work("decoder", 100, "cpu")) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowgen.store import Store
+from flowgen.store import Store, medium
 from flowgen.values import Latent
 
 
@@ -37,6 +37,11 @@ def get(store: Store, *numbers: int) -> list[float]:
 def known(store: Store, *numbers: int) -> set[int]:
     """Those of some items that the store has."""
     return {int(k, 16) for k in store.find([key(n) for n in numbers])}
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """Where a block lies in a store's folder."""
+    return Path(root) / medium.folder_of(name)
 
 
 def run_folder(folder: Path, *numbers: int) -> Path:

@@ -8,11 +8,11 @@ from contextlib import suppress
 import pytest
 import torch
 from click.testing import CliRunner
-from storing import get, key, known, put, run_folder, used
+from storing import folder_of, get, key, known, put, run_folder, used
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
-from flowgen.store import Lost, Store, block
+from flowgen.store import Lost, Store
 from flowgen.store import compact as compacting
 from flowgen.store.collect import choose, collect, keep_within
 from flowgen.store.index import Index
@@ -117,7 +117,7 @@ def test_what_became_of_items_is_remembered(store):
     bad = put(store, 2)
     before = time.time()
     collect(store, [a for a in store.index.blocks() if a.name != bad])
-    chunk = next(block.folder_of(store.path, bad).rglob("c.*"))
+    chunk = next(folder_of(store.path, bad).rglob("c.*"))
     chunk.write_bytes(b"x" * chunk.stat().st_size)
     assert store.verify() == [bad]
     fate = store.fate([key(1), key(2), key(3)])
@@ -258,7 +258,7 @@ def test_the_other_commands(store, tmp_path):
     assert cache("size", store=store).output.startswith("2 blocks with 3 items: ")
     assert "2 blocks are as they were written" in cache("verify", store=store).output
     assert "holds 2 blocks with 3 items" in cache("rebuild-index", store=store).output
-    next(block.folder_of(store.path, bad).rglob("c.*")).unlink()
+    next(folder_of(store.path, bad).rglob("c.*")).unlink()
     found = cache("verify", store=store)
     assert found.exit_code == 1 and "1 of 2 blocks were damaged" in found.output
     assert "set aside as damaged" in cache("size", store=store).output

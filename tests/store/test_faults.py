@@ -7,9 +7,9 @@ import shutil
 from contextlib import suppress
 
 import pytest
-from storing import get, key, known, latents, put
+from storing import folder_of, get, key, known, latents, put
 
-from flowgen.store import Lost, Store, Unwritable, block
+from flowgen.store import Lost, Store, Unwritable
 
 CALLS = {"write": 6, "fsync": 9, "rename": 1}
 """of one publish, at least: five files, one of them in two pieces, and the folders that hold them; one rename"""
@@ -108,7 +108,7 @@ def test_a_thousand_damages_to_blocks_are_all_found(tmp_path):
     hit = dict.fromkeys(["chunk", "metadata", "manifest"], 0)
     for _ in range(1000 // len(blocks)):
         for name in blocks:
-            path = rng.choice(sorted(p for p in block.folder_of(root, name).rglob("*") if p.is_file()))
+            path = rng.choice(sorted(p for p in folder_of(root, name).rglob("*") if p.is_file()))
             hit["manifest" if path.name == "block.json" else "metadata" if path.suffix == ".json" else "chunk"] += 1
             damage(rng, path)
         store.recent.clear()
@@ -136,13 +136,13 @@ def test_a_damaged_index_never_gives_a_wrong_answer(tmp_path, seed):
     for n in range(0, 40, 4):
         put(store, *range(n, n + 4))
     store.close()
-    whole = {p.name: p.read_bytes() for p in root.glob("index.sqlite*")}
+    whole = {p.name: p.read_bytes() for p in root.glob("index-*.sqlite*")}
     for _ in range(60):
-        for path in root.glob("index.sqlite*"):
+        for path in root.glob("index-*.sqlite*"):
             path.unlink()
         for name, data in whole.items():
             (root / name).write_bytes(data)
-        damage(rng, root / "index.sqlite")
+        damage(rng, store.index.path)
         hurt = Store(root)
         numbers = rng.sample(range(40), 12)
         found = sorted(known(hurt, *numbers))
@@ -166,7 +166,7 @@ def test_a_row_that_the_index_gets_wrong_is_not_answered(tmp_path):
 def test_an_index_deleted_under_an_open_store_is_made_anew(tmp_path):
     one, two = Store(tmp_path), Store(tmp_path)
     put(one, 1)
-    for path in tmp_path.glob("index.sqlite*"):
+    for path in tmp_path.glob("index-*.sqlite*"):
         path.unlink()
     put(two, 2)
     assert known(one, 1, 2) == known(two, 1, 2) == {1, 2}

@@ -1,39 +1,64 @@
 """Leases: one process computes, the others wait; what the dead held is free."""
 
+import itertools
 import multiprocessing
 import os
+import shutil
 import signal
-import sqlite3
+import threading
 import time
 
 import pytest
 from storing import key
 
 from flowgen.store import leases as module
+from flowgen.store import processes
+from flowgen.store.folder import Folder
 from flowgen.store.leases import Leases
 
 FORK = multiprocessing.get_context("fork")
 KEYS = [key(n) for n in range(6)]
+BLOCK = "b" * 40
+
+
+def opened(folder):
+    medium = Folder(folder)
+    medium.prepare()
+    return Leases(medium)
 
 
 @pytest.fixture
 def leases(tmp_path):
-    return Leases(tmp_path)
+    return opened(tmp_path)
 
 
-def hold_until_killed(folder, keys, ready):
-    with Leases(folder).claim(keys):
+def elsewhere(name="elsewhere"):
+    """This process is on another machine from now on."""
+    processes.place = lambda: name
+
+
+def hold_until_killed(folder, keys, ready, far):
+    if far:
+        elsewhere()
+    with opened(folder).claim(keys):
         ready.set()
         time.sleep(60)
 
 
-def another(tmp_path, keys):
+def another(tmp_path, keys, far=False):
     """A process that claims keys and stays."""
     ready = FORK.Event()
-    child = FORK.Process(target=hold_until_killed, args=(tmp_path, keys, ready), daemon=True)
+    child = FORK.Process(target=hold_until_killed, args=(tmp_path, keys, ready, far), daemon=True)
     child.start()
     assert ready.wait(20)
     return child
+
+
+def lease(folder, process, kind, *numbers):
+    """As if a process had one, and had just given a sign of life."""
+    (folder / "leases").mkdir(exist_ok=True)
+    (folder / "leases" / f"{process}.sign").write_bytes(b"")
+    (folder / "leases" / f"{process}.1.{kind}").write_bytes(bytes.fromhex("".join(map(key, numbers))))
 
 
 def test_a_key_is_claimed_once(leases):
@@ -44,6 +69,69 @@ def test_a_key_is_claimed_once(leases):
     assert leases.claimed(KEYS) == set()
 
 
+class Stepped(Folder):
+    """A folder in which threads take their steps in a given order."""
+
+    def __init__(self, root, order):
+        super().__init__(root)
+        self.order, self.at, self.moved = order, 0, threading.Condition()
+
+    def step(self, work):
+        me = threading.current_thread().name
+        with self.moved:
+            if me in self.order:
+                self.moved.wait_for(lambda: me not in self.order[self.at :] or self.order[self.at] == me, 10)
+            found = work()
+            self.at += me in self.order[self.at :]
+            self.moved.notify_all()
+        return found
+
+    def put(self, *given):
+        return self.step(lambda: super(Stepped, self).put(*given))
+
+    def entries(self, *given):
+        return self.step(lambda: super(Stepped, self).entries(*given))
+
+    def get(self, names):
+        return self.step(lambda: super(Stepped, self).get(names))
+
+
+STEPS = 3
+"""of a claim: it is written, all are listed, those of others are read"""
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_whatever_the_order_of_their_steps_two_never_own_a_key(tmp_path, count):
+    """All orders of two claimers, and of three in part; who ends his claim does so after all have looked."""
+    orders = sorted(set(itertools.permutations("abc"[:count] * STEPS))) if count == 2 else None
+    orders = orders or [tuple(o) for o in sorted(set(itertools.permutations("abc" * 2)))]
+    outcomes = set()
+    for number, order in enumerate(orders):
+        medium = Stepped(tmp_path / str(number), order)
+        medium.prepare()
+        claimers = {name: Leases(medium) for name in "abc"[:count]}
+        for each in claimers.values():
+            each.look()
+        owned, all_looked = {}, threading.Barrier(count)
+
+        def work(name, claimers=claimers, owned=owned, all_looked=all_looked):
+            with claimers[name].claim(KEYS) as claim:
+                owned[name] = claim.mine
+                all_looked.wait(10)
+
+        threads = [threading.Thread(target=work, args=(name,), name=name) for name in claimers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(owned) == count
+        holders = [name for name, mine in owned.items() if mine]
+        assert len(holders) <= 1, order
+        outcomes.add(len(holders))
+        assert not list(medium.root.glob("leases/*.claim"))
+    assert outcomes == {0, 1}
+
+
 def test_what_a_killed_process_claimed_is_free_at_once(tmp_path, leases):
     child = another(tmp_path, KEYS)
     assert leases.claimed(KEYS) == set(KEYS)
@@ -52,54 +140,75 @@ def test_what_a_killed_process_claimed_is_free_at_once(tmp_path, leases):
     assert leases.claimed(KEYS) == set()
     with leases.claim(KEYS) as claim:
         assert claim.mine == set(KEYS) and claim.took_over
+    with leases.claim(KEYS) as claim:
+        assert not claim.took_over
 
 
-def test_a_process_that_gives_no_sign_of_life_loses_its_claims(tmp_path, leases, monkeypatch):
+@pytest.mark.parametrize("far", [False, True])
+def test_a_process_that_gives_no_sign_of_life_loses_its_claims(tmp_path, leases, monkeypatch, far):
     monkeypatch.setattr(module, "BEAT", 0.05)
     monkeypatch.setattr(module, "EXPIRY", 0.5)
-    child = another(tmp_path, KEYS)
+    child = another(tmp_path, KEYS, far)
     time.sleep(1)
     assert leases.claimed(KEYS) == set(KEYS)  # renewed
-    os.kill(child.pid, signal.SIGSTOP)
+    os.kill(child.pid, signal.SIGKILL if far else signal.SIGSTOP)
+    if far:
+        assert leases.claimed(KEYS) == set(KEYS)  # nobody here can know
     time.sleep(1)
     assert leases.claimed(KEYS) == set()
     os.kill(child.pid, signal.SIGKILL)
     child.join()
 
 
-def test_another_process_of_the_same_number_is_not_the_owner(leases):
-    with leases.claim(KEYS):
-        with sqlite3.connect(leases.folder / "leases.sqlite") as connection:
-            connection.execute("UPDATE leases SET pid = ?, born = 'long ago'", (os.getppid(),))
-        connection.close()
-        assert leases.claimed(KEYS) == set()
-
-
-@pytest.mark.parametrize("damage", ["deleted", "garbage"])
-def test_losing_the_file_frees_and_does_no_harm(leases, damage):
-    file = leases.folder / "leases.sqlite"
-    with leases.claim(KEYS[:3]):
-        if damage == "deleted":
-            file.unlink()
-        else:
-            leases.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            data = bytearray(file.read_bytes())
-            data[100:] = b"x" * len(data[100:])
-            with open(file, "r+b") as f:
-                f.write(data)
-            leases.database.connection.close()
-            leases.database.inode = -1
-        with leases.claim(KEYS) as claim:
-            assert claim.mine == set(KEYS)
-        leases.renew()
+def test_the_clock_of_this_machine_does_not_matter(tmp_path, leases, monkeypatch):
+    lease(tmp_path, "far~1~2~3", "claim", 1)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert leases.claimed(KEYS) == {KEYS[1]}
+    old = os.stat(tmp_path / "leases" / "far~1~2~3.sign").st_mtime - module.EXPIRY - module.BEAT - 1
+    os.utime(tmp_path / "leases" / "far~1~2~3.sign", (old, old))
     assert leases.claimed(KEYS) == set()
 
 
-def test_what_a_dead_run_held_is_let_go(leases):
-    stray = leases.folder / "dead.keys"
-    stray.write_bytes(bytes.fromhex(KEYS[0]))
-    os.utime(stray, (1, 1))
+def test_another_process_of_the_same_number_is_not_the_owner(tmp_path, leases):
+    lease(tmp_path, f"{processes.place()}~{os.getppid()}~{processes.born(os.getppid())}~1", "claim", 0)
+    lease(tmp_path, f"{processes.place()}~{os.getppid()}~long ago~1", "claim", 1)
+    assert leases.claimed(KEYS) == {KEYS[0]}
+
+
+def test_losing_them_frees_and_does_no_harm(tmp_path, leases):
+    with leases.claim(KEYS[:3]):
+        shutil.rmtree(tmp_path / "leases")
+        with leases.claim(KEYS) as claim:
+            assert claim.mine == set(KEYS)
+    assert leases.claimed(KEYS) == set()
+
+
+def test_what_a_dead_run_held_is_let_go(tmp_path, leases):
+    lease(tmp_path, f"{processes.place()}~{os.getppid()}~long ago~1", "hold", 0)
     with leases.hold(bytes.fromhex(KEYS[1] + KEYS[2])), leases.claim([KEYS[3]]):
         assert leases.held() == {bytes.fromhex(KEYS[n]) for n in (1, 2, 3)}
     assert leases.held() == set()
-    assert not list(leases.folder.glob("*.keys"))
+    assert not list((tmp_path / "leases").glob("*.hold"))
+
+
+def test_a_claim_that_ended_was_told_of(tmp_path, leases, monkeypatch):
+    """What another machine published under a claim is known to whoever claims after it."""
+    far = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "place", lambda: "elsewhere")
+        with far.claim(KEYS):
+            far.tell(BLOCK)
+    with leases.claim(KEYS) as claim:
+        assert claim.mine == set(KEYS) and claim.news == {BLOCK} and not claim.missed
+    leases.looked -= module.NEWS + 1
+    with leases.claim(KEYS) as claim:
+        assert claim.missed
+
+
+def test_signs_that_are_no_news_any_more_are_removed(tmp_path, leases):
+    lease(tmp_path, "far~1~2~3", "claim", 1)
+    sign = tmp_path / "leases" / "far~1~2~3.sign"
+    old = sign.stat().st_mtime - module.NEWS - module.BEAT - 1
+    os.utime(sign, (old, old))
+    with leases.claim(KEYS[:1]):
+        assert sorted(p.suffix for p in (tmp_path / "leases").iterdir()) == [".claim", ".sign"]  # both mine

@@ -5,9 +5,9 @@ import random
 import traceback
 
 import pytest
-from storing import get, key, known, put
+from storing import folder_of, get, key, known, put
 
-from flowgen.store import Lost, Store, block
+from flowgen.store import Lost, Store
 from flowgen.store import compact as compacting
 from flowgen.store.collect import choose, collect, keep_within
 
@@ -50,7 +50,7 @@ def compact(rng, store):
 
 
 def delete_index(rng, store):
-    for path in store.path.glob("index.sqlite*"):
+    for path in store.path.glob("index-*.sqlite*"):
         path.unlink(missing_ok=True)
 
 
@@ -58,7 +58,7 @@ def hurt(rng, store):
     """A byte of a block changes on the disk."""
     names = sorted(store.on_disk())
     try:
-        for path in block.folder_of(store.path, rng.choice(names)).rglob("c.*") if names else ():
+        for path in folder_of(store.path, rng.choice(names)).rglob("c.*") if names else ():
             with open(path, "r+b") as file:
                 file.seek(rng.randrange(20))
                 file.write(b"\xff")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import zarr
+from storing import folder_of
 from torch import Tensor
 
 from flowgen.errors import UserError
@@ -79,7 +80,7 @@ def test_zarr_reads_a_block(tmp_path):
     store = Store(tmp_path)
     value = every_kind(3)
     name = store.write([key(n) for n in range(3)], {"value": value}, {})
-    group = zarr.open_group(str(block.folder_of(tmp_path, name)), mode="r")
+    group = zarr.open_group(str(folder_of(tmp_path, name)), mode="r")
     for field, tensor in value.tensors().items():
         found = torch.from_numpy(group[f"value/{field}"][...])
         assert torch.equal(found.view(torch.bfloat16) if tensor.dtype == torch.bfloat16 else found, tensor)
@@ -114,7 +115,7 @@ def test_the_index_is_disposable(tmp_path, damage):
     store = Store(tmp_path)
     store.write([key(0), key(1)], {"value": RECORDS["latent"](2)}, {})
     store.close()
-    index = tmp_path / "index.sqlite"
+    index = store.index.path
     if damage == "deleted":
         index.unlink()
     elif damage == "garbage":
@@ -130,8 +131,9 @@ def test_the_index_is_disposable(tmp_path, damage):
 
 def test_every_flipped_byte_is_found(tmp_path):
     original = Latent(torch.rand(1, 1, 1, 2), "s")
-    name = Store(tmp_path).write([key(0)], {"value": original}, {})
-    folder = block.folder_of(tmp_path, name)
+    store = Store(tmp_path)
+    name = store.write([key(0)], {"value": original}, {})
+    folder = folder_of(tmp_path, name)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) == 5
     for path in files:
@@ -139,9 +141,9 @@ def test_every_flipped_byte_is_found(tmp_path):
         for n in range(len(data)):
             path.write_bytes(data[:n] + bytes([data[n] ^ 4]) + data[n + 1 :])
             with pytest.raises(block.Damaged):
-                block.read(tmp_path, name)
+                block.read(store.medium, name)
         path.write_bytes(data)
-    assert equal(block.read(tmp_path, name).outputs["value"], original)
+    assert equal(block.read(store.medium, name).outputs["value"], original)
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove chunk", "remove manifest", "remove block"])
@@ -149,7 +151,7 @@ def test_a_damaged_block_is_set_aside_and_its_items_are_missing(tmp_path, damage
     store = Store(tmp_path)
     bad = store.write([key(0), key(1)], {"value": RECORDS["image"](2)}, {})
     store.write([key(2)], {"value": RECORDS["image"](1)}, {})
-    folder = block.folder_of(tmp_path, bad)
+    folder = folder_of(tmp_path, bad)
     chunk = next(path for path in folder.rglob("c.*") if path.is_file())
     if damage == "flip":
         chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
@@ -174,7 +176,7 @@ def test_a_damaged_block_is_set_aside_and_its_items_are_missing(tmp_path, damage
 def test_verify_finds_the_bad_ones(tmp_path):
     store = Store(tmp_path)
     names = [store.write([key(n)], {"value": RECORDS["image"](1)}, {"n": n}) for n in range(3)]
-    chunk = next(path for path in block.folder_of(tmp_path, names[1]).rglob("c.*") if path.is_file())
+    chunk = next(path for path in folder_of(tmp_path, names[1]).rglob("c.*") if path.is_file())
     chunk.write_bytes(chunk.read_bytes() + b"x")
     assert store.verify() == [names[1]]
     assert store.verify() == []
@@ -291,5 +293,5 @@ def test_a_manifest_says_how_items_were_made(tmp_path):
     about = store.manifest(name)
     assert about["provenance"] == {"type": "decoder.vae", "seconds": 0.5}
     assert about["keys"] == [key(0)]
-    assert json.loads((block.folder_of(tmp_path, name) / "block.json").read_text()) == about
+    assert json.loads((folder_of(tmp_path, name) / "block.json").read_text()) == about
     assert isinstance(store.path, Path)

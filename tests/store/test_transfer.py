@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 from click.testing import CliRunner
-from storing import get, known, put, run_folder
+from storing import folder_of, get, known, put, run_folder
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
@@ -43,7 +43,7 @@ def test_what_is_damaged_is_neither_exported_nor_imported(tmp_path):
     bad, good = put(store, 1), put(store, 2)
     export(store, [bytes(19) + b"\1", bytes(19) + b"\2"], tmp_path / "folder")
     for root in (store.path, tmp_path / "folder"):
-        chunk = next(block.folder_of(root, bad).rglob("c.*"))
+        chunk = next(folder_of(root, bad).rglob("c.*"))
         chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
     call = ["cache", "import", str(tmp_path / "folder"), "--store", str(tmp_path / "b")]
     found = CliRunner().invoke(command, call)

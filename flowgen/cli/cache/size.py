@@ -14,14 +14,15 @@ from flowgen.cli.cache.common import existing, store_option
 def size(store: Path) -> None:
     """Say how much the store holds and takes."""
     from flowgen.config import resolve
+    from flowgen.store.medium import DAMAGED
     from flowgen.store.quantities import shown
 
     opened = existing(store)
     found = opened.index.blocks()
     items = sum(about.items for about in found)
     click.echo(f"{len(found)} blocks with {items} items: {shown(sum(about.bytes for about in found))}")
-    aside = sum(path.stat().st_size for path in (store / "damaged").rglob("*") if path.is_file())
+    aside = sum(entry.size for entry in opened.medium.entries(DAMAGED))
     if aside:
-        click.echo(f"set aside as damaged: {shown(aside)} in {store / 'damaged'}, which may be deleted")
+        click.echo(f"set aside as damaged: {shown(aside)} in {store}/{DAMAGED}, which may be deleted")
     if (limit := resolve(None, {}).store_limit) is not None:
         click.echo(f"limit: {shown(limit)}, kept after every run")

@@ -25,7 +25,7 @@ def verify(store: Path) -> None:
 
     bad = opened.verify(note)
     if bad:
-        click.echo(f"{len(bad)} of {seen} blocks were damaged and are set aside in {store / 'damaged'};", err=True)
+        click.echo(f"{len(bad)} of {seen} blocks were damaged and are set aside in {store}/damaged;", err=True)
         click.echo("their items are computed again by the next run that needs them", err=True)
         sys.exit(1)
     click.echo(f"{seen} blocks are as they were written")
