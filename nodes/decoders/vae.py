@@ -53,18 +53,20 @@ def decoded(latent: Latent, model: Model, makes: str) -> Tensor:
     if family.makes != makes:
         right = NODES.get(family.makes)
         hint = f"use {right}" if right else "wire it into a condition"
-        raise WiringError(f"'{model.label}' makes {family.makes}, not {makes}", hint=hint)
+        raise WiringError(f"'{model.label}' makes {family.makes}, not {makes}", hint=hint, about="model")
     vae = model[family.autoencoder] if family.autoencoder in model.parts else None
     own = family.space(dict(vae.config)) if vae is not None else ""
     if latent.is_noisy:
         raise WiringError(
             "the latent is noisy: its sampler ended early (until)",
             hint="take it up in another: init: $NODE, after: ...",
+            about="latent",
         )
     if latent.space != own:
         raise WiringError(
             f"the latent's space ({latent.space or 'pixels'}) is not the one that the decoder of '{model.label}' reads "
             f"({own or 'pixels'})",
             hint="decode with the VAE of the model that made the latent",
+            about="latent",
         )
     return latent.data if vae is None else family.decode(vae, latent.data)

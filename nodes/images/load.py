@@ -52,7 +52,7 @@ def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop:
                 picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
             picture = picture.convert(mode)
     except (OSError, PIL.UnidentifiedImageError) as error:
-        raise WiringError(f"'{file.text}' is no picture that can be read: {error}") from None
+        raise WiringError(f"'{file.text}' is no picture that can be read: {error}", about="file") from None
     size = (width or picture.width, height or picture.height)
     if picture.size != size:
         how = getattr(Pillow.Resampling, filter.upper())
