@@ -43,6 +43,7 @@ def test_a_run_ends_with_its_folder_and_plain_lines(tmp_path, zoo_folder):
         "results.zarr", "report.html", "provenance.json", "graph.yaml", "resolved.json", "images",
     }  # fmt: skip
     assert any(line.startswith("sampler: 2/2") for line in lines)
+    assert "writing results" in lines
     assert "\x1b" not in done.stdout
     again = CliRunner().invoke(command, ["plan", str(tmp_path / "g.yaml"), "--store", str(tmp_path / "cache")])
     assert "nothing to compute" in again.output

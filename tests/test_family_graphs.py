@@ -35,7 +35,7 @@ EXAMPLES = {
         "video", (1, 2, 1, 9, 3, 16, 16), 3 * 2 * 2 - 1,
     ),
     # two samplers are two loops, which share no step
-    "25_sound": ({"from": "stable-audio"}, {"steps": 3}, "sound", (1, 2, 2, 2, 31), 3 * 4 * 2),
+    "25_sound": ({"from": "stable-audio"}, {"steps": 3, "seconds": 7.75}, "sound", (1, 2, 2, 2, 31), 3 * 4 * 2),
     "26_cascade": (
         {"first": "if", "second": "if-upscaler"}, {"steps": 3},
         "image", (1, 3, 2, 3, 32, 32), 3 * 2 * 2 + 3 * 6 * 2,
