@@ -26,13 +26,17 @@ class UserError(Exception):
     """The user's input is wrong (exit code 2): a message, its place, and a way out.
 
     ``str(error)`` is ``file:line:column: message`` and, on a second line, the hint.
+
+    about: what node code raises stands at this argument of the node. Of several, separated by spaces, it is the first
+    that the graph gives; without, the one whose name the message begins with.
     """
 
-    def __init__(self, message: str, at: Position | None = None, hint: str = "") -> None:
-        super().__init__(message, at, hint)
+    def __init__(self, message: str, at: Position | None = None, hint: str = "", about: str = "") -> None:
+        super().__init__(message, at, hint, about)
         self.message = message
         self.at = at
         self.hint = hint
+        self.about = about
 
     def __str__(self) -> str:
         place = f"{self.at}: " if self.at else ""
@@ -40,14 +44,19 @@ class UserError(Exception):
 
     def located(self, at: Position | None) -> UserError:
         """This error, with a place if it has none yet."""
-        return self if self.at or at is None else type(self)(self.message, at, self.hint)
+        return self if self.at or at is None else type(self)(self.message, at, self.hint, self.about)
 
 
 class WiringError(UserError):
     """Values that don't fit together: a latent of another space, a prediction of another kind, wrong shapes.
 
-    Node code raises it; the engine adds the line of the node.
+    Node code raises it; the engine adds the place of the argument that it is about, else of the node.
     """
+
+
+def with_article(noun: str) -> str:
+    """``an Image``, ``a Latent``; the U of a UNet is spoken as in "you"."""
+    return f"{'an' if noun.lower().startswith(('a', 'e', 'i', 'o')) else 'a'} {noun}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from flowgen.config import resolve
-from flowgen.errors import UserError
+from flowgen.errors import UserError, with_article
 from flowgen.execute.cluster import client, threads_of
 from flowgen.execute.driver import Events, Tally, execute
 from flowgen.execute.progress import Silent
@@ -67,7 +67,7 @@ def load(
     """
     for name, given in (("set", set), ("sweep", sweep), ("where", where)):
         if given is not None and not isinstance(given, Mapping):
-            raise UserError(f"'{name}' is a mapping from names to values, not a {type(given).__name__}")
+            raise UserError(f"'{name}' is a mapping from names to values, not {with_article(type(given).__name__)}")
     return Experiment(
         load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle
     )
@@ -232,7 +232,7 @@ class Experiment:
             first, tally = execute(held, partial(client, workers), place, events)
             Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, workers)))
             remember(store.medium, tally.limits)
-            folder = write_run(runs, first, tally, store, again)
+            folder = write_run(runs, first, tally, store, again, events.writing)
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         if (limit := self.settings.store_limit) is not None:
             gone = keep_within(store, limit)

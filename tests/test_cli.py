@@ -11,9 +11,9 @@ from small import SMALL, Lab
 
 from flowgen.cli import flowgen as command
 from flowgen.cli import main
-from flowgen.cli.options import doing, read_settings
+from flowgen.cli.options import doing, read_settings, read_sweep
 from flowgen.errors import UserError
-from flowgen.execute.progress import Silent
+from flowgen.execute.progress import Silent, progress
 
 FAST = SMALL.replace("{range: 3}", "[0]").replace("[a red three, a blue seven on a yellow background]", "[a red three]")
 
@@ -43,6 +43,7 @@ def test_a_run_ends_with_its_folder_and_plain_lines(tmp_path, zoo_folder):
         "results.zarr", "report.html", "provenance.json", "graph.yaml", "resolved.json", "images",
     }  # fmt: skip
     assert any(line.startswith("sampler: 2/2") for line in lines)
+    assert "writing results" in lines
     assert "\x1b" not in done.stdout
     again = CliRunner().invoke(command, ["plan", str(tmp_path / "g.yaml"), "--store", str(tmp_path / "cache")])
     assert "nothing to compute" in again.output
@@ -93,6 +94,25 @@ def test_what_takes_its_time_is_said_on_a_terminal_only(monkeypatch, capsys, ter
     found = capsys.readouterr()
     assert ("planning 1,000,000 points" in found.err) == said
     assert not found.out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_writing_results_is_said(monkeypatch, capsys, terminal):
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(Console(force_terminal=terminal)) as events:
+        for done in (0, 1, 2):
+            events.writing("results", done, 2)
+    assert capsys.readouterr().out.count("writing results") >= 1
+
+
+def test_a_span_is_no_list_of_values():
+    with pytest.raises(UserError) as caught:
+        read_sweep(("phi=0..3",))
+    assert str(caught.value) == (
+        "--sweep: '0..3' is no list of values\n"
+        "  --sweep 'phi={range: [0, 4]}', the end excluded; in quotes it is a text"
+    )
+    assert read_sweep(("phi='0..3'",)) == {"phi": ["0..3"]}
 
 
 def test_a_text_that_reads_as_a_mapping_is_refused():

@@ -15,7 +15,6 @@ from flowgen.cli import flowgen as command
 from flowgen.experiment import load
 
 GRAPHS = Path(__file__).parents[1] / "graphs"
-PHOTO = Path(__file__).parents[1] / "docs/images/cfgpp.png"
 # by graph: families by input, other inputs, an output, its axes and shape, and rows of the denoisers by hand
 EXAMPLES = {
     # 2 prompts and 2 seeds, 8 steps up to the later change, two predictions each; at the first, the unconditional ones
@@ -36,7 +35,7 @@ EXAMPLES = {
         "video", (1, 2, 1, 9, 3, 16, 16), 3 * 2 * 2 - 1,
     ),
     # two samplers are two loops, which share no step
-    "25_sound": ({"from": "stable-audio"}, {"steps": 3}, "sound", (1, 2, 2, 2, 31), 3 * 4 * 2),
+    "25_sound": ({"from": "stable-audio"}, {"steps": 3, "seconds": 7.75}, "sound", (1, 2, 2, 2, 31), 3 * 4 * 2),
     "26_cascade": (
         {"first": "if", "second": "if-upscaler"}, {"steps": 3},
         "image", (1, 3, 2, 3, 32, 32), 3 * 2 * 2 + 3 * 6 * 2,
@@ -49,7 +48,7 @@ EXAMPLES = {
     # the four ends are two ways in the first step, three in the second, four in the third; of the first step, both
     # prompts share the unconditional half
     "28_controlnet": (
-        {"from": "sd1", "controlnet": "sd1-control"}, {"steps": 3, "size": 32, "file": str(PHOTO)},
+        {"from": "sd1", "controlnet": "sd1-control"}, {"steps": 3, "size": 32},
         "image", (2, 4, 2, 3, 32, 32), 2 * 2 * (2 + 3 + 4) * 2 - 2 * 2,
     ),
 }  # fmt: skip

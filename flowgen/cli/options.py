@@ -105,8 +105,14 @@ def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 
 def read_sweep(settings: tuple[str, ...]) -> dict[str, Any]:
     """``name=1,2,4`` is a list, ``name={range: 64}`` an axis as a file writes it. Raises UserError."""
+    from flowgen.language.draw import SPAN
+
     found = {}
     for name, value in pairs(settings, "--sweep", "VALUES"):
+        if span := SPAN.fullmatch(value):
+            last = int(span[2])
+            hint = f"--sweep '{name}={{range: [{span[1]}, {last + 1}]}}', the end excluded; in quotes it is a text"
+            raise UserError(f"--sweep: '{value}' is no list of values", hint=hint)
         found[name] = read_yaml(value if value.lstrip().startswith(("{", "[")) else f"[{value}]", "--sweep")
     return found
 

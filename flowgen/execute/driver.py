@@ -36,6 +36,9 @@ class Events(Protocol):
     def done(self, receipt: Receipt) -> None:
         """A parcel is in the store."""
 
+    def writing(self, what: str, done: int, total: int) -> None:
+        """So much of a run's folder is written: points of the results, files of an output."""
+
     def note(self, message: str) -> None:
         """Something a user should know."""
 

@@ -25,6 +25,9 @@ class Silent:
     def done(self, receipt: Receipt) -> None:
         """Nothing."""
 
+    def writing(self, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
     def note(self, message: str) -> None:
         """Nothing."""
 
@@ -74,6 +77,13 @@ class Bars(Silent):
         completed = self.progress.tasks[task].completed
         self.progress.update(task, rate=rate(completed, time.monotonic() - begun))
 
+    def writing(self, what: str, done: int, total: int) -> None:
+        """A bar for what is written."""
+        said = f"writing {what}"
+        if said not in self.tasks:
+            self.tasks[said] = self.progress.add_task(said, rate="")
+        self.progress.update(self.tasks[said], completed=done, total=total)
+
     def note(self, message: str) -> None:
         """A line above the bars."""
         self.console.print(f"[yellow]{message}")
@@ -106,6 +116,13 @@ class Lines(Silent):
         left = (now - begun) / max(1, done) * (total - done)
         rest = f", {left:.0f} s left" if done < total else ""
         self.console.print(f"{name}: {done}/{total}, {rate(done, now - begun)}{rest}", highlight=False)
+
+    def writing(self, what: str, done: int, total: int) -> None:
+        """A line at the beginning, and one now and then."""
+        last, now = self.said.get("writing"), time.monotonic()
+        if last is None or (done < total and now - last >= EVERY):
+            self.said["writing"] = now
+            self.console.print(f"writing {what}" + (f": {done}/{total}" if done else ""), highlight=False)
 
     def note(self, message: str) -> None:
         """A line."""

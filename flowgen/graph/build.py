@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowgen.errors import UserError, did_you_mean
+from flowgen.errors import UserError, did_you_mean, with_article
 from flowgen.graph.axes import assign_axes
 from flowgen.graph.columns import Column, column, constant
 from flowgen.graph.expand import expanded, type_of
 from flowgen.graph.loops import arrange, find_bodies, topological
-from flowgen.graph.model import Graph, GraphNode, Wire, blamed
+from flowgen.graph.model import Graph, GraphNode, Wire, blamed, place_of
 from flowgen.graph.outputs import check_making
 from flowgen.graph.selects import check_fed, settle, type_selects
 from flowgen.graph.trajectory import add_trajectories, offered, source
@@ -17,7 +17,7 @@ from flowgen.language.document import Document
 from flowgen.language.expressions import NAME, Ref, Schedule, references
 from flowgen.language.meaning import check_axes
 from flowgen.language.outputs import Output
-from flowgen.node.registry import find_source
+from flowgen.node.registry import NodeType, find_source, node_types
 from flowgen.node.signature import Param, Port
 
 
@@ -57,15 +57,17 @@ class Wiring:
         self.ports = node.type.signature.ports
         self.declared = {name: p for name, p in node.type.signature.params.items() if name != "per"}
 
+    def error(self, message: str, argument: str = "", hint: str = "") -> UserError:
+        """A UserError at one of the node's arguments, wherever it is given, or at the node."""
+        return UserError(message, place_of(self.node, argument, self.document), hint)
+
     def wire(self) -> None:
         """Fill the node's ``wires`` and ``params``; defaults of the graph for what the entry leaves out."""
         given = dict(self.node.entry.arguments)
         for name in given:
             if name not in self.ports and name not in self.declared:
-                known = [*self.ports, *self.declared]
-                raise self.node.error(
-                    f"'{self.node.type.name}' has no port or parameter '{name}'", name, did_you_mean(name, known)
-                )
+                said = f"'{self.node.type.name}' has no port or parameter '{name}'"
+                raise self.error(said, name, self.elsewhere(name))
         for name, expression in self.document.defaults_of(self.node.entry).items():
             if name in self.ports or name in self.declared:
                 given.setdefault(name, expression)
@@ -75,19 +77,36 @@ class Wiring:
             self.add_param(param, given)
         self.add_per()
 
+    def elsewhere(self, name: str) -> str:
+        """A hint for an argument that the node doesn't take: who does, of the nodes that lead to it and of its kin."""
+        near = [self.node.name]
+        for node in map(self.nodes.__getitem__, near):  # it grows by what each depends on, nearest first
+            if takes(node.type, name):
+                return (
+                    f"'{node.name}' ({node.type.name}), on which '{self.node.name}' depends, takes it: write it there"
+                )
+            given = {**self.document.defaults_of(node.entry), **node.entry.arguments}
+            ports = [given.get(port) for port in node.type.signature.ports]
+            wired = dict.fromkeys(ref.name for ref in references(ports) if ref.name in self.nodes)
+            near += [other for other in wired if other not in near]
+        hint = did_you_mean(name, [*self.ports, *self.declared])
+        kind = self.node.type.name.rpartition(".")[0]
+        able = [n for n, type in node_types().items() if kind and n.startswith(f"{kind}.") and takes(type, name)]
+        return f"{hint}; '{name}' is taken by {', '.join(able)}" if able else hint
+
     def add_port(self, port: Port, given: dict[str, Any]) -> None:
         """The wires into a port."""
         if port.name not in given:
             if port.optional or port.many:
                 return
-            raise self.node.error(
+            raise self.error(
                 f"the port '{port.name}' of '{self.node.name}' ({self.node.type.name}) is not wired",
-                hint=f"it takes a {port.type.__name__}: write {port.name}: $NODE",
+                hint=f"it takes {with_article(port.type.__name__)}: write {port.name}: $NODE",
             )
         expression = given[port.name]
         listed = expression if isinstance(expression, list) else [expression]
         if isinstance(expression, list) and not port.many:
-            raise self.node.error(f"the port '{port.name}' takes one node, not a list", port.name)
+            raise self.error(f"the port '{port.name}' takes one node, not a list", port.name)
         self.node.wires[port.name] = tuple(self.source(port, item) for item in listed)
 
     def source(self, port: Port, expression: Any) -> Wire:
@@ -95,23 +114,24 @@ class Wiring:
         if not isinstance(expression, Ref) or expression.name not in self.nodes:
             what = f"the input '{expression}'" if isinstance(expression, Ref) else repr(expression)
             hint = "a port takes the output of a node, $NAME; parameters take literals and inputs"
-            raise self.node.error(f"'{port.name}' is a port and can't take {what}", port.name, hint)
+            raise self.error(f"'{port.name}' is a port and can't take {what}", port.name, hint)
         signature = self.nodes[expression.name].type.signature
         there = offered(self.nodes[expression.name])
         output = expression.port or next(iter(signature.outputs))
         try:
             shown = source(self.nodes, expression)
         except UserError as error:
-            raise error.located(self.node.place(port.name)) from None
+            raise error.located(place_of(self.node, port.name, self.document)) from None
         if output not in there:
             kind = self.nodes[expression.name].type.name
-            raise self.node.error(
+            raise self.error(
                 f"'{expression.name}' ({kind}) has no output '{output}'", port.name, did_you_mean(output, there)
             )
         if not issubclass(there[output], port.type):
             fitting = [f"${expression.name}.{name}" for name, t in there.items() if issubclass(t, port.type)]
-            raise self.node.error(
-                f"'{port.name}' takes a {port.type.__name__}, '{expression}' is a {there[output].__name__}",
+            raise self.error(
+                f"'{port.name}' takes {with_article(port.type.__name__)}, "
+                f"'{expression}' is {with_article(there[output].__name__)}",
                 port.name,
                 f"did you mean {' or '.join(fitting)}?" if fitting else "",
             )
@@ -121,16 +141,16 @@ class Wiring:
         """A parameter's validated values."""
         if param.name not in given:
             if param.required:
-                raise self.node.error(
+                raise self.error(
                     f"the parameter '{param.name}' of '{self.node.name}' ({self.node.type.name}) is missing",
-                    hint=f"it takes a {param.describe()}",
+                    hint=f"it takes {with_article(param.describe())}",
                 )
             self.node.params[param.name] = constant(param.default)
             return
         expression = given[param.name]
         wired = [ref for ref in references(expression) if ref.name in self.nodes]
         if wired:
-            raise self.node.error(
+            raise self.error(
                 f"'{param.name}' is a parameter and can't take the node '{wired[0]}'",
                 param.name,
                 "parameters take literals and inputs, known before anything runs; ports take nodes",
@@ -150,14 +170,19 @@ class Wiring:
         names = self.node.entry.per
         if "per" not in self.node.type.signature.params:
             if names:
-                raise self.node.error(f"'{self.node.type.name}' draws nothing, so it takes no 'per'", "per")
+                raise self.error(f"'{self.node.type.name}' draws nothing, so it takes no 'per'", "per")
             return
         for name in names:
             if name not in self.document.axes:
-                raise self.node.error(f"'per' names no axis '{name}'", "per", did_you_mean(name, self.document.axes))
+                raise self.error(f"'per' names no axis '{name}'", "per", did_you_mean(name, self.document.axes))
         inputs = [inner for name in names for inner in self.document.axes[name].inputs if NAME.fullmatch(inner)]
         expression = {inner: self.node.entry.fixed.get(inner, Ref(inner)) for inner in inputs}
         self.node.params["per"] = column(expression, self.document).map(salt)
+
+
+def takes(type: NodeType, name: str) -> bool:
+    """Whether a node has a port or parameter."""
+    return name in type.signature.ports or name in type.signature.params
 
 
 def salt(values: dict[str, Any]) -> str:

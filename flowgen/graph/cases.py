@@ -15,7 +15,8 @@ from flowgen.errors import UserError
 from flowgen.graph.expand import arguments_of, fixing, redirected, rewritten, type_of, wiring
 from flowgen.graph.inline import is_graph
 from flowgen.language.axes import Axis, Points
-from flowgen.language.document import Document, NodeEntry
+from flowgen.language.document import Document
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import Ref, Schedule, references
 
 Chosen = tuple[tuple[str, str], ...]

@@ -9,7 +9,8 @@ from typing import Any
 import networkx as nx
 
 from flowgen.errors import UserError
-from flowgen.language.document import Document, NodeEntry
+from flowgen.language.document import Document
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import Ref, references, substitute
 from flowgen.node import node_type
 from flowgen.node.files import file_type, is_file

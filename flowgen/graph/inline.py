@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flowgen.errors import Position, UserError, did_you_mean
+from flowgen.errors import Position, UserError, did_you_mean, with_article
 from flowgen.graph.expand import redirected, rewritten
-from flowgen.language.document import Document, Fed, NodeEntry, load_part
+from flowgen.language.document import Document, Fed, load_part
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import Ref, Schedule, Template, references
 from flowgen.language.inputs import TYPES, fits, is_port, shown
 from flowgen.node.registry import find_source
@@ -150,7 +151,7 @@ class Use:
         wired = [ref for ref in references(expression) if self.is_node(ref)]
         if is_port(kind):
             if not isinstance(expression, Ref) or not wired:
-                said = f"the input '{name}' of '{self.entry.type}' takes a {kind} and can't take "
+                said = f"the input '{name}' of '{self.entry.type}' takes {with_article(str(kind))} and can't take "
                 what = f"the input '{expression}'" if isinstance(expression, Ref) else shown(expression)
                 raise UserError(said + what, at, f"write {name}: $NODE")
             self.fed.append(Fed(name, expression, str(kind), self.inner.places.get(("inputs", name)), at))

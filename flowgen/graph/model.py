@@ -10,7 +10,8 @@ import networkx as nx
 
 from flowgen.errors import Position, UserError
 from flowgen.graph.columns import Column
-from flowgen.language.document import Document, NodeEntry
+from flowgen.language.document import Document
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import references
 from flowgen.node import NodeType
 
@@ -103,15 +104,25 @@ class Graph:
 def blamed(error: UserError, node: GraphNode, document: Document, argument: str = "") -> UserError:
     """An error without a place at the argument that it is about, with where the argument's value comes from.
 
-    What node code raises is about the argument whose name its message begins with, else about the node.
+    That is one that the error names (``about``, or the word that its message begins with), else ``argument``, else
+    the node.
     """
     if error.at:
         return error
-    about = argument or error.message.partition(" ")[0].strip("'")
-    expression = node.entry.arguments.get(about, document.defaults_of(node.entry).get(about))
-    said = dict.fromkeys(origin(ref.name, document) for ref in references(expression) if ref.port is None)
+    known = {*node.type.signature.ports, *node.type.signature.params}
+    defaults = {name: value for name, value in document.defaults_of(node.entry).items() if name in known}
+    named = [*error.about.split(), error.message.partition(" ")[0].strip("'"), argument]
+    about = next((name for name in named if name in node.entry.arguments or name in defaults), "")
+    expression = node.entry.arguments.get(about, defaults.get(about))
+    inputs = [ref.name for ref in references(expression) if ref.name not in document.nodes]
+    said = dict.fromkeys(origin(name, document) for name in inputs)
     hints = [*([error.hint] if error.hint else []), *([f"its value comes from {', '.join(said)}"] if said else [])]
-    return type(error)(error.message, node.place(about), "\n  ".join(hints))
+    return type(error)(error.message, place_of(node, about, document), "\n  ".join(hints))
+
+
+def place_of(node: GraphNode, argument: str, document: Document) -> Position | None:
+    """Where an argument stands, in the node or among the defaults, else the node."""
+    return node.entry.places.get(argument) or document.default_place(node.entry, argument) or node.entry.at
 
 
 def origin(name: str, document: Document) -> str:

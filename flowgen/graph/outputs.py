@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any
 
-from flowgen.errors import Position, UserError, did_you_mean
+from flowgen.errors import Position, UserError, did_you_mean, with_article
 from flowgen.graph.model import Graph
 from flowgen.graph.trajectory import source
 from flowgen.language.expressions import Ref
@@ -54,7 +54,7 @@ def check_storable(graph: Graph) -> None:
     """Raise UserError where a value is to be stored that the store can't hold."""
     for output in graph.document.outputs:
         if not (kind := kind_of(graph, output.ref)).storable:
-            raise UserError(f"'{output.name}' is a {kind.__name__}: it has no value to output", output.at)
+            raise UserError(f"'{output.name}' is {with_article(kind.__name__)}: it has no value to output", output.at)
     for node in graph.nodes.values():
         if node.entry.store == "always" and not all(kind.storable for kind in node.type.signature.outputs.values()):
             raise node.error(f"what '{node.type.name}' makes can't be stored", "store", "leave 'store' out")

@@ -10,7 +10,9 @@ import networkx as nx
 from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.expand import AT, arguments_of, fixing, redirected, rewritten, wiring
 from flowgen.language.axes import Axis
-from flowgen.language.document import Document, NodeEntry
+from flowgen.language.document import Document
+from flowgen.language.draw import nearest
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import Ref, references
 from flowgen.language.inputs import shown
 
@@ -89,7 +91,7 @@ def settings(document: Document, entry: NodeEntry) -> dict[str, Any]:
 def point(axis: Axis, label: Any, entry: NodeEntry) -> dict[str, Any]:
     """All that a point of an axis sets, by its label."""
     if isinstance(label, Ref) or label not in axis.labels:
-        hint = did_you_mean(str(label), map(str, axis.labels))
+        hint = nearest(axis, label)
         at = entry.places.get(axis.name, entry.at)
         raise UserError(f"the axis '{axis.name}' has no point {shown(label)}", at, hint)
     return dict(axis.points[axis.labels.index(label)])

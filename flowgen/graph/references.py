@@ -9,7 +9,7 @@ import numpy as np
 
 from flowgen.errors import UserError
 from flowgen.graph.columns import Column
-from flowgen.graph.model import Graph, GraphNode, blamed
+from flowgen.graph.model import Graph, GraphNode, blamed, place_of
 from flowgen.node.call import call
 from flowgen.values.model import Model, Part
 
@@ -62,7 +62,7 @@ def check_parts(graph: Graph, node: GraphNode) -> None:
                 except UserError as error:
                     needed = " and ".join(name for name in parts if not name.endswith("?"))
                     hint = f"'{node.type.name}' needs a model with {needed}; {error.hint}"
-                    raise type(error)(error.message, node.place(port), hint) from None
+                    raise type(error)(error.message, place_of(node, port, graph.document), hint) from None
 
 
 class id_of:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flowgen.errors import UserError, did_you_mean
+from flowgen.errors import UserError, did_you_mean, with_article
 from flowgen.graph.trajectory import offered
 from flowgen.language.expressions import Ref, Schedule
 from flowgen.node.registry import possible
@@ -42,7 +42,7 @@ def type_selects(nodes: dict[str, GraphNode]) -> None:
             if output in there:
                 kinds.setdefault(there[output], str(ref))
         if len(kinds) > 1:
-            said = " and ".join(f"'{ref}' is a {kind.__name__}" for kind, ref in kinds.items())
+            said = " and ".join(f"'{ref}' is {with_article(kind.__name__)}" for kind, ref in kinds.items())
             raise node.error(f"'{node.name}' ({node.type.name}) takes values of one kind: {said}", port)
         for kind in kinds:
             signature = node.type.signature
@@ -94,7 +94,9 @@ def check_fed(document: Document, nodes: dict[str, GraphNode]) -> None:
         there = offered(source)
         found = there.get(fed.ref.port or next(iter(there)))
         if found is not None and not issubclass(found, kinds[fed.kind]):
-            raise UserError(f"'{fed.input}' takes a {fed.kind}, '{fed.ref}' is a {found.__name__}", fed.at)
+            raise UserError(
+                f"'{fed.input}' takes {with_article(fed.kind)}, '{fed.ref}' is {with_article(found.__name__)}", fed.at
+            )
 
 
 def chosen(graph: Graph, node: GraphNode, n: int) -> Any:

@@ -11,7 +11,8 @@ from flowgen.errors import UserError
 from flowgen.graph.columns import Column
 from flowgen.graph.model import GraphNode, Wire
 from flowgen.language.axes import Axis, Points
-from flowgen.language.document import Document, NodeEntry
+from flowgen.language.document import Document
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import Ref
 from flowgen.language.marks import Marks
 from flowgen.node import NodeType

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,10 @@ def from_mapping(spec: dict[str, Any], context: Context) -> Axis:
     kinds = [k for k in spec if k in OPTIONS]
     if not kinds:
         wrong = next(map(str, spec), "{}")
-        raise UserError(f"the axis '{context.name}' can't be made from '{wrong}'", hint=did_you_mean(wrong, OPTIONS))
+        word, *rest = re.split(r"[\s:=]+", wrong, maxsplit=1)
+        told = word in OPTIONS and rest and rest[0] and spec[wrong] is None
+        hint = f"a colon and a space are missing: {{{word}: {rest[0]}}}" if told else did_you_mean(wrong, OPTIONS)
+        raise UserError(f"the axis '{context.name}' can't be made from '{wrong}'", hint=hint)
     if len(kinds) > 1:
         raise UserError(f"the axis '{context.name}' is made from one thing, not from {' and '.join(kinds)}")
     kind = kinds[0]

@@ -10,52 +10,14 @@ from typing import Any
 from flowgen.errors import Position, UserError
 from flowgen.language.axes import Axis, read_axis
 from flowgen.language.draw import restricted
-from flowgen.language.expressions import Ref, parse
+from flowgen.language.entries import NodeEntry, is_cases, located_parse, read_cases, read_node
+from flowgen.language.expressions import Ref
 from flowgen.language.extend import Files, extended
 from flowgen.language.header import Header, validate_header
 from flowgen.language.inputs import apply_overrides, check_types, texts, typed, values
-from flowgen.language.marks import Marks, read_marks
 from flowgen.language.meaning import check_names, check_references, check_used
 from flowgen.language.outputs import Curve, Output, read_outputs
-from flowgen.language.tree import Steps, Tree, read_file, read_tree
-
-RESERVED = frozenset({"type", "over", "per", "missing", "store", "checkpoint", "trajectory", "description"})
-"""Words beside a node's own ports and parameters; no node type may use them."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeEntry:
-    """A node as written: its type, its arguments as expressions, and where each stands."""
-
-    name: str
-    type: str
-    arguments: dict[str, Any]
-    """ports and parameters of the node type: expressions"""
-    over: tuple[str, ...]
-    per: tuple[str, ...]
-    store: str | None
-    """"never", "always" or None for the engine's choice"""
-    at: Position | None
-    """the node's name"""
-    places: dict[str, Position]
-    """where each argument stands, reserved words included"""
-    checkpoint: Marks | None = None
-    """states of a loop that are stored, for runs that go on from there"""
-    trajectory: Marks | None = None
-    """states of a loop that are an output, along the axis ``step``"""
-    missing: str | None = None
-    """"skip": a reduction pools what there is where items failed"""
-    defaults: dict[str, Any] | None = None
-    """what fills what it leaves out; None for the document's: a graph used as a node has its own"""
-    default_places: dict[str, Position] = field(default_factory=dict)
-    """where its own defaults stand"""
-    fixed: dict[str, Any] = field(default_factory=dict)
-    """inputs that are set otherwise for this node: expressions"""
-
-    @property
-    def marks(self) -> bool:
-        """Whether any states of a loop are stored."""
-        return self.checkpoint is not None or self.trajectory is not None
+from flowgen.language.tree import Tree, read_file, read_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,22 +170,6 @@ def document(
     return result
 
 
-def is_cases(spec: Any) -> bool:
-    """Whether an axis is made of alternatives of a node."""
-    return isinstance(spec, dict) and "cases" in spec
-
-
-def read_cases(axis: str, cases: dict[str, Any], tree: Tree) -> dict[str, NodeEntry]:
-    """The pieces of nodes that the labels of an axis stand for."""
-    found = {}
-    for label, piece in cases.items():
-        spec = {"type": piece} if isinstance(piece, str) else piece
-        found[label] = read_node(label, spec, tree, ("sweep", axis, "cases", label))
-        if found[label].type.startswith("$"):
-            raise UserError(f"the case '{label}' has no type of its own", tree.at(("sweep", axis, "cases", label)))
-    return found
-
-
 def sweep_axis(name: str, spec: Any, header: Header, files: Files, folder: Path, outside: bool) -> Axis:
     """An axis of the sweep; its files are sought where the file stands that names them."""
     at = None if outside else files.tree.at(("sweep", name), key=True)
@@ -257,52 +203,3 @@ def axis_of_inputs(axes: dict[str, Axis]) -> dict[str, str]:
                 raise UserError(f"the axes '{setters[name]}' and '{axis.name}' both set '{name}'", axis.at)
             setters[name] = axis.name
     return setters
-
-
-def located_parse(value: Any, tree: Tree, path: Steps) -> Any:
-    """An expression, its errors at their place."""
-    try:
-        return parse(value)
-    except UserError as error:
-        raise error.located(tree.at(path)) from None
-
-
-def read_node(name: str, spec: dict[str, Any], tree: Tree, where: Steps = ()) -> NodeEntry:
-    """One entry under ``nodes``, or a case of one."""
-    path: Steps = where or ("nodes", name)
-    at = tree.at(path, key=True)
-    kind = spec.get("type")
-    if not isinstance(kind, str):
-        raise UserError(f"the node '{name}' has no type", at, "write {type: ..., ...}; 'flowgen nodes' lists them")
-    for word in spec:
-        if not isinstance(word, str):
-            raise UserError(f"'{word}' is not a name", tree.at((*path, word), key=True))
-    if spec.get("store") not in (None, "never", "always"):
-        raise UserError("'store' is never or always", tree.at((*path, "store")))
-    if spec.get("missing") not in (None, "fail", "skip"):
-        raise UserError("'missing' is fail or skip", tree.at((*path, "missing")))
-    arguments = {k: located_parse(v, tree, (*path, k)) for k, v in spec.items() if k not in RESERVED}
-    places = {k: p for k in spec if (p := tree.at((*path, k)))}
-    over, per = (names(spec.get(word, []), word, tree.at((*path, word))) for word in ("over", "per"))
-    skip = "skip" if spec.get("missing") == "skip" else None
-    return NodeEntry(
-        name,
-        kind,
-        arguments,
-        over,
-        per,
-        spec.get("store"),
-        at,
-        places,
-        checkpoint=read_marks("checkpoint", spec, places),
-        trajectory=read_marks("trajectory", spec, places),
-        missing=skip,
-    )
-
-
-def names(value: Any, word: str, at: Position | None) -> tuple[str, ...]:
-    """The axis names of ``over`` or ``per``."""
-    listed = value if isinstance(value, list) else [value]
-    if not all(isinstance(name, str) for name in listed):
-        raise UserError(f"'{word}' lists axis names", at)
-    return tuple(dict.fromkeys(listed))

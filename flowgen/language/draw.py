@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.axes import MAX_POINTS, Axis, Context, made, whole
 from flowgen.language.expressions import plain
+from flowgen.language.labels import digits
 from flowgen.language.tree import INT, scalar
 
 SPAN = re.compile(r"\s*([-+]?[0-9]{1,300})\.\.([-+]?[0-9]{1,300})\s*")
@@ -101,7 +102,7 @@ def matches(axis: Axis, selector: Any) -> set[int]:
 
 
 def labelled(axis: Axis, selector: Any) -> set[int]:
-    """The points whose label reads as the selector does, or is the same number, or is it to the 6 digits of results."""
+    """The points whose label reads as the selector does, or is the same number, or is it to the digits of results."""
     text = plain(selector)
     if exact := {n for n, label in enumerate(axis.labels) if plain(label) == text}:
         return exact
@@ -110,7 +111,8 @@ def labelled(axis: Axis, selector: Any) -> set[int]:
         return set()
     floats = [(n, label) for n, label in enumerate(axis.labels) if type(label) in (int, float)]
     equal = {n for n, label in floats if label == number}
-    return equal or {n for n, label in floats if isinstance(label, float) and f"{label:.6g}" == text}
+    shown = digits(label for _, label in floats)
+    return equal or {n for n, label in floats if isinstance(label, float) and f"{label:.{shown}g}" == text}
 
 
 def number_of(label: Any) -> float:
@@ -124,6 +126,8 @@ def nearest(axis: Axis, selector: Any) -> str:
     """A hint: the nearest label, or the first ones."""
     texts = [plain(label) for label in axis.labels[:1000]]
     hint = did_you_mean(plain(selector)[:200], texts)
-    if hint.startswith("did you mean") or len(axis) <= SHOWN:
+    if hint.startswith("did you mean"):
         return hint
+    if len(axis) <= SHOWN:
+        return f"known: {', '.join(texts)}"
     return f"it has {len(axis)}: {', '.join(texts[:SHOWN])}, ..."

@@ -194,7 +194,11 @@ def pattern(value: Any, at: Position | None) -> Pattern:
 def two_axes(value: Any, at: Position | None) -> tuple[str, str]:
     """Rows and columns of a sheet."""
     if not isinstance(value, list) or len(value) != 2 or not all(isinstance(name, str) for name in value):
-        raise UserError("'grid' takes two axes, rows and columns", at, "grid: [prompt, seed]")
+        one = value[0] if isinstance(value, list) and len(value) == 1 else value
+        hint = "grid: [prompt, seed]"
+        if isinstance(one, str):
+            hint = f"add the other: grid: [{one}, AXIS]; what has one axis alone gets its sheet without 'grid'"
+        raise UserError("'grid' takes two axes, rows and columns", at, hint)
     if value[0] == value[1]:
         raise UserError(f"'grid' has '{value[0]}' along rows and columns", at, "grid: [prompt, seed]")
     return value[0], value[1]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowgen.errors import UserError, did_you_mean
+from flowgen.errors import UserError, did_you_mean, with_article
 from flowgen.language.axes import MAX_POINTS, Axis, Context, Points, check_distinct, kind_of, whole
 from flowgen.language.expressions import NAME
 from flowgen.language.sources import check_count, located_file, text_lines
@@ -194,7 +194,9 @@ def not_a_number(text: str) -> Any:
 def check_cell(value: Any, what: str) -> None:
     """A cell is a number, a text, true or false."""
     if not isinstance(value, (str, bool, int, float)):
-        said = kind_of(value) if value is None or isinstance(value, (list, dict)) else f"a {type(value).__name__}"
+        said = (
+            kind_of(value) if value is None or isinstance(value, (list, dict)) else with_article(type(value).__name__)
+        )
         raise UserError(f"{what} is {said}; a cell is a number, a text, true or false")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{what} is {value}, not a finite number")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flowgen.errors import UserError
-from flowgen.language.document import RESERVED
+from flowgen.language.entries import RESERVED
 from flowgen.language.expressions import Schedule
 from flowgen.node.kinds import FEEDBACK, STREAM, Carry, Loop, Named, Phase, Reduce, Source, Uses
 from flowgen.values.model import Reference

@@ -18,6 +18,7 @@ from flowgen.plan.plan import Plan
 from flowgen.plan.recipes import VERSION
 from flowgen.plan.trajectories import as_text
 from flowgen.store import Lost, Store, keys
+from flowgen.store.compact import made_in
 from flowgen.store.history import History
 from flowgen.store.key_columns import distinct
 
@@ -160,7 +161,7 @@ def present(plan: Plan, node: GraphNode, row: int, store: Store, runs: Path) -> 
     about = manifest["provenance"]
     count = len(manifest["keys"])
     each = about["seconds"] / count if "seconds" in about else None
-    made = makers(runs, block)
+    made = makers(runs, made_in(about, block, manifest["keys"].index(key)))
     text = f"in the store, block {block[:12]} of {count} items"
     text += f", computed {about['created']}" if "created" in about else ""
     text += f" by {made[0]}" if made else ""

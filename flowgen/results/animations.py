@@ -15,10 +15,16 @@ from PIL import Image
 from flowgen.errors import UserError
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
+LOOKED_AT = 256
+"""pixels of the longer side up to which small frames are enlarged"""
 
 
 def write_animation(path: Path, kind: str, frames: Iterator[NDArray[np.uint8]], fps: float) -> None:
-    """Frames [H, W, 3], one at least, at ``fps`` frames per second, for ever. Raises UserError where ffmpeg fails."""
+    """Frames [H, W, 3], one at least, at ``fps`` frames per second, for ever. Raises UserError where ffmpeg fails.
+
+    Small ones are enlarged by a whole factor, pixels as squares, to 256 at most.
+    """
+    frames = map(enlarged, frames)
     if kind == ".mp4":
         encode(path, frames, fps)
         return
@@ -26,6 +32,12 @@ def write_animation(path: Path, kind: str, frames: Iterator[NDArray[np.uint8]], 
     options: dict[str, Any] = {"quality": 90} if kind == ".webp" else {}
     time = round(1000 / fps)
     first.save(path, format=FORMATS[kind], save_all=True, append_images=rest, duration=time, loop=0, **options)
+
+
+def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame that can be looked at."""
+    factor = max(1, LOOKED_AT // max(frame.shape[:2]))
+    return frame.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def encode(path: Path, frames: Iterator[NDArray[np.uint8]], fps: float) -> None:

@@ -14,7 +14,7 @@ import xarray
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flowgen.language.labels import readable
+from flowgen.language.labels import all_readable
 from flowgen.results.labels import is_seed
 from flowgen.results.table import averaged, row_axes, scalars
 from flowgen.results.views import is_text
@@ -91,7 +91,7 @@ def plot(dataset: xarray.Dataset, name: str, variable: xarray.DataArray, axis: s
         pen.set_ylabel(variable.attrs.get("long_name", name) if variable.attrs.get("long_name") else name)
         pen.set_title(said, loc="left", fontsize=10)
         if lines:
-            entries = [f"{lines} = {readable(label, 24)}" for label in labels_of(dataset, lines)]
+            entries = [f"{lines} = {label}" for label in all_readable(labels_of(dataset, lines), 24)]
             figure.legend(handles, entries, frameon=False, fontsize=10, loc="outside right upper")
         return as_svg(figure)
 
@@ -125,7 +125,7 @@ def place(pen: Any, labels: Sequence[Any]) -> NDArray[Any]:
     if is_text(labels):
         where = np.arange(len(labels), dtype=np.float64)
         shown = slice(None, None, -(-len(labels) // 30))
-        texts = [readable(label, 18) for label in labels]
+        texts = all_readable(labels, 18)
         turned = sum(map(len, texts[shown])) > 50
         pen.set_xticks(where[shown], texts[shown], rotation=35 if turned else 0, ha="right" if turned else "center")
         return where
@@ -133,8 +133,9 @@ def place(pen: Any, labels: Sequence[Any]) -> NDArray[Any]:
     if wide(where, LONG):
         pen.set_xscale("log")
     if len(labels) <= TICKS:
-        kept = apart(where, [readable(label) for label in labels], pen.get_xscale() == "log")
-        pen.set_xticks(where[kept], [readable(labels[n]) for n in kept])
+        texts = all_readable(labels)
+        kept = apart(where, texts, pen.get_xscale() == "log")
+        pen.set_xticks(where[kept], [texts[n] for n in kept])
         pen.minorticks_off()
     return where
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from flowgen.errors import UserError
 from flowgen.execute.memory import give_back
 from flowgen.language.axes import Axis
 from flowgen.results.columns import Column, Reader
+from flowgen.results.files import Told, untold
 from flowgen.results.labels import coordinate
 from flowgen.results.slabs import aligned, box, regions
 from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, form, plain, variables_of, wanted
@@ -37,12 +38,13 @@ def write_dataset(
     reader: Reader,
     attributes: Mapping[str, Any],
     slab_bytes: int = SLAB,
+    told: Told = untold,
 ) -> xarray.Dataset:
     """Write ``folder/results.zarr`` and open it, arrays read on demand.
 
     A variable per output over its axes and its record's own dimensions; further tensors as ``OUTPUT_FIELD``. Written
     aside and renamed: a ``results.zarr`` that exists is whole. Raises UserError where the items of an output differ in
-    shape, and whatever the reader raises.
+    shape, and whatever the reader raises. told: how many points of all outputs are written.
     """
     aside = folder / f".{NAME}.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
@@ -52,8 +54,12 @@ def write_dataset(
         for axis in used.values():
             write_coordinate(group, axis)
         names = Names(frozenset(used), {column.name for column in columns})
+        points, total = 0, sum(column.keys.size for column in columns)
+        told("results", points, total)
         for column in columns:
-            write_column(group, column, reader, names, slab_bytes)
+            for count in write_column(group, column, reader, names, slab_bytes):
+                points += count
+                told("results", points, total)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata")  # no standard yet, but xarray asks
             zarr.consolidate_metadata(aside)
@@ -76,8 +82,8 @@ def write_coordinate(group: Any, axis: Axis) -> None:
     array[:] = labels
 
 
-def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_bytes: int) -> None:
-    """One output: arrays made after its first item, filled slab by slab, attributes last."""
+def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_bytes: int) -> Iterator[int]:
+    """One output: arrays made after its first item, filled slab by slab, attributes last; the points of each slab."""
     flat = [key for key in column.keys.ravel().tolist() if key]
     if not flat:
         raise UserError(f"no point of the output '{column.name}' has a result")
@@ -99,6 +105,7 @@ def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_
             arrays[variable.field][(*region, ...)] = values[variable.field].reshape((*keys.shape, *variable.shape))
         del values
         give_back()
+        yield keys.size
     for variable in variables:
         arrays[variable.field].attrs.update(attributes_of(column, variable, metadata, type(first)))
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from flowgen.errors import UserError
+
+Told = Callable[[str, int, int], None]
+"""who is told what is being written, how much of it is done, and of how much"""
+
+
+def untold(what: str, done: int, total: int) -> None:
+    """Nobody."""
 
 
 @contextmanager

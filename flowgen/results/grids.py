@@ -13,7 +13,7 @@ import xarray
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
-from flowgen.language.labels import readable, safe_name
+from flowgen.language.labels import all_readable, digits, readable, safe_name
 from flowgen.results.files import whole
 from flowgen.results.sheet import CAPTION, Sheet, draw
 from flowgen.results.views import View, views
@@ -64,7 +64,7 @@ def write_output(
     for view, points in planned:
         for at in ({axis: chosen[axis] for axis in labels if axis in chosen} for chosen in points):
             sheet = make_sheet(name, pictures, labels, view, at)
-            said = [f"{axis}={readable(labels[axis][index], 40)}" for axis, index in at.items()]
+            said = [f"{axis}={readable(labels[axis][index], 40, digits(labels[axis]))}" for axis, index in at.items()]
             path = free_path(folder, safe_name(" ".join([name, *said])), [*taken, *paths])
             notes = list(sheet.notes)
             if left_out:
@@ -101,7 +101,9 @@ def make_sheet(
     name: str, pictures: xarray.DataArray, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]
 ) -> Sheet:
     """The sheet of a view at one point of the other axes."""
-    title = ", ".join([name, *(f"{axis} = {readable(labels[axis][index], 60)}" for axis, index in at.items())])
+    title = ", ".join(
+        [name, *(f"{axis} = {readable(labels[axis][index], 60, digits(labels[axis]))}" for axis, index in at.items())]
+    )
     low, high = pictures.attrs.get("range", (-1.0, 1.0))
     here = pictures.isel(at)
     if view.rows is None:
@@ -113,14 +115,16 @@ def make_sheet(
         if len(labels[axis]) > SIDE
     ]
     shown = here.isel({view.rows: slice(SIDE), view.columns: slice(SIDE)}).transpose(view.rows, view.columns, ...)
-    rows, columns = ((a, [readable(v) for v in labels[a][:SIDE]]) for a in (view.rows, view.columns))
+    rows, columns = ((a, all_readable(labels[a][:SIDE])) for a in (view.rows, view.columns))
     return Sheet(title, rows, columns, reader(shown), (low, high), notes)
 
 
 def caption(name: str, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]) -> str:
     """What a sheet shows, in words."""
     along = " × ".join(axis for axis in (view.rows, view.columns) if axis)
-    where = ", ".join(f"{axis} = {readable(labels[axis][index], 60)}" for axis, index in at.items())
+    where = ", ".join(
+        f"{axis} = {readable(labels[axis][index], 60, digits(labels[axis]))}" for axis, index in at.items()
+    )
     return name + (f": {along}" if along else "") + (f" at {where}" if where else "")
 
 
@@ -135,7 +139,7 @@ def strip(
     if axis is None:
         picture = pictures.values
         return Sheet(title, ("", [""]), ("", [""]), lambda row, column: picture, bounds)
-    found = [readable(label) for label in labels[axis]]
+    found = all_readable(labels[axis])
     across = len(found) if len(found) <= 10 else min(SIDE, 8 if len(found) <= 64 else math.ceil(math.sqrt(len(found))))
     down = min(SIDE, math.ceil(len(found) / across))
     shown = min(len(found), down * across)

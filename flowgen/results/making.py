@@ -12,6 +12,7 @@ from flowgen.graph.model import Wire
 from flowgen.graph.outputs import MOVES
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
+from flowgen.results.files import Told, untold
 from flowgen.results.grids import write_grids
 from flowgen.results.saves import write_saves
 from flowgen.results.versus import write_curve
@@ -30,7 +31,9 @@ class Made:
     """all of them, by output"""
 
 
-def make_outputs(folder: Path, plan: Plan, columns: Sequence[Column], dataset: xarray.Dataset) -> Made:
+def make_outputs(
+    folder: Path, plan: Plan, columns: Sequence[Column], dataset: xarray.Dataset, told: Told = untold
+) -> Made:
     """Write the files of a run's outputs. columns: where the values are, one for each output of a node."""
     document = plan.graph.document
     made = Made()
@@ -44,13 +47,15 @@ def make_outputs(folder: Path, plan: Plan, columns: Sequence[Column], dataset: x
         if output.making.grid:
             asked.setdefault(column.name, {})[output.name] = output.making.grid
         labels = {axis: document.axes[axis].labels for axis in column.axes}
-        if written := write_saves(folder, output, column, dataset, labels):
+        if written := write_saves(folder, output, column, dataset, labels, told):
             made.files[output.name] = written
         if output.making.time or dataset[column.name].attrs.get("record") == "Video":
             made.animations += [path for path in written if path.suffix in MOVES]
+    told("sheets of pictures", 0, 1)
     for name, sheets in write_grids(folder, dataset, asked).items():
         made.files[name] = made.files.get(name, []) + sheets
         made.sheets += sheets
+    told("sheets of pictures", 1, 1)
     for curve in document.curves:
         ends = [by_wire.get(Wire(ref.name, ref.port or main_output(plan, ref.name))) for ref in (curve.x, curve.y)]
         if ends[0] is not None and ends[1] is not None:

@@ -16,7 +16,7 @@ import xarray
 from markupsafe import Markup
 from PIL import Image
 
-from flowgen.language.labels import readable
+from flowgen.language.labels import digits, readable
 from flowgen.results.curves import curves
 from flowgen.results.drawing import draw_graph
 from flowgen.results.files import write_text
@@ -100,7 +100,10 @@ def table(dataset: xarray.Dataset) -> dict[str, Any]:
     for n, header in enumerate(headers):
         name, _, detail = header.partition(", ")
         heads.append({"name": name, "detail": detail, "style": "label" if n < labels else "n" if header == "n" else ""})
-    cells = [[label_cell(c) if n < labels else (significant(c), "") for n, c in enumerate(row)] for row in rows]
+    enough = [digits(column) for column in list(zip(*rows, strict=True))[:labels]]
+    cells = [
+        [label_cell(c, enough[n]) if n < labels else (significant(c), "") for n, c in enumerate(row)] for row in rows
+    ]
     note = f"The first {ROWS} of {total} rows; all are in results.zarr." if total > ROWS else ""
     return {"heads": heads, "rows": cells, "note": note}
 
@@ -110,10 +113,10 @@ def moving(made: Made) -> list[Path]:
     return [path for path in made.animations if path.suffix != ".mp4" and path.stat().st_size <= HEAVY][:MOVING]
 
 
-def label_cell(label: Any) -> tuple[str, str]:
-    """A label as it is shown, and the whole of it where that isn't all."""
-    text = readable(label)
-    return readable(label, LABEL), text if len(text) > LABEL else ""
+def label_cell(label: Any, enough: int) -> tuple[str, str]:
+    """A label as it is shown, computed numbers with ``enough`` digits, and the whole of it where that isn't all."""
+    text = readable(label, digits=enough)
+    return readable(label, LABEL, enough), text if len(text) > LABEL else ""
 
 
 def embedded(path: Path) -> dict[str, Any]:

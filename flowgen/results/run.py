@@ -23,7 +23,7 @@ from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
 from flowgen.results.failures import failures
-from flowgen.results.files import whole, write_text
+from flowgen.results.files import Told, untold, whole, write_text
 from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
 from flowgen.store import Lost, Store
@@ -33,7 +33,9 @@ LIBRARIES = ("flowgen", "torch", "diffusers", "transformers", "zarr", "distribut
 ATTEMPTS = 3
 
 
-def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any]) -> Path:
+def write_run(
+    runs: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any], told: Told = untold
+) -> Path:
     """Write the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
     folder = new_folder(runs, Path(plan.graph.document.file).stem)
     columns = outputs(plan, tally)
@@ -43,7 +45,7 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
         attributes["warnings"] = plan.check.warnings
     for attempt in range(ATTEMPTS):
         try:
-            dataset = write_dataset(folder, plan.graph.document.axes, columns, store, attributes)
+            dataset = write_dataset(folder, plan.graph.document.axes, columns, store, attributes, told=told)
             break
         except Lost:
             if attempt + 1 == ATTEMPTS:
@@ -53,7 +55,8 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
     write_text(folder / "resolved.json", json.dumps(resolved(plan), indent=2, ensure_ascii=False))
     write_keys(folder / "keys.npz", {column.name: column.keys for column in columns})
     write_keys(folder / "stored.npz", plan.stored_keys())
-    made = make_outputs(folder, plan, columns, dataset)
+    made = make_outputs(folder, plan, columns, dataset, told)
+    told("the report", 0, 1)
     write_report(
         folder,
         title=Path(plan.graph.document.file).stem.replace("_", " "),
@@ -65,6 +68,7 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
         failures=about["failures"],
         source=plan.graph.document.source,
     )
+    told("the report", 1, 1)
     about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
     # last, since a folder that has it is a finished run
     write_text(folder / "provenance.json", json.dumps(about, indent=2, ensure_ascii=False))

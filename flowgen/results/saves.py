@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from flowgen.language.outputs import Making, Output
 from flowgen.language.patterns import Pattern
 from flowgen.results.animations import write_animation
 from flowgen.results.columns import Column
-from flowgen.results.files import inside, whole
+from flowgen.results.files import Told, inside, untold, whole
 from flowgen.results.labels import FAILED
 from flowgen.results.sheet import CAPTION, pixels
 from flowgen.results.slabs import aligned, box, regions
@@ -34,7 +35,12 @@ Point = dict[str, Any]
 
 
 def write_saves(
-    folder: Path, output: Output, column: Column, dataset: xarray.Dataset, labels: Mapping[str, Sequence[Any]]
+    folder: Path,
+    output: Output,
+    column: Column,
+    dataset: xarray.Dataset,
+    labels: Mapping[str, Sequence[Any]],
+    told: Told = untold,
 ) -> list[Path]:
     """Write the files of an output; their paths. Points without a result get no file, and 'failed' in a table.
 
@@ -44,10 +50,17 @@ def write_saves(
     if making is None or making.save is None:
         return []
     if making.time is not None:
-        return list(animations(folder, making, making.save, column, dataset, labels))
-    if making.save.kind == ".csv":
-        return list(tables(folder, making.save, column, dataset, labels))
-    return list(singles(folder, output.name, making.save, column, dataset, labels))
+        written = animations(folder, making, making.save, column, dataset, labels)
+    elif making.save.kind == ".csv":
+        written = tables(folder, making.save, column, dataset, labels)
+    else:
+        written = singles(folder, output.name, making.save, column, dataset, labels)
+    total, paths = math.prod(len(labels[axis]) for axis in making.save.axes), list[Path]()
+    told(f"'{output.name}'", 0, total)
+    for path in written:
+        paths.append(path)
+        told(f"'{output.name}'", len(paths), total)
+    return paths
 
 
 def singles(

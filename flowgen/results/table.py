@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from flowgen.language.labels import readable
+from flowgen.language.labels import all_readable
 from flowgen.results.labels import is_seed, significant
 
 ROWS = 40
@@ -100,6 +100,10 @@ def scalar_table(dataset: xarray.Dataset) -> Table | None:
     for n, header in enumerate(headers):
         is_label = n < labels
         table.add_column(escape(header.replace(", mean over", "\nmean over")), justify="left" if is_label else "right")
-    for row in rows:
-        table.add_row(*(escape(readable(cell, 60) if n < labels else significant(cell)) for n, cell in enumerate(row)))
+    columns = [
+        all_readable(cells, 60) if n < labels else [significant(cell) for cell in cells]
+        for n, cells in enumerate(zip(*rows, strict=True))
+    ]
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(escape, row))
     return table

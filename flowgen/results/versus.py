@@ -15,7 +15,7 @@ import xarray
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flowgen.language.labels import exact_text, readable
+from flowgen.language.labels import all_readable, digits, exact_text, readable
 from flowgen.language.outputs import Curve
 from flowgen.results.curves import COLOURS, INK, LINES, STYLE, as_svg, labels_of
 from flowgen.results.files import whole, write_text
@@ -79,7 +79,8 @@ def draw(
             here = np.atleast_1d(x.values[at]), np.atleast_1d(y.values[at])
             handles.append(line(pen, *here, labels[along] if along else [""], COLOURS[n % len(COLOURS)]))
             where = {axis: labels[axis][i] for axis, i in zip(others, at, strict=True) if axis in free}
-            entries.append(", ".join(f"{axis} = {readable(label, 40)}" for axis, label in where.items()))
+            words = (f"{axis} = {readable(label, 40, digits(labels[axis]))}" for axis, label in where.items())
+            entries.append(", ".join(words))
         label_points(pen, handles, labels[along] if along else [""])
         pen.set_xlabel(said(x))
         pen.set_ylabel(said(y))
@@ -110,7 +111,7 @@ def order_of(labels: Sequence[Any]) -> NDArray[Any]:
 
 def label_points(pen: Any, drawn: Sequence[Any], labels: Sequence[Any]) -> None:
     """Labels beside points, the ends of each line first, as far as there is room."""
-    order = order_of(labels)
+    order, texts = order_of(labels), all_readable(labels, 20)
     ends = [0, len(order) - 1] if len(order) > 1 else [0]
     everything = np.concatenate([handle.get_xydata() for handle in drawn])
     everything = everything[np.isfinite(everything).all(axis=1)]
@@ -125,8 +126,7 @@ def label_points(pen: Any, drawn: Sequence[Any], labels: Sequence[Any]) -> None:
             free = all((np.abs(points[n] - other) / span).max() >= NEAR for other in taken)
             if np.isfinite(points[n]).all() and free:
                 taken.append(points[n])
-                text = readable(labels[order[n]], 20)
-                pen.annotate(text, points[n], (5, 5), textcoords="offset points", fontsize=9)
+                pen.annotate(texts[order[n]], points[n], (5, 5), textcoords="offset points", fontsize=9)
 
 
 def said(variable: xarray.DataArray) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ SMALL = 1 << 20
 """bytes of a block that is merged with others of its kind"""
 LARGE = 32 << 20
 """bytes of what they are merged into, at most: a reader holds 64 MB of blocks and reads each as a whole"""
-APART = ("seconds", "created", "torch", "compacted")
+APART = ("seconds", "created", "torch", "compacted", "of")
 """what may differ in the provenance of blocks that are merged"""
 
 
@@ -160,10 +161,23 @@ def sound(store: Store, name: str) -> Block | None:
 
 
 def provenance(parts: list[Part], held: dict[str, Block]) -> dict[str, Any]:
-    """What the new block says of how its items were made: the seconds of those that stay, the time of the last."""
+    """What the new block says of how its items were made: the seconds of those that stay, the time of the last, and in
+    which blocks, with how many of its items each, in order.
+    """
     told = [held[part.about.name].provenance for part in parts]
-    found: dict[str, Any] = {**told[-1], "compacted": len(parts)}
+    rows = [made_in(about, p.about.name, row) for about, p in zip(told, parts, strict=True) for _, row in p.rows]
+    of = [[name, len(list(several))] for name, several in itertools.groupby(rows)]
+    found: dict[str, Any] = {**told[-1], "compacted": len(parts), "of": of}
     if all("seconds" in about for about in told):
         each = (about["seconds"] * len(p.rows) / max(1, p.about.items) for about, p in zip(told, parts, strict=True))
         found["seconds"] = round(sum(each), 4)
     return found
+
+
+def made_in(provenance: Mapping[str, Any], name: str, row: int) -> str:
+    """The block in which an item of a block was computed: another one, where that was written anew since."""
+    for block, count in provenance.get("of", ()):
+        if row < count:
+            return str(block)
+        row -= count
+    return name

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from flowgen.errors import with_article
 from flowgen.language.expressions import Schedule
 
 FORMAT = 1
@@ -56,7 +57,7 @@ def plain(value: Any) -> Any:
         return [plain(entry) for entry in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    raise TypeError(f"a {type(value).__name__} can't be part of a key")
+    raise TypeError(f"{with_article(type(value).__name__)} can't be part of a key")
 
 
 def node_head(type: str, version: int, numerics: str) -> str:

@@ -142,6 +142,8 @@ class Model(Reference):
     """what messages call it: the text after ``from:``"""
     origin: str = ""
     """where exactly it came from, for a run's provenance: ``org/name@commit``; empty for files of the user's own"""
+    absent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """by part that isn't there, what to say where it is asked for, and the way out; for others it's said anyway"""
 
     def __getitem__(self, name: str) -> Any:
         opener = _opener.get()
@@ -151,6 +153,8 @@ class Model(Reference):
 
     def part(self, name: str) -> Part:
         """A part by name. Raises WiringError if the model lacks it."""
+        if name in self.absent:
+            raise WiringError(self.absent[name][0], hint=self.absent[name][1])
         if name not in self.parts:
             raise WiringError(f"the model '{self.label}' has no part '{name}'", hint=did_you_mean(name, self.parts))
         return self.parts[name]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
+from flowgen.errors import WiringError, with_article
 
 REGISTRY: dict[str, type[Record]] = {}
 """Record classes by name, for reading them back from the store."""
@@ -128,7 +128,7 @@ class Record:
         for _, value in self._fields():
             if isinstance(value, (Tensor, Record)):
                 return len(value)
-        raise ValueError(f"a {type(self).__name__} without tensors has no items")
+        raise ValueError(f"{with_article(type(self).__name__)} without tensors has no items")
 
     def _fields(self) -> Iterable[tuple[str, Any]]:
         found: dict[str, Any] = self.__dict__

@@ -34,7 +34,7 @@ def fill(mask: Image, known: Latent) -> Latent:
     factor = mask.data.shape[-1] // known.data.shape[-1]
     if mask.data.shape[-2:] != torch.Size(factor * size for size in known.data.shape[-2:]):
         sizes = f"{list(mask.data.shape[-2:])}, the latent {list(known.data.shape[-2:])}"
-        raise WiringError(f"the mask is {sizes}: they are of different pictures", hint="[height, width]")
+        raise WiringError(f"the mask is {sizes}: they are of different pictures", hint="[height, width]", about="mask")
     binary = (mask.unit() >= 0.5).to(known.data)
     return known.replace(data=torch.cat([known.data, F.pixel_unshuffle(binary, factor)], 1))
 

@@ -20,6 +20,7 @@ def condition_embedding(latent: Latent, model: Annotated[Model, Uses("latent", "
         raise WiringError(
             f"the latent ({latent.space or 'pixels'}) is no embedding of the prior of '{model.label}'",
             hint="wire the sampler whose denoiser is the prior",
+            about="latent",
         )
     prior = model["prior"]
     return Conditioning(pooled=prior.post_process_latents(latent.data.to(prior.dtype)).float(), space=EMBEDDING)

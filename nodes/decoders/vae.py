@@ -31,6 +31,8 @@ def decode_video(latent: Latent, model: Decoding, rate: float = 8.0) -> Video:
 
     rate: frames per second at which it is shown; it changes no frame.
     """
+    if rate <= 0:
+        raise WiringError(f"rate is a number of frames per second, not {rate}", hint="above 0, as 8")
     return Video(decoded(latent, model, "videos").transpose(1, 2), rate=rate)
 
 
@@ -41,6 +43,8 @@ def decode_audio(latent: Latent, model: Decoding, seconds: float = 0.0) -> Audio
     seconds: how much of it to keep; 0 is all. Sounds are as long as the model's, silent after the time that
     encoder.text was told.
     """
+    if seconds < 0:
+        raise WiringError(f"seconds is how much of a sound is kept, not {seconds}", hint="0 keeps all of it")
     sound = decoded(latent, model, "sounds")
     family: Family = model["family"]
     rate = model[family.autoencoder].config.sampling_rate
@@ -53,18 +57,20 @@ def decoded(latent: Latent, model: Model, makes: str) -> Tensor:
     if family.makes != makes:
         right = NODES.get(family.makes)
         hint = f"use {right}" if right else "wire it into a condition"
-        raise WiringError(f"'{model.label}' makes {family.makes}, not {makes}", hint=hint)
+        raise WiringError(f"'{model.label}' makes {family.makes}, not {makes}", hint=hint, about="model")
     vae = model[family.autoencoder] if family.autoencoder in model.parts else None
     own = family.space(dict(vae.config)) if vae is not None else ""
     if latent.is_noisy:
         raise WiringError(
             "the latent is noisy: its sampler ended early (until)",
             hint="take it up in another: init: $NODE, after: ...",
+            about="latent",
         )
     if latent.space != own:
         raise WiringError(
             f"the latent's space ({latent.space or 'pixels'}) is not the one that the decoder of '{model.label}' reads "
             f"({own or 'pixels'})",
             hint="decode with the VAE of the model that made the latent",
+            about="latent",
         )
     return latent.data if vae is None else family.decode(vae, latent.data)

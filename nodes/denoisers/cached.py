@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
+from flowgen.errors import WiringError, with_article
 from flowgen.node import Carry, Uses, node
 from flowgen.values import Conditioning, Latent, Model, Noisy, PerItem, Prediction
 
@@ -84,9 +84,15 @@ def check(net: Any, label: str, cache: How, numerics: str, numbers: tuple[int, i
     interval, order = numbers
     if not hasattr(net, "enable_cache"):
         hint = "diffusers has caches for transformers such as Flux, Wan, LTX and CogVideoX; use denoiser"
-        raise WiringError(f"the network of '{label}', a {type(net).__name__}, knows no step caches", hint=hint)
+        raise WiringError(
+            f"the network of '{label}', {with_article(type(net).__name__)}, knows no step caches",
+            hint=hint,
+            about="model",
+        )
     if "compile" in numerics:
-        raise WiringError("a compiled network can't leave out what it is made of", hint="leave 'compile' out")
+        raise WiringError(
+            "a compiled network can't leave out what it is made of", hint="leave 'compile' out", about="model"
+        )
     blocks = sum(len(each) for each in net.children() if isinstance(each, torch.nn.ModuleList))
     if cache == "first_block" and blocks < 2:
         raise WiringError(f"'cache' leaves out all blocks but the first, and '{label}' has {blocks}")

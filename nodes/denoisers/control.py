@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
+from flowgen.errors import WiringError, with_article
 from flowgen.node import Uses, node
 from flowgen.values import Control, Image, Latent, Model, Noisy, PerItem
 from flowgen.values.random import is_abstract
@@ -51,7 +51,11 @@ def control(
     given = pictured(config, image, latent, model.label)
     for low, high in zip(start.values, end.values, strict=True):
         if not 0 <= low < high <= 1:
-            raise WiringError(f"a ControlNet leads from 'start' to 'end', in order in 0 to 1, not {low} to {high}")
+            raise WiringError(
+                f"a ControlNet leads from 'start' to 'end', in order in 0 to 1, not {low} to {high}",
+                hint="all of the loop is start: 0, end: 1",
+                about="start end",
+            )
     data = given.unit() if isinstance(given, Image) else given.data
     strength, first, last = (numbers.tensor.double().to(data.device) for numbers in (scale, start, end))
     space = given.space if isinstance(given, Latent) else None
@@ -61,13 +65,15 @@ def control(
 def pictured(config: dict[str, Any], image: Image | None, latent: Latent | None, label: str) -> Image | Latent:
     """What is wired of picture and latent. Raises WiringError unless it is what such a ControlNet reads."""
     if config.get("conditioning_embedding_channels") and config["class"] == "diffusers:FluxControlNetModel":
-        raise WiringError(f"'{label}' is a ControlNet in the design of XLabs, which isn't supported")
+        raise WiringError(f"'{label}' is a ControlNet in the design of XLabs, which isn't supported", about="model")
     if config["class"] == "diffusers:ControlNetModel":
         given, other, hint = image, latent, "'image', and no latent"
     else:
         given, other, hint = latent, image, "'latent', which encoder.vae makes of a picture, and no image"
     if given is None or other is not None:
-        raise WiringError(f"the ControlNet '{label}' isn't given what it reads", hint=f"wire {hint}")
+        raise WiringError(
+            f"the ControlNet '{label}' isn't given what it reads", hint=f"wire {hint}", about="image latent"
+        )
     return given
 
 
@@ -76,9 +82,11 @@ def kinds(config: dict[str, Any], mode: PerItem[int | None], label: str) -> Tens
     count = config.get("num_mode") or 0
     for value in mode.values:
         if count == 0 and value is not None:
-            raise WiringError(f"the ControlNet '{label}' is for one kind of picture", hint="leave 'mode' out")
+            raise WiringError(
+                f"the ControlNet '{label}' is for one kind of picture", hint="leave 'mode' out", about="mode"
+            )
         if count and (value is None or not 0 <= value < count):
-            raise WiringError(f"the ControlNet '{label}' takes 'mode', 0 to {count - 1}, not {value}")
+            raise WiringError(f"the ControlNet '{label}' takes 'mode', 0 to {count - 1}, not {value}", about="mode")
     return torch.tensor(mode.values) if count else None
 
 
@@ -103,13 +111,17 @@ def check(given: Control, own: Any, net: Any, family: Family, label: str) -> Non
     name = type(own).__name__
     if name != family.controlnet:
         takes = f"those of the class {family.controlnet}" if family.controlnet else "none"
-        raise WiringError(f"'{given.model.label}' is a {name}; of ControlNets, the denoiser of '{label}' takes {takes}")
+        raise WiringError(
+            f"'{given.model.label}' is {with_article(name)}; of ControlNets, the denoiser of '{label}' takes {takes}",
+            about="control",
+        )
     for entry in family.shared:
         mine, theirs = (plain(each.config.get(entry)) for each in (own, net))
         if mine != theirs:
             raise WiringError(
                 f"the ControlNet '{given.model.label}' isn't for '{label}': its {entry} is {mine}, not {theirs}",
                 hint="a ControlNet leads the model that it was trained for, and fine-tuned ones of that",
+                about="control",
             )
 
 
@@ -122,13 +134,18 @@ def check_size(given: Control, own: Any, x: Noisy, model: Model) -> None:
         factor, unit = 1, "places"
         takes = x.data.shape[1] + own.config.get("extra_conditioning_channels", 0)
         if given.space != x.space:
-            raise WiringError(f"the latent of control ({given.space or 'pixels'}) and x ({x.space}) differ")
+            raise WiringError(
+                f"the latent of control ({given.space or 'pixels'}) and x ({x.space}) differ", about="control"
+            )
     if channels != takes:
-        raise WiringError(f"the picture of control has {channels} channels, '{given.model.label}' takes {takes}")
+        raise WiringError(
+            f"the picture of control has {channels} channels, '{given.model.label}' takes {takes}", about="control"
+        )
     if (wanted := (x.data.shape[-2] * factor, x.data.shape[-1] * factor)) != (height, width):
         raise WiringError(
             f"the picture of control has {width} x {height} {unit}, {wanted[1]} x {wanted[0]} are sampled",
             hint="load it with this width and height, or draw noise of its size",
+            about="control",
         )
 
 

@@ -90,11 +90,13 @@ def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:
     if x.space != latent["space"]:
         said = f"the latent is of the space '{x.space or 'pixels'}', the denoiser of '{model.label}' reads "
         raise WiringError(
-            f"{said}'{latent['space'] or 'pixels'}'", hint="draw the noise for the model that denoises it: model: ..."
+            f"{said}'{latent['space'] or 'pixels'}'",
+            hint="draw the noise for the model that denoises it: model: ...",
+            about="x",
         )
     if "channels" in latent and x.data.shape[1] != latent["channels"]:
         channels = f"{x.data.shape[1]} channels, the denoiser of '{model.label}' takes {latent['channels']}"
-        raise WiringError(f"the latent has {channels}")
+        raise WiringError(f"the latent has {channels}", about="x")
     if concat is not None and concat.space != latent["space"]:
         raise WiringError(
             f"concat is of the space '{concat.space or 'pixels'}', the denoiser of '{model.label}' reads "
@@ -106,6 +108,7 @@ def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:
         raise WiringError(
             f"the denoiser of '{model.label}' reads {beside} channels beside the latent, it is given {given}",
             hint="'concat' is for networks that read more than x: those of inpainting and of upscaling",
+            about="concat",
         )
 
 
@@ -116,12 +119,14 @@ def check_context(context: Conditioning, net: Any, family: Family, label: str) -
         raise WiringError(
             f"the condition is of the kind '{context.space}', the denoiser of '{label}' {wanted}",
             hint="encode the text with the text encoder of the same model",
+            about="context",
         )
     width = net.config.get(family.width) if family.width else None
     if context.states is not None and width is not None and context.states.shape[-1] != width:
         raise WiringError(
             f"the condition has width {context.states.shape[-1]}, the denoiser of '{label}' takes {width}",
             hint="encode the text with the text encoder of the same model",
+            about="context",
         )
 
 
@@ -131,7 +136,7 @@ def told_scale(guidance: PerItem[float | None] | None, net: Any, x: Noisy, label
     if not given:
         return None
     if not net.config.get("guidance_embeds"):
-        raise WiringError(f"the denoiser of '{label}' isn't told a scale", hint="use guidance.cfg")
+        raise WiringError(f"the denoiser of '{label}' isn't told a scale", hint="use guidance.cfg", about="guidance")
     if len(given) < len(x.data):
         raise WiringError("'guidance' is given for some items and not for others")
     return torch.tensor(given, device=x.data.device, dtype=torch.float32)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
+from flowgen.errors import WiringError, with_article
 
 ALIGNED = 16
 """tensors begin at multiples of so many bytes"""
@@ -69,7 +69,7 @@ def plain(value: Any, tensors: list[Tensor]) -> Any:
         return {"list" if isinstance(value, list) else "tuple": [plain(each, tensors) for each in value]}
     if isinstance(value, dict):
         return {"keys": list(value), "values": [plain(each, tensors) for each in value.values()]}
-    raise WiringError(f"a network keeps a {type(value).__name__}, which can't be stored")
+    raise WiringError(f"a network keeps {with_article(type(value).__name__)}, which can't be stored")
 
 
 def value(plain: Any, data: Tensor) -> Any:

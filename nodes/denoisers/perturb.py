@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from flowgen.errors import WiringError, did_you_mean
+from flowgen.errors import WiringError, did_you_mean, with_article
 
 How = Literal["none", "identity_attention", "blurred_attention", "skip_layers"]
 Blur = float | Literal["infinite"]
@@ -45,7 +45,9 @@ def perturbing(net: nn.Module, what: Perturbation) -> Iterator[None]:
     if not blocks:
         known = list(candidates(net))
         hint = did_you_mean(what.layers[0], known) if what.layers else f"there are {', '.join(known)}"
-        raise WiringError(f"no layer of the network is called {' or '.join(what.layers) or 'so'}", hint=hint)
+        raise WiringError(
+            f"no layer of the network is called {' or '.join(what.layers) or 'so'}", hint=hint, about="layers perturb"
+        )
     with ONE_AT_A_TIME, ExitStack() as stack:
         for block in blocks:
             for handle in hooks(block, what):
@@ -115,7 +117,9 @@ def blurred(query: Tensor, deviation: Blur) -> Tensor:
         return query.mean(dim=2, keepdim=True).expand_as(query)
     side = math.isqrt(query.shape[2])
     if side * side != query.shape[2]:
-        raise WiringError("blurred attention needs square latents", hint="or blur: infinite, which has no shape")
+        raise WiringError(
+            "blurred attention needs square latents", hint="or blur: infinite, which has no shape", about="blur perturb"
+        )
     reach = min(max(1, math.ceil(3 * deviation)), side - 1)
     places = torch.arange(-reach, reach + 1, dtype=query.dtype, device=query.device)
     weights = torch.exp(-(places**2) / (2 * deviation**2))
@@ -137,7 +141,10 @@ def skipped(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out
         if value is None:
             return None
         if text is None or picture.shape == text.shape:
-            raise WiringError(f"a {type(block).__name__} can't be skipped where picture and text are of one shape")
+            raise WiringError(
+                f"{with_article(type(block).__name__)} can't be skipped where picture and text are of one shape",
+                about="layers perturb",
+            )
         return picture if value.shape == picture.shape else text
 
     return tuple(map(before, output))

@@ -35,6 +35,6 @@ def embed_image(
     pixels = torch.zeros_like(pixels) if blank else pixels
     told = encoder(pixels.to(encoder.dtype), output_hidden_states=states)
     if not hasattr(told, "image_embeds"):
-        raise WiringError(f"the image encoder of '{model.label}' has no projection, and so no embedding")
+        raise WiringError(f"the image encoder of '{model.label}' has no projection, and so no embedding", about="model")
     inner = told.hidden_states[-2].float() if states else None
     return Conditioning(inner, told.image_embeds.float(), space=EMBEDDING)

@@ -14,7 +14,7 @@ from flowgen.values import Conditioning, Model, PerItem
 from flowgen.values.per_item import over_items
 
 from ..families import Family
-from ..families.prompts import Texts
+from ..families.prompts import BREAK, Texts
 from ..families.texts import Cut, noting_cuts
 
 PARTS = (
@@ -40,10 +40,13 @@ def cautions(**arguments: Any) -> list[UserError]:
     distinct = dict.fromkeys(cuts)
     family: Family = arguments["model"]["family"]
     found = [warning(reader, [cut for cut in distinct if cut.reader == reader], family) for reader in readers(distinct)]
-    weights = [seen[0] for text in arguments["text"].values if (seen := WEIGHT.search(text))]
-    if weights and arguments["weighting"] == "none":
-        said = f"'text' is read as it stands, '{shortened(weights[0])}' as words too"
-        found.append(UserError(said, hint="'weighting: a1111' reads weights" if "weighting" in family.told else ""))
+    marks = [(WEIGHT, "weighting", "words", "'weighting: a1111' reads weights")] * (arguments["weighting"] == "none")
+    marks += [(BREAK, "chunks", "a word", "'chunks: 2' begins a new piece there")] * (arguments["chunks"] == 1)
+    for mark, option, what, hint in marks:
+        seen = [seen[0].strip() for text in arguments["text"].values if (seen := mark.search(text))]
+        if seen:
+            said = f"'text' is read as it stands, '{shortened(seen[0])}' as {what} too"
+            found.append(UserError(said, hint=hint if option in family.told else ""))
     return found
 
 
@@ -61,8 +64,8 @@ def warning(reader: str, cuts: Sequence[Cut], family: Family) -> UserError:
 
 
 def shortened(words: str) -> str:
-    """At most 80 characters."""
-    return words if len(words) <= 80 else f"{words[:79]}…"
+    """At most 80 characters, to the end of a word; one that is longer itself is cut."""
+    return words if len(words) <= 80 else f"{words[:78].rpartition(' ')[0] or words[:77]}..."
 
 
 @node("encoder.text", added=OPTIONS, cautions=cautions)

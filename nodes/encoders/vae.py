@@ -22,9 +22,11 @@ def encode_image(image: Image, model: Annotated[Model, Uses("family", "vae?")], 
     pictures = (image.data - low) / (high - low) * 2 - 1
     family: Family = model["family"]
     if family.makes != "pictures":
-        raise WiringError(f"'{model.label}' makes {family.makes}: its encoder takes no picture")
+        raise WiringError(f"'{model.label}' makes {family.makes}: its encoder takes no picture", about="model")
     if family.autoencoder != "vae":
-        raise WiringError(f"'{model.label}' has no VAE that encodes pictures", hint="begin with noise alone")
+        raise WiringError(
+            f"'{model.label}' has no VAE that encodes pictures", hint="begin with noise alone", about="model"
+        )
     if "vae" not in model.parts:
         return Latent(pictures, "")
     vae = model["vae"]
@@ -34,10 +36,14 @@ def encode_image(image: Image, model: Annotated[Model, Uses("family", "vae?")], 
     if noise is not None:
         if noise.space != space:
             raise WiringError(
-                f"the noise is of the space '{noise.space}', the latent of '{space}'", hint="draw it for this model"
+                f"the noise is of the space '{noise.space}', the latent of '{space}'",
+                hint="draw it for this model",
+                about="noise",
             )
         if noise.data.shape != data.shape:
             shapes = f"{list(noise.data.shape[1:])}, the latent {list(data.shape[1:])}"
-            raise WiringError(f"the noise has the shape {shapes}", hint="the noise takes width and height in pixels")
+            raise WiringError(
+                f"the noise has the shape {shapes}", hint="the noise takes width and height in pixels", about="noise"
+            )
         data = data + found.std * noise.data.to(data)
     return Latent(family.scaled(vae, data).float(), space)

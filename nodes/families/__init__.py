@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, with_article
 from flowgen.values.model import Part, canonical
 
 from .animatediff import AnimateDiff
@@ -71,7 +71,8 @@ def family_for(pipeline: str, label: str) -> Family:
     """The family of a folder that names this pipeline. Raises UserError for one that nobody has told flowgen of."""
     if pipeline not in TABLE:
         raise UserError(
-            f"flowgen doesn't know the family of '{label}', which says that it is a {pipeline or 'pipeline'}",
+            f"flowgen doesn't know the family of '{label}', which says that it is "
+            f"{with_article(pipeline or 'pipeline')}",
             hint="a family says what latents are like, how texts are encoded, how the denoiser is called and how "
             "latents are decoded: docs/families.md shows how to write one; known: " + ", ".join(sorted(TABLE)),
         )

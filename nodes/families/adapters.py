@@ -25,14 +25,18 @@ def image_prompts(given: Sequence[Conditioning], net: Any, label: str) -> tuple[
     if len(given) != len(layers):
         hint = "one for each of the model's 'ip_adapter', of the unconditional denoiser too"
         said = f"should be {len(layers)}, not {len(given)}"
-        raise WiringError(f"the number of image prompts for the denoiser of '{label}' {said}", hint=hint)
+        raise WiringError(
+            f"the number of image prompts for the denoiser of '{label}' {said}", hint=hint, about="image_prompt"
+        )
     return tuple(image_prompt(*pair) for pair in zip(given, layers, strict=True))
 
 
 def image_prompt(given: Conditioning, layer: Any) -> Tensor:
     """What one adapter reads of an embedded picture."""
     if given.space != EMBEDDING:
-        raise WiringError(f"an image prompt comes from encoder.image, it isn't of the kind '{given.space}'")
+        raise WiringError(
+            f"an image prompt comes from encoder.image, it isn't of the kind '{given.space}'", about="image_prompt"
+        )
     if hasattr(layer, "image_embeds"):
         found, width = given.pooled, layer.image_embeds.in_features
     else:
@@ -40,10 +44,14 @@ def image_prompt(given: Conditioning, layer: Any) -> Tensor:
         found, width = given.states, first.in_features
     if found is None:
         name, hint = ("embedding", "false") if hasattr(layer, "image_embeds") else ("states", "true")
-        raise WiringError(f"an adapter reads the {name} of a picture", hint=f"encoder.image, states: {hint}")
+        raise WiringError(
+            f"an adapter reads the {name} of a picture", hint=f"encoder.image, states: {hint}", about="image_prompt"
+        )
     if found.shape[-1] != width:
         hint = "embed the picture with the image encoder that the adapter comes with"
-        raise WiringError(f"the image prompt has width {found.shape[-1]}, the adapter takes {width}", hint=hint)
+        raise WiringError(
+            f"the image prompt has width {found.shape[-1]}, the adapter takes {width}", hint=hint, about="image_prompt"
+        )
     return found
 
 

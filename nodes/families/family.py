@@ -55,7 +55,9 @@ class Question:
         """A field of the condition, in the network's precision."""
         found: Tensor | None = getattr(self.context, field)
         if found is None:
-            raise WiringError(f"the denoiser needs a condition with {field}", hint=f"wire 'context': {hint}")
+            raise WiringError(
+                f"the denoiser needs a condition with {field}", hint=f"wire 'context': {hint}", about="context"
+            )
         return found.to(self.x.dtype) if found.is_floating_point() else found
 
 
@@ -142,12 +144,14 @@ class Family(Loader):
 
     def encode(self, model: Model, texts: Sequence[str]) -> Conditioning:
         """Texts as the network reads them; ``Texts``, with the options in ``told``. Raises WiringError if it can't."""
-        raise WiringError(f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class")
+        raise WiringError(
+            f"'{model.label}' reads no text", hint="leave 'context' out, or use condition.class", about="model"
+        )
 
     def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:
         """A condition that says how many seconds the result lasts, None is the longest. Raises WiringError if not."""
         if any(seconds):
-            raise WiringError(f"'{model.label}' isn't told seconds", hint="leave 'seconds' out")
+            raise WiringError(f"'{model.label}' isn't told seconds", hint="leave 'seconds' out", about="seconds")
         return found
 
     def predict(self, net: Any, asked: Question) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowgen.errors import WiringError
 from flowgen.values import Conditioning, Model
 
 from .family import Config, Configs, Family, Question
@@ -56,7 +57,12 @@ class StableAudio(Family):
     def lasting(self, model: Model, found: Conditioning, seconds: Sequence[float | None]) -> Conditioning:
         """Start and end as two more states, and as the summary."""
         assert found.states is not None
-        ends = torch.tensor([value or self.options["longest"] for value in seconds], device=found.states.device)
+        longest = self.options["longest"]
+        for value in seconds:
+            if value is not None and not 0 <= value <= longest:
+                hint = "leave 'seconds' out for the longest sound"
+                raise WiringError(f"seconds must be up to {longest:.4g}, not {value}", hint=hint)
+        ends = torch.tensor([value or longest for value in seconds], device=found.states.device)
         told = model["projection_model"](start_seconds=torch.zeros_like(ends), end_seconds=ends)
         times = [told.seconds_start_hidden_states, told.seconds_end_hidden_states]
         return found.replace(

@@ -90,19 +90,21 @@ def last(encoder: Any, skip: int) -> Callable[[Any], Tensor]:
     if not skip:
         return lambda told: told.last_hidden_state
     norm = getattr(encoder, "text_model", encoder).final_layer_norm
-    return lambda told: norm(layer(told, skip + 1))
+    return lambda told: norm(layer(told, 1, skip))
 
 
 def penultimate(encoder: Any, tokenizer: Any, texts: Texts) -> tuple[Tensor, Tensor]:
     """CLIP's states before its last layer (or more of them), and its first output: with a projection the summary."""
-    return clip(encoder, tokenizer, texts, lambda told: layer(told, texts.clip_skip + 2))
+    return clip(encoder, tokenizer, texts, lambda told: layer(told, 2, texts.clip_skip))
 
 
-def layer(told: Any, back: int) -> Tensor:
-    """The states of a layer counted from the end. Raises WiringError where there are fewer layers."""
-    if back > len(told.hidden_states):
-        raise WiringError(f"'clip_skip' leaves out more than the encoder's {len(told.hidden_states) - 1} layers")
-    found: Tensor = told.hidden_states[-back]
+def layer(told: Any, back: int, skip: int) -> Tensor:
+    """The states of the layer ``back`` from the end, or ``skip`` before it. Raises WiringError where there is none."""
+    most = len(told.hidden_states) - back
+    if skip > most:
+        said = f"'clip_skip' leaves out more than the encoder's {len(told.hidden_states) - 1} layers"
+        raise WiringError(said, hint=f"{most} at most: the model itself leaves out {back - 1}", about="clip_skip")
+    found: Tensor = told.hidden_states[-back - skip]
     return found
 
 

@@ -17,7 +17,9 @@ def unused(params: dict[str, Any]) -> set[str]:
 def check_uncond(scale: PerItem[float]) -> None:
     """Without an unconditional prediction the scale must be 1. Raises WiringError."""
     if any(value != 1 for value in scale.values):
-        raise WiringError("guidance with a scale other than 1 needs 'uncond'", hint="wire it, or set scale: 1")
+        raise WiringError(
+            "guidance with a scale other than 1 needs 'uncond'", hint="wire it, or set scale: 1", about="scale"
+        )
 
 
 @node("guidance.cfg", unused=unused)

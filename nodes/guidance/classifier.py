@@ -43,7 +43,9 @@ def gradient(classifier: Model, x: Noisy, label: PerItem[int]) -> Tensor:
         unit = data * over_items((x.time.alpha**2 + x.time.sigma**2).rsqrt(), data)
         logits = net(unit.to(precision), x.time.timestep)
         if not 0 <= min(label.values) <= max(label.values) < logits.shape[1]:
-            raise WiringError(f"'{classifier.label}' knows {logits.shape[1]} classes, 0 to {logits.shape[1] - 1}")
+            raise WiringError(
+                f"'{classifier.label}' knows {logits.shape[1]} classes, 0 to {logits.shape[1] - 1}", about="label"
+            )
         chosen = logits.log_softmax(1).gather(1, label.tensor[:, None].to(logits.device))
         (found,) = torch.autograd.grad(chosen.sum(), data)
     return found

@@ -18,7 +18,7 @@ def compose(
     """
     given = {len(each) for each in weights.values}
     if given != {len(conds)}:
-        raise WiringError(f"{len(conds)} conditions need as many weights, not {min(given)}")
+        raise WiringError(f"{len(conds)} conditions need as many weights, not {min(given)}", about="weights")
     guided = uncond
     for n, cond in enumerate(conds):
         weight = PerItem([each[n] for each in weights.values])

@@ -38,6 +38,10 @@ def perturbed(
         guided = uncond + scale * (cond - uncond)
     if perturbed is None:
         if any(perturbed_scale.values):
-            raise WiringError("a perturbed_scale other than 0 needs 'perturbed'", hint="wire it, or set it to 0")
+            raise WiringError(
+                "a perturbed_scale other than 0 needs 'perturbed'",
+                hint="wire it, or set it to 0",
+                about="perturbed_scale",
+            )
         return guided
     return guided + perturbed_scale * (cond - perturbed)

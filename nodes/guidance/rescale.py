@@ -15,7 +15,8 @@ def rescale(guided: Prediction, cond: Prediction, phi: PerItem[float] = 0.7) -> 
 
     It follows any other guidance and takes back the overexposure that large scales bring.
 
-    phi: 0 leaves ``guided`` as it is, 1 brings its standard deviation to that of ``cond``.
+    phi: 0 leaves ``guided`` as it is, 1 brings its standard deviation to that of ``cond``; numbers beyond
+    go on past that.
     """
     if not any(phi.values):
         return guided

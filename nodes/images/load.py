@@ -40,7 +40,10 @@ def load_mask(file: Source, width: int = 0, height: int = 0, crop: bool = True, 
 
 
 def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop: bool, filter: str) -> Tensor:
-    """The pixels of a file, [1, C, H, W] in 0..1. Raises WiringError for a file that is no picture."""
+    """The pixels of a file, [1, C, H, W] in 0..1. Raises WiringError for a file that is no picture, and no size."""
+    for name, pixels in (("width", width), ("height", height)):
+        if pixels < 0:
+            raise WiringError(f"{name} is a number of pixels, not {pixels}", hint="0 is the file's own")
     try:
         with Pillow.open(file.path) as opened:
             size = (width or opened.width, height or opened.height)
@@ -52,12 +55,12 @@ def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop:
                 picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
             picture = picture.convert(mode)
     except (OSError, PIL.UnidentifiedImageError) as error:
-        raise WiringError(f"'{file.text}' is no picture that can be read: {error}") from None
+        raise WiringError(f"'{file.text}' is no picture that can be read: {error}", about="file") from None
     size = (width or picture.width, height or picture.height)
     if picture.size != size:
         how = getattr(Pillow.Resampling, filter.upper())
         picture = ImageOps.fit(picture, size, how) if crop else picture.resize(size, how)
-    pixels = np.asarray(picture, dtype=np.float32) / 255
+    values = np.asarray(picture, dtype=np.float32) / 255
     if is_abstract():
         return torch.empty(1, 3 if mode == "RGB" else 1, size[1], size[0])
-    return torch.from_numpy(pixels).reshape(1, size[1], size[0], -1).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(values).reshape(1, size[1], size[0], -1).permute(0, 3, 1, 2).contiguous()

@@ -21,6 +21,9 @@ def box(
     data = torch.zeros(len(image.data), 1, height, width, device=image.data.device)
     for row, (x, y, to_x, to_y) in enumerate(zip(left.values, top.values, right.values, bottom.values, strict=True)):
         if not (0 <= x < to_x <= 1 and 0 <= y < to_y <= 1):
-            raise WiringError(f"a box from ({x}, {y}) to ({to_x}, {to_y}) isn't in the picture's 0 to 1")
+            raise WiringError(
+                f"a box from ({x}, {y}) to ({to_x}, {to_y}) isn't in the picture's 0 to 1",
+                about="right bottom left top",
+            )
         data[row, :, round(y * height) : round(to_y * height), round(x * width) : round(to_x * width)] = 1
     return Image(data, (0.0, 1.0))

@@ -30,9 +30,9 @@ def resize_latent(latent: Latent, by: float = 2.0, filter: Filter = "bicubic") -
     image.resize, encoder.vae) is sharper, for two calls of the autoencoder more.
     """
     if latent.is_noisy:
-        raise WiringError("resized noise is no noise any more", hint="resize a clean latent")
+        raise WiringError("resized noise is no noise any more", hint="resize a clean latent", about="latent")
     if latent.data.dim() < 4:
-        raise WiringError("only latents of pictures and videos have a height and a width")
+        raise WiringError("only latents of pictures and videos have a height and a width", about="latent")
     size = (round(latent.data.shape[-2] * by), round(latent.data.shape[-1] * by))
     return latent.replace(data=resized(latent.data, size, filter))
 
@@ -41,6 +41,8 @@ def resized(data: Tensor, size: tuple[int, int], filter: Filter) -> Tensor:
     """The same at another size. Raises WiringError for one without pixels."""
     if min(size) < 1:
         raise WiringError(
-            f"a size of {size[1]} x {size[0]} holds nothing", hint="'by' is a factor: 2 is twice the size"
+            f"a size of {size[1]} x {size[0]} holds nothing",
+            hint="'by' is a factor: 2 is twice the size",
+            about="by width height",
         )
     return resample(data, size, filter)

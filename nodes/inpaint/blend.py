@@ -19,11 +19,12 @@ def blend(x: Noisy, known: Latent, noise: Noise, mask: Image) -> Noisy:
     the picture's size, shrunk to the latent's without smoothing, as diffusers does.
     """
     if known.is_noisy:
-        raise WiringError("the known latent is noisy; a picture's comes from encoder.vae")
+        raise WiringError("the known latent is noisy; a picture's comes from encoder.vae", about="known")
     if (known.space, known.data.shape) != (x.space, x.data.shape):
         raise WiringError(
             f"x ({x.space}, {list(x.data.shape[1:])}) and the known latent ({known.space}, "
-            f"{list(known.data.shape[1:])}) differ"
+            f"{list(known.data.shape[1:])}) differ",
+            about="known",
         )
     if noise.space != x.space:
         raise WiringError(

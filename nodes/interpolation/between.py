@@ -36,6 +36,7 @@ def between_latents(a: Latent, b: Latent, at: PerItem[float], how: How = "lerp")
         raise WiringError(
             "noisy latents aren't interpolated",
             hint="interpolate the start noises (noise.interpolate), or clean latents",
+            about="a",
         )
     a.same_as(b)
     return a.replace(data=interpolated(a.data, b.data, at, how))
@@ -51,12 +52,13 @@ def between_conditions(a: Conditioning, b: Conditioning, at: PerItem[float], how
     A token counts in between where it counts in either. Classes and sizes have no in-between: give them afterwards.
     """
     if a.space != b.space:
-        raise WiringError(f"conditions of the kinds '{a.space}' and '{b.space}' have nothing in between")
+        raise WiringError(f"conditions of the kinds '{a.space}' and '{b.space}' have nothing in between", about="b")
     for name, given in (("class", "labels"), ("size", "sizes")):
         if getattr(a, given) is not None or getattr(b, given) is not None:
             raise WiringError(
                 f"a condition with {given} has no in-between",
                 hint=f"interpolate first, then condition.{name} with context: $NODE",
+                about="a",
             )
     changes = {name: between(name, getattr(a, name), getattr(b, name), at, how) for name in ("states", "pooled")}
     return a.replace(**changes, mask=joint(a.mask, b.mask, at))
@@ -69,7 +71,7 @@ def between(name: str, a: Tensor | None, b: Tensor | None, at: PerItem[float], h
     shapes = [None if each is None else list(each.shape[1:]) for each in (a, b)]
     if a is None or b is None or shapes[0] != shapes[1]:
         said = " and ".join("none" if shape is None else str(shape) for shape in shapes)
-        raise WiringError(f"the conditions differ in {name}: {said}", hint="encode both with one model")
+        raise WiringError(f"the conditions differ in {name}: {said}", hint="encode both with one model", about="b")
     return interpolated(a, b, at, how)
 
 
@@ -77,7 +79,9 @@ def joint(a: Tensor | None, b: Tensor | None, at: PerItem[float]) -> Tensor | No
     """Which tokens count, [B, L]: at the ends each condition's own, otherwise those of either."""
     if a is None or b is None:
         if a is not b:
-            raise WiringError("one of the conditions has a mask, the other none", hint="encode both with one model")
+            raise WiringError(
+                "one of the conditions has a mask, the other none", hint="encode both with one model", about="b"
+            )
         return None
     first, last = (over_items(torch.tensor([float(to == end) for to in at.values]), a).bool() for end in (0, 1))
     return torch.where(first, a, torch.where(last, b, torch.maximum(a, b)))

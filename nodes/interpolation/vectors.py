@@ -39,6 +39,7 @@ def slerp_weights(a: Tensor, b: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         raise WiringError(
             "the two are opposite: no way between them on the sphere is the shortest",
             hint="take another seed, or how: lerp, which leads through 0",
+            about="how b",
         )
     straight = parallel | ~u.any(dim=1) | ~v.any(dim=1)
     sine = torch.where(straight, 1.0, angle.sin())

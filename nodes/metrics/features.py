@@ -41,10 +41,11 @@ def reference(from_: Source, model: Annotated[Model, Uses("features")]) -> Momen
             about = file.metadata() or {}
             count, mean, scatter = (torch.tensor(file.get_tensor(name))[None] for name in ("count", "mean", "scatter"))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"can't read the statistics '{from_.text}': {error}") from None
+        raise UserError(f"can't read the statistics '{from_.text}': {error}", about="from") from None
     if about.get("extractor") != identity(model):
         raise WiringError(
             f"'{from_.text}' was made by the extractor '{about.get('extractor')}', not by '{identity(model)}'",
             hint="statistics of two extractors can't be compared",
+            about="from",
         )
     return Moments(count.to(torch.long), mean.double(), scatter.double(), identity(model))

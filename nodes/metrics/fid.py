@@ -61,5 +61,6 @@ class FID(Reduce):
             raise WiringError(
                 f"the features come from '{state.extractor}', the reference from '{self.reference.extractor}'",
                 hint="use one extractor for both",
+                about="reference",
             )
         return Score(frechet(state, self.reference)[None], state.count, f"FID ({state.extractor.split()[0]} features)")

@@ -13,6 +13,8 @@ from flowgen.errors import UserError, did_you_mean
 from flowgen.values.model import Model, Part, canonical
 
 from ..families import Config, family_for, family_part
+from .alone import absent_of_pipelines, plain_parts
+from .configured import HERE, PROCESSOR, is_processor, processor, read_json, tokenizer
 from .hub import Folder
 from .ip_adapter import adapted
 from .lora import updated
@@ -20,38 +22,6 @@ from .single import check_file, single
 from .tiling import Tile, with_tiles
 from .weights import network
 
-HERE = "flowgen_nodes.models.loaders"
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "spiece.model",
-    "added_tokens.json",
-)
-PROCESSOR = "preprocessor_config.json"
-VISION = {
-    "clip_vision_model": ("image_encoder", "CLIPVisionModelWithProjection"),
-    "dpt": ("depth_estimator", "DPTForDepthEstimation"),
-}
-"""Networks of transformers that are a model on their own, by their type: the part that each is, and its usual class."""
-PREPARES = (
-    "do_resize",
-    "size",
-    "resample",
-    "do_center_crop",
-    "crop_size",
-    "do_rescale",
-    "rescale_factor",
-    "do_normalize",
-    "image_mean",
-    "image_std",
-    "keep_aspect_ratio",
-    "ensure_multiple_of",
-)
-VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
-"""A tokeniser has one of these, or no words."""
 LIBRARIES = {
     "diffusers": "diffusers",
     "transformers": "transformers",
@@ -59,15 +29,8 @@ LIBRARIES = {
     "audioldm2": "diffusers.pipelines.audioldm2",
 }
 """Where networks come from, by what ``model_index.json`` calls the place; diffusers keeps some with their pipeline."""
-MODULE_CLASSES = {
-    "DigitsClassifier": ("features", "flowgen_nodes:Classifier"),
-    "DigitsNoisyClassifier": ("classifier", "flowgen_nodes:NoisyClassifier"),
-}
-"""By the name in a ``config.json`` under ``class``: the part that it is, and this pack's code for it."""
-
-
-NETWORKS = dict.fromkeys(("ControlNetModel", "SD3ControlNetModel", "FluxControlNetModel"), "controlnet")
-"""Networks of diffusers that are a model on their own, by their class: the part that each is."""
+Absent = dict[str, tuple[str, str]]
+"""by part that isn't there, what to say where it is asked for, and the way out"""
 
 
 @dataclass(frozen=True)
@@ -97,12 +60,13 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
     """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
     where, options = where if isinstance(where, Folder) else Folder(where), options or Options()
     folder = where.path
-    network_name = ""
+    network_name, absent = "", Absent()
     if (folder / "model_index.json").is_file():
-        parts, network_name = pipeline_parts(where, label, options)
+        parts, network_name, absent = pipeline_parts(where, label, options)
     elif (folder / "config.json").is_file():
         parts = plain_parts(where, label, options.dtype)
         refuse(label, options)
+        absent = absent_of_pipelines(label, parts)
     else:
         raise UserError(
             f"'{label}' holds no model",
@@ -110,7 +74,8 @@ def read_model(where: Folder | Path, label: str, options: Options | None = None)
             if where.origin
             else f"expected model_index.json (diffusers) or config.json in {folder}",
         )
-    return Model({name: placed(part, network_name, options) for name, part in parts.items()}, label, where.origin)
+    placed_parts = {name: placed(part, network_name, options) for name, part in parts.items()}
+    return Model(placed_parts, label, where.origin, absent)
 
 
 def refuse(label: str, options: Options) -> None:
@@ -121,7 +86,9 @@ def refuse(label: str, options: Options) -> None:
     given |= {"tile": options.tile != "none"}
     for name, value in given.items():
         if value:
-            raise UserError(f"'{label}' is no diffusion model, so it takes no '{name}'", hint="leave it out")
+            raise UserError(
+                f"'{label}' is no diffusion model, so it takes no '{name}'", hint="leave it out", about=name
+            )
 
 
 def placed(part: Part, network_name: str, options: Options) -> Part:
@@ -132,39 +99,10 @@ def placed(part: Part, network_name: str, options: Options) -> Part:
     return replace(part, numerics=numerics, device=options.device, offload=options.offload)
 
 
-def plain_parts(where: Folder, label: str, dtype: str) -> dict[str, Part]:
-    """The parts of a folder of one network. Raises UserError."""
-    config = read_json(where.path / "config.json")
-    if config.get("model_type") == "clip":
-        return clip_parts(where, config, dtype)
-    if (cls := config.get("_class_name")) in NETWORKS:
-        name = NETWORKS[cls]
-        return {name: network(name, where, {**config, "class": f"diffusers:{cls}"}, f"{HERE}:Diffusers", dtype)}
-    if config.get("model_type") in VISION:
-        return vision_parts(where, config, dtype)
-    if config.get("class") in MODULE_CLASSES:
-        name, code = MODULE_CLASSES[config["class"]]
-        return {name: network(name, where, {**config, "class": code}, f"{HERE}:Module", dtype)}
-    raise UserError(
-        f"flowgen can't read the model in '{label}'", hint=f"{where.path / 'config.json'} names no known class"
-    )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file. Raises UserError."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"can't read {path}: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is no configuration: it holds a {type(found).__name__}, not a mapping")
-    return found
-
-
-def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[str, Part], str]:
+def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[str, Part], str, Absent]:
     """Networks, tokenisers and schedulers of a diffusers folder, its family, and what its latents are like.
 
-    Also the name of the network that predicts. Raises UserError.
+    Also the name of the network that predicts, and the parts that aren't there. Raises UserError.
     """
     parts: dict[str, Part] = {}
     index = read_json(where.path / "model_index.json")
@@ -184,11 +122,16 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
         elif library in LIBRARIES and (inside.path / "config.json").is_file():
             parts[name] = library_part(name, inside, (library, cls), options)
     parts |= {name: instead(name, other, entries, where, options) for name, other in options.parts.items()}
+    absent = missing(label, where, entries, parts)
+    for name in (family.network, family.autoencoder):
+        if name in absent:
+            raise UserError(absent[name][0], hint=absent[name][1])
     if options.scheduler:
         parts["scheduler"] = rescheduled(parts, str(entries.get("scheduler", ["", ""])[1]), options.scheduler)
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
     parts = adapted(parts, family.network, options.adapters, family.adapts)
-    configs = {name: whole(json.loads(part.config)) for name, part in parts.items()}
+    configs = Configurations({name: whole(json.loads(part.config)) for name, part in parts.items()})
+    configs.absent = absent
     if family.careful and options.dtype == "float16":
         overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
         parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
@@ -196,7 +139,27 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     parts["family"] = family_part(family, index, configs, str(where.path))
     latent = family.latent(configs)
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(latent))
-    return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network
+    return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network, absent
+
+
+class Configurations(dict[str, Config]):
+    """Configurations by part. One that a family asks for and that isn't there is a UserError."""
+
+    absent: Absent
+
+    def __missing__(self, name: str) -> Config:
+        said, hint = self.absent.get(name, (f"model_index.json names no part '{name}', which its pipeline has", ""))
+        raise UserError(said, hint=hint)
+
+
+def missing(label: str, where: Folder, entries: Mapping[str, Any], parts: Mapping[str, Part]) -> Absent:
+    """The parts that a ``model_index.json`` names and the folder lacks."""
+    gone = [name for name, (library, cls) in entries.items() if cls and library in LIBRARIES and name not in parts]
+    here = ", ".join(name for name in entries if name in parts) or "none"
+    remedy = where.remedy if where.origin else f"copy the folder from where the model is from to {where.path}"
+    hint = f"of the parts in model_index.json there are {here}; there aren't {', '.join(gone)}; {remedy}"
+    return {name: (f"the model '{label}' lacks the part '{name}', which its model_index.json names", hint)
+            for name in gone}  # fmt: skip
 
 
 def whole(config: Config) -> Config:
@@ -228,7 +191,9 @@ def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder,
     """
     if name not in entries or entries[name][0] not in LIBRARIES or "Tokenizer" in str(entries[name][1]):
         known = [n for n, (library, cls) in entries.items() if library in LIBRARIES and "Tokenizer" not in str(cls)]
-        raise UserError(f"the model has no network '{name}' to take from elsewhere", hint=did_you_mean(name, known))
+        raise UserError(
+            f"the model has no network '{name}' to take from elsewhere", hint=did_you_mean(name, known), about="parts"
+        )
     own = replace(options, checkpoint=None)
     if other.path.is_file():
         check_file(other.path, has_config=True)
@@ -240,7 +205,9 @@ def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder,
     elif (other.path / "config.json").is_file():
         cls = read_json(other.path / "config.json").get("_class_name", cls)
     if not (other.path / "config.json").is_file():
-        raise UserError(f"there is no '{name}' in {other.path}", hint=f"expected config.json: {other.remedy}")
+        raise UserError(
+            f"there is no '{name}' in {other.path}", hint=f"expected config.json: {other.remedy}", about="parts"
+        )
     return library_part(name, other, (library, cls), own)
 
 
@@ -249,56 +216,13 @@ def rescheduled(parts: Mapping[str, Part], cls: str, changes: Mapping[str, Any])
     import diffusers
 
     if "scheduler" not in parts:
-        raise UserError("the model has no scheduler", hint="leave 'scheduler' out")
+        raise UserError("the model has no scheduler", hint="leave 'scheduler' out", about="scheduler")
     config = json.loads(parts["scheduler"].config)
     code = getattr(diffusers, cls, None)
     known = {*config, *(inspect.signature(code).parameters if code else ())}
     for name in changes:
         if name not in known:
-            raise UserError(f"the configuration of {cls} has no entry '{name}'", hint=did_you_mean(name, known))
+            raise UserError(
+                f"the configuration of {cls} has no entry '{name}'", hint=did_you_mean(name, known), about="scheduler"
+            )
     return replace(parts["scheduler"], config=canonical({**config, **changes}))
-
-
-def clip_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
-    """A CLIP folder: the model, its tokeniser, how images are prepared."""
-    folder = where.path
-    processor = folder / "preprocessor_config.json"
-    about = read_json(processor) if processor.is_file() else {}
-    if not about and (folder / "processor_config.json").is_file():
-        about = read_json(folder / "processor_config.json").get("image_processor", {})
-    kept: dict[str, Any] = {name: about[name] for name in ("image_mean", "image_std") if name in about}
-    return {
-        "clip": network("clip", where, {**config, "class": "transformers:CLIPModel"}, f"{HERE}:Transformers", dtype),
-        "tokenizer": tokenizer("tokenizer", where, "CLIPTokenizer"),
-        "image_processor": Part("image_processor", f"{HERE}:Config", str(folder), canonical(kept)),
-    }
-
-
-def vision_parts(where: Folder, config: dict[str, Any], dtype: str) -> dict[str, Part]:
-    """A network that reads pictures, alone, and how they are prepared where the folder says it."""
-    name, usual = VISION[config["model_type"]]
-    (cls,) = config.get("architectures") or [usual]
-    told = {**config, "class": f"transformers:{cls}"}
-    found = {name: network(name, where, told, f"{HERE}:Transformers", dtype)}
-    if (where.path / PROCESSOR).is_file():
-        found["image_processor"] = processor("image_processor", where.path)
-    return found
-
-
-def is_processor(cls: str) -> bool:
-    """Whether a class prepares pictures for CLIP, or for what estimates depth."""
-    return cls.startswith(("CLIP", "DPT")) and ("ImageProcessor" in cls or "FeatureExtractor" in cls)
-
-
-def processor(name: str, folder: Path) -> Part:
-    """How pictures are prepared for CLIP: the entries that decide it. Raises UserError."""
-    about = read_json(folder / PROCESSOR)
-    return Part(name, f"{HERE}:Config", str(folder), canonical({k: about[k] for k in PREPARES if k in about}))
-
-
-def tokenizer(name: str, where: Folder, cls: str) -> Part:
-    """A tokeniser, identified by its files."""
-    files = tuple(file for file in TOKENIZER_FILES if (where.path / file).is_file())
-    config = canonical({"class": f"transformers:{cls.removesuffix('Fast')}"})
-    said = ("", "") if set(files) & VOCABULARIES else (f"the part '{name}' has no vocabulary", where.remedy)
-    return Part(name, f"{HERE}:Tokenizer", str(where.path), config, files, lacking=said)

@@ -30,19 +30,21 @@ def adapter(where: hub.Folder, weights: str, label: str, scale: float) -> Part:
     files = [file] if file else where.named(".safetensors")
     if len(files) != 1:
         hint = f"say which: weights: {files[0]}" if files else f"expected a safetensors file; {where.remedy}"
-        raise UserError(f"'{label}' has {len(files)} files that could be an adapter's", hint=hint)
+        raise UserError(f"'{label}' has {len(files)} files that could be an adapter's", hint=hint, about="ip_adapter")
     (file,) = files
     if not file.endswith(".safetensors"):
-        raise UserError(f"the adapter '{file}' is no safetensors file")
+        raise UserError(f"the adapter '{file}' is no safetensors file", about="ip_adapter")
     if not (folder / file).is_file() and file not in where.away:
-        raise UserError(f"there is no file '{file}' in '{label}'", hint=where.remedy)
+        raise UserError(f"there is no file '{file}' in '{label}'", hint=where.remedy, about="ip_adapter")
     away = tuple((name, where.away[name]) for name in files if name in where.away)
     part = Part("ip_adapter", f"{HERE}:Adapter", str(folder), canonical({"scale": scale}), (file,), away=away)
     names = set(header(part))
     if not all(any(name.startswith(each) for name in names) for each in ("image_proj.", "ip_adapter.")):
-        raise UserError(f"'{file}' is no IP-Adapter: it has no tensors 'image_proj.' and 'ip_adapter.'")
+        raise UserError(
+            f"'{file}' is no IP-Adapter: it has no tensors 'image_proj.' and 'ip_adapter.'", about="ip_adapter"
+        )
     if any(all(any(word in name for name in names) for word in each.split()) for each in FACES):
-        raise UserError(f"'{file}' is an adapter of faces (FaceID), which isn't supported")
+        raise UserError(f"'{file}' is an adapter of faces (FaceID), which isn't supported", about="ip_adapter")
     return part
 
 
@@ -51,7 +53,7 @@ def adapted(parts: Mapping[str, Part], network: str, adapters: Sequence[Part], f
     if not adapters:
         return dict(parts)
     if not fits:
-        raise UserError("this model takes no image prompts", hint="leave 'ip_adapter' out")
+        raise UserError("this model takes no image prompts", hint="leave 'ip_adapter' out", about="ip_adapter")
     base = parts[network]
     made = Part(network, f"{HERE}:Adapted", base.folder, base.config, dtype=base.dtype, of=(base, *adapters))
     return {**parts, network: made}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, with_article
 from flowgen.values import Part
 from flowgen.values.model import Loader, canonical, loader_of
 
@@ -40,14 +40,14 @@ def update(where: hub.Folder, label: str, scale: float) -> Part:
     files = [file] if file else where.named(".safetensors")
     if len(files) != 1 or not files[0].endswith(".safetensors"):
         said = ", ".join(files) or "none"
-        raise UserError(f"'{label}' should be one safetensors file of low-rank weights: there are {said}")
+        raise UserError(f"'{label}' should be one safetensors file of low-rank weights: there are {said}", about="lora")
     away = tuple((name, where.away[name]) for name in files if name in where.away)
     part = Part("lora", f"{HERE}:Update", str(folder), canonical({"scale": scale}), (files[0],), away=away)
     names = header(part)
     if other := next((name for name in names if any(word in name for word in OTHERS)), None):
-        raise UserError(f"'{label}' is another kind of update than LoRA: it has '{other}'", hint=LAYOUTS)
+        raise UserError(f"'{label}' is another kind of update than LoRA: it has '{other}'", hint=LAYOUTS, about="lora")
     if not any("lora" in name for name in names):
-        raise UserError(f"'{label}' has no low-rank weights", hint=LAYOUTS)
+        raise UserError(f"'{label}' has no low-rank weights", hint=LAYOUTS, about="lora")
     return part
 
 
@@ -59,7 +59,9 @@ def updated(parts: Mapping[str, Part], network: str, pipeline: str, updates: Seq
         for name in {target(tensor, network, parts) for tensor in header(each)}:
             if name not in parts:
                 hint = f"the model's networks are {', '.join(n for n, part in parts.items() if part.files)}"
-                raise UserError(f"{each.files[0]} changes the part '{name}', which the model lacks", hint=hint)
+                raise UserError(
+                    f"{each.files[0]} changes the part '{name}', which the model lacks", hint=hint, about="lora"
+                )
             of.setdefault(name, []).append(told)
     made = dict(parts)
     for name, own in of.items():
@@ -113,7 +115,9 @@ def add(module: nn.Module, name: str, part: Part) -> None:
         delta = said["scale"] * torch.einsum("or,r...->o...", up.float().flatten(1), down.float())
         if weight is None or delta.numel() != weight.numel():
             hint = "is it for this kind of model?"
-            raise UserError(f"{part.files[0]} doesn't fit the layer '{path}' of the part '{name}'", hint=hint)
+            raise UserError(
+                f"{part.files[0]} doesn't fit the layer '{path}' of the part '{name}'", hint=hint, about="lora"
+            )
         weight.copy_((weight.float() + delta.reshape(weight.shape)).to(weight.dtype))
 
 
@@ -127,7 +131,9 @@ def low_rank(file: Path, name: str, pipeline: str, config: Any) -> dict[str, tup
 
     reader = getattr(getattr(diffusers, pipeline), "lora_state_dict", None)
     if reader is None:
-        raise UserError(f"diffusers reads no low-rank updates for a {pipeline}", hint="leave 'lora' out")
+        raise UserError(
+            f"diffusers reads no low-rank updates for {with_article(pipeline)}", hint="leave 'lora' out", about="lora"
+        )
     more = {"unet_config": config} if name == "unet" else {}
     more |= {"return_alphas": True} if "return_alphas" in inspect.signature(reader).parameters else {}
     said = reader(str(file.parent), weight_name=file.name, use_safetensors=True, local_files_only=True,
@@ -143,7 +149,9 @@ def low_rank(file: Path, name: str, pipeline: str, config: Any) -> dict[str, tup
     layers = {key.removesuffix(A): (own[key], own[key.removesuffix(A) + B]) for key in own if key.endswith(A)}
     if not layers or len(own) != 2 * len(layers):
         other = next((key for key in own if not key.endswith((A, B))), "nothing")
-        raise UserError(f"{file.name} has more than low-rank weights for the part '{name}': {other}", hint=LAYOUTS)
+        raise UserError(
+            f"{file.name} has more than low-rank weights for the part '{name}': {other}", hint=LAYOUTS, about="lora"
+        )
     return {path: (down, up * told(metadata, name, path, down.shape[0])) for path, (down, up) in layers.items()}
 
 
@@ -160,6 +168,6 @@ def told(metadata: Mapping[str, Any] | None, name: str, path: str, rank: int) ->
     """What a file that peft wrote says of alpha / rank in its metadata; 1 where it says nothing."""
     about = {key.removeprefix(f"{name}."): value for key, value in (metadata or {}).items()}
     if about.get("use_rslora") or about.get("use_dora"):
-        raise UserError("low-rank updates with rslora or dora aren't read", hint=LAYOUTS)
+        raise UserError("low-rank updates with rslora or dora aren't read", hint=LAYOUTS, about="lora")
     alpha = (about.get("alpha_pattern") or {}).get(path, about.get("lora_alpha"))
     return 1.0 if alpha is None else float(alpha) / rank

@@ -103,7 +103,9 @@ def model(
         file = where.path
         where = place(config, "") if config else where
     elif config:
-        raise UserError(f"'{from_.text}' is a folder, which has configurations", hint="leave 'config' out")
+        raise UserError(
+            f"'{from_.text}' is a folder, which has configurations", hint="leave 'config' out", about="config"
+        )
     options = Options(
         dtype, others, scheduler or {}, file, updates, adapters, numerics, device, offload == "model", tile
     )
@@ -120,7 +122,11 @@ def place(source: Named, revision: str, weights: str = "") -> Folder:
             raise UserError(f"there is no file or folder '{source.text}'", hint=hint)
         return find(source.text, revision, weights)
     if revision:
-        raise UserError(f"'{source.text}' is a path, and only models of the Hub have revisions", hint="leave it out")
+        raise UserError(
+            f"'{source.text}' is a path, and only models of the Hub have revisions",
+            hint="leave it out",
+            about="revision",
+        )
     return Folder(source.path)
 
 

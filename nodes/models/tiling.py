@@ -25,9 +25,11 @@ def with_tiles(parts: Mapping[str, Part], name: str, factor: int, tile: Tile) ->
     cls = json.loads(parts[name].config)["class"].partition(":")[2] if name in parts else ""
     if cls not in TILED:
         said = f"{cls} can't work tile by tile" if cls else "the model has no autoencoder"
-        raise UserError(said, hint="leave 'tile' out")
+        raise UserError(said, hint="leave 'tile' out", about="tile")
     if isinstance(tile, int) and (tile < 1 or tile % (4 * factor)):
-        raise UserError(f"tile must be a multiple of {4 * factor} pixels, not {tile}")
+        nearest = max(1, round(tile / (4 * factor))) * 4 * factor
+        said = f"tile must be a multiple of {4 * factor} pixels, not {tile}"
+        raise UserError(said, hint=f"the nearest is {nearest}; 'model' is what the autoencoder takes for itself")
     return {**parts, name: replace(parts[name], numerics=canonical({"tile": tile}))}
 
 

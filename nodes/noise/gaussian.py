@@ -47,17 +47,24 @@ def shape(latent: dict[str, Any], width: int, height: int, frames: int) -> tuple
     """The shape of one item's latent. Raises WiringError for sizes that the model can't have."""
     if "shape" in latent:
         if width or height or frames:
-            raise WiringError("what this model samples has one size", hint="leave width, height and frames out")
+            raise WiringError(
+                "what this model samples has one size",
+                hint="leave width, height and frames out",
+                about="width height frames",
+            )
         return tuple(latent["shape"])
     factor, multiple = latent["factor"], latent.get("multiple", latent["factor"])
-    if width % multiple or height % multiple:
-        raise WiringError(f"width and height must be multiples of {multiple}, not {width} x {height}")
+    for name, size in (("width", width), ("height", height)):
+        if size < 0 or size % multiple:
+            nearest = max(1, round(size / multiple)) * multiple
+            raise WiringError(f"{name} must be a multiple of {multiple} pixels, not {size}", hint=f"as {nearest}")
     picture = (height // factor or latent["height"], width // factor or latent["width"])
     if "frames" not in latent:
         if frames:
-            raise WiringError("this model makes pictures", hint="'frames' is for video models")
+            raise WiringError("this model makes pictures", hint="'frames' is for video models", about="frames")
         return (latent["channels"], *picture)
     step = latent["frame_factor"]
-    if frames and (frames - 1) % step:
-        raise WiringError(f"frames must be 1 more than a multiple of {step}, not {frames}")
+    if frames < 0 or (frames and (frames - 1) % step):
+        nearest = max(0, round((frames - 1) / step)) * step + 1
+        raise WiringError(f"frames must be 1 more than a multiple of {step}, not {frames}", hint=f"as {nearest}")
     return (latent["channels"], ((frames or latent["frames"]) - 1) // step + 1, *picture)

@@ -18,5 +18,6 @@ def select(from_: list[Record], index: PerItem[int]) -> Record:
         raise WiringError(
             "the values to select from differ in shape or kind",
             hint="values of one model and one size can take each other's place",
+            about="from",
         )
     return from_[0]  # the engine hands over the chosen one alone; a check sees all of them

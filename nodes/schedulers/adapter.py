@@ -172,11 +172,11 @@ def fresh(name: str, config: str, options: str, steps: int, shape: tuple[int, ..
     cls = getattr(diffusers, name, None)
     if not (isinstance(cls, type) and issubclass(cls, diffusers.SchedulerMixin)):
         known = [each for each in dir(diffusers) if each.endswith("Scheduler")]
-        raise WiringError(f"diffusers has no scheduler '{name}'", hint=did_you_mean(name, known))
+        raise WiringError(f"diffusers has no scheduler '{name}'", hint=did_you_mean(name, known), about="class")
     given = json.loads(options)
     known = list(inspect.signature(cls).parameters)
     if unknown := next((each for each in given if each not in known), None):
-        raise WiringError(f"{name} has no option '{unknown}'", hint=did_you_mean(unknown, known))
+        raise WiringError(f"{name} has no option '{unknown}'", hint=did_you_mean(unknown, known), about="options")
     try:
         with _disable_current_modes(), torch.no_grad():
             about = {entry: value for entry, value in json.loads(config).items() if entry in known}
@@ -184,4 +184,6 @@ def fresh(name: str, config: str, options: str, steps: int, shape: tuple[int, ..
     except WiringError:
         raise
     except Exception as error:
-        raise WiringError(f"{name} doesn't run with {steps} steps and its options: {error}") from None
+        raise WiringError(
+            f"{name} doesn't run with {steps} steps and its options: {error}", about="options steps"
+        ) from None

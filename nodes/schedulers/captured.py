@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
+from flowgen.errors import WiringError, with_article
 
 
 class Captured:
@@ -43,7 +43,7 @@ class Captured:
                 self.large.append(value)
                 return {"large": len(self.large) - 1, "dtype": str(value.dtype).removeprefix("torch.")}
             return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
-        raise WiringError(f"the scheduler keeps '{name}', a {type(value).__name__}, which can't be stored")
+        raise WiringError(f"the scheduler keeps '{name}', {with_article(type(value).__name__)}, which can't be stored")
 
 
 def restored(fresh: Any, text: str, large: list[Tensor]) -> Any:

@@ -100,7 +100,10 @@ class DDIMInverse(Loop):
         """One step towards noise."""
         check_kind(prediction, self.prediction_type, self.about)
         if prediction.kind == "sample" and self.about.get("set_alpha_to_one", True):
-            raise WiringError("a prediction of x0 says nothing of the noise of a clean latent, where the way begins")
+            raise WiringError(
+                "a prediction of x0 says nothing of the noise of a clean latent, where the way begins",
+                about="prediction",
+            )
         limits = {"clip_sample": True, **self.about, "thresholding": False}
         x0, epsilon = bounded(prediction.x0(), self.clip_sample, "never", limits), prediction.epsilon()
         bar = at(self.back(i), [way.alpha_bar for way in self.plans]).to(state.bar.device)
@@ -121,5 +124,7 @@ class DDIMInverse(Loop):
 def beginning(steps: int, strength: float) -> int:
     """The step with which a sampler begins that takes this part of them. Raises WiringError where it takes none."""
     if not 0 < strength <= 1 or int(steps * strength) < 1:
-        raise WiringError(f"strength {strength} leaves none of {steps} steps to take", hint="above 0 to 1")
+        raise WiringError(
+            f"strength {strength} leaves none of {steps} steps to take", hint="above 0 to 1", about="strength steps"
+        )
     return steps - int(steps * strength)

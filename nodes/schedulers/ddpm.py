@@ -55,10 +55,16 @@ class DDPM(Discrete):
         if kind in ("fixed_small", "fixed_large"):
             return (large if kind == "fixed_large" else small).sqrt()
         if kind != "learned_range":
-            raise WiringError(f"the variance '{kind}' is not supported", hint="fixed_small, fixed_large, learned_range")
+            raise WiringError(
+                f"the variance '{kind}' is not supported",
+                hint="fixed_small, fixed_large, learned_range",
+                about="variance model",
+            )
         if prediction.variance is None:
             raise WiringError(
-                "the network says no variance, which learned_range needs", hint="variance: fixed_small or fixed_large"
+                "the network says no variance, which learned_range needs",
+                hint="variance: fixed_small or fixed_large",
+                about="variance prediction",
             )
         share = (prediction.variance + 1) / 2
         low, high = (scale(bound.log(), share) for bound in (small, large))

@@ -99,7 +99,9 @@ class EDM(Spaced):
     def table(self, grid: Grid, row: int) -> Table:
         """The coefficients of an item. Raises WiringError for a churn below 0, and for a model of flow matching."""
         if is_flow(self.about):
-            raise WiringError("scheduler.edm adds noise to data of full size; the model is one of flow matching")
+            raise WiringError(
+                "scheduler.edm adds noise to data of full size; the model is one of flow matching", about="model"
+            )
         churn = self.churn.values[row]
         if churn < 0:
             raise WiringError(f"churn must be 0 or more, not {churn}")

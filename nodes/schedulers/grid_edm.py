@@ -23,7 +23,7 @@ def edm_grid(config: str, steps: int, final: str) -> Grid:
     """A grid from ``sigma_max`` to 0; see ``noise_time`` for the model's time."""
     about: dict[str, Any] = json.loads(config)
     if steps < 1:
-        raise WiringError(f"steps must be at least 1, not {steps}")
+        raise WiringError(f"steps must be at least 1, not {steps}", about="steps calls")
     top, bottom = about.get("sigma_max", 80.0), about.get("sigma_min", 0.002)
     ramp = np.linspace(0, 1, steps)
     if about.get("sigma_schedule", "karras") == "exponential":

@@ -42,9 +42,9 @@ def flow_grid(
     about: dict[str, Any] = json.loads(config)
     total = about.get("num_train_timesteps", 1000)
     if steps < 1:
-        raise WiringError(f"steps must be at least 1, not {steps}")
+        raise WiringError(f"steps must be at least 1, not {steps}", about="steps calls")
     if spacing == "leading":
-        raise WiringError("flow matching has no spacing 'leading'", hint="linspace or trailing")
+        raise WiringError("flow matching has no spacing 'leading'", hint="linspace or trailing", about="spacing")
     by = shift_of(about, tokens) if shift is None else shift
     if spacing == "model":
         dynamic = about.get("use_dynamic_shifting") and not habits.coarse

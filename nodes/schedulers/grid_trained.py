@@ -63,7 +63,7 @@ def time_of(config: str, ratio: Array) -> Array:
 def spaced(total: int, steps: int, spacing: str, offset: int, coarse: bool) -> Array:
     """Timesteps at which steps begin, noisiest first, [S]. Raises WiringError where they leave the schedule."""
     if not 1 <= steps <= total - coarse:
-        raise WiringError(f"steps must be 1 to {total - coarse}, not {steps}")
+        raise WiringError(f"steps must be 1 to {total - coarse}, not {steps}", about="steps calls")
     if spacing == "linspace" and not coarse:
         return np.linspace(0, total - 1, steps)[::-1]
     if coarse and spacing != "trailing":
@@ -71,5 +71,9 @@ def spaced(total: int, steps: int, spacing: str, offset: int, coarse: bool) -> A
     else:
         found = np.array(timesteps(total, steps, spacing, offset), dtype=np.float64)
     if found[0] >= total:
-        raise WiringError(f"{steps} steps with spacing '{spacing}' and offset {offset} leave the schedule")
+        raise WiringError(
+            f"{steps} steps with spacing '{spacing}' and offset {offset} leave the schedule",
+            hint="take fewer steps, or another spacing",
+            about="steps calls",
+        )
     return found

@@ -25,4 +25,5 @@ def check_kind(prediction: Prediction, asked: str, about: dict[str, Any]) -> Non
         raise WiringError(
             f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
             hint="leave prediction_type out to take the model's own",
+            about="prediction_type prediction",
         )

@@ -30,7 +30,9 @@ def distilled_grid(config: str, steps: int, original: int, end: int | None) -> G
     bars = alphas_cumprod(config)
     original = original or about.get("original_inference_steps", 50)
     if not 1 <= steps <= original <= len(bars):
-        raise WiringError(f"steps must be 1 to {original}, those that the model was distilled for, not {steps}")
+        raise WiringError(
+            f"steps must be 1 to {original}, those that the model was distilled for, not {steps}", about="steps calls"
+        )
     taught = np.arange(original, 0, -1) * (len(bars) // original) - 1
     times = taught[np.floor(np.linspace(0, original, steps, endpoint=False)).astype(int)]
     bar = np.append(bars[times], 1.0 if end is None else bars[end])

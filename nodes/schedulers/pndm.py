@@ -30,14 +30,20 @@ def pndm_calls(config: str, steps: int, spacing: str) -> tuple[tuple[int, ...], 
     if spacing == "model":
         spacing = about.get("timestep_spacing", "leading")
     if not 1 <= steps <= total:
-        raise WiringError(f"steps must be 1 to {total}, not {steps}")
+        raise WiringError(f"steps must be 1 to {total}, not {steps}", about="steps calls")
     times = timesteps(total, steps, spacing, offset)
     if times[0] >= total:
-        raise WiringError(f"{steps} steps with spacing '{spacing}' and offset {offset} leave the schedule")
+        raise WiringError(
+            f"{steps} steps with spacing '{spacing}' and offset {offset} leave the schedule",
+            hint="take fewer steps, or another spacing",
+            about="steps calls",
+        )
     if about.get("skip_prk_steps"):
         return (*times[:2], *times[1:]), 0
     if steps < 4:
-        raise WiringError(f"with its Runge-Kutta beginning scheduler.pndm takes 4 steps or more, not {steps}")
+        raise WiringError(
+            f"with its Runge-Kutta beginning scheduler.pndm takes 4 steps or more, not {steps}", about="steps calls"
+        )
     half = total // steps // 2
     starts = [calls for t in times[:4] for calls in (t + half, t)][1:]
     return (*[t for t in starts for _ in range(2)][1:-1], *times[3:]), 12
@@ -105,7 +111,9 @@ class PNDM(Linear):
         firsts = [self.first(row, steps) for row, steps in enumerate(counts)]
         if any(firsts) and not self.about.get("skip_prk_steps"):
             raise WiringError(
-                "scheduler.pndm with its Runge-Kutta beginning begins at the start", hint="see skip_prk_steps"
+                "scheduler.pndm with its Runge-Kutta beginning begins at the start",
+                hint="see skip_prk_steps",
+                about="strength after",
             )
         return [
             pndm_table(config, steps, self.spacing, kind, first) for steps, first in zip(counts, firsts, strict=True)

@@ -128,9 +128,12 @@ class Sampler(Loop):
         found = []
         for steps, calls in zip(self.steps.values, self.calls.values, strict=True):
             if steps is not None and calls is not None:
-                raise WiringError("steps and calls exclude each other", hint="calls are the denoiser's; leave one out")
+                raise WiringError(
+                    "steps and calls exclude each other", hint="calls are the denoiser's; leave one out", about="calls"
+                )
             if calls is not None and (calls < 1 or self.steps_of(calls) < 1):
-                raise WiringError(f"{calls} denoiser calls are too few for this sampler")
+                hint = "a step takes several: give more, or say steps"
+                raise WiringError(f"{calls} denoiser calls are too few for this sampler", hint=hint, about="calls")
             found.append(self.steps_of(calls) if calls is not None else STEPS if steps is None else steps)
         return found
 
@@ -163,18 +166,24 @@ class Sampler(Loop):
         """The step that an item begins with. Raises WiringError where none is left."""
         strength, after = self.strength.values[row], self.after.values[row]
         if not 0 < strength <= 1:
-            raise WiringError(f"strength must be above 0 and at most 1, not {strength}")
+            hint = "the part of the steps that is taken: 0.3 changes init a little, 1 begins with noise alone"
+            raise WiringError(f"strength must be above 0 and at most 1, not {strength}", hint=hint)
         if after is None:
             found = steps - int(steps * strength)
         elif strength == 1:
             found = round(steps * after)
         else:
             raise WiringError(
-                "strength and after exclude each other", hint="strength is for a clean init, after for a noisy one"
+                "strength and after exclude each other",
+                hint="strength is for a clean init, after for a noisy one",
+                about="strength",
             )
         if found and not 0 < found < steps:
-            said = f"strength {strength}" if after is None else f"after {after}"
-            raise WiringError(f"{said} leaves none of {steps} steps to take")
+            if after is None:
+                said, hint = f"strength {strength}", f"at least 1/{steps}, or more steps"
+            else:
+                said, hint = f"after {after}", "the fraction of the steps that the other sampler took, below 1"
+            raise WiringError(f"{said} leaves none of {steps} steps to take", hint=hint)
         return found
 
     def stretch(self) -> list[Stretch]:
@@ -184,7 +193,8 @@ class Sampler(Loop):
             first, until, whole = self.first(row, steps), self.until.values[row], len(way.times)
             last = steps if until is None else round(steps * until)
             if not first < last <= steps:
-                raise WiringError(f"until {until} leaves no step to take: of {steps}, the first is number {first}")
+                said = f"until {until} leaves no step to take: of {steps}, the first is number {first}"
+                raise WiringError(said, hint=f"at least {(first + 1) / steps:.3g}, 1 is the end")
             found.append(Stretch(first, whole if last == steps else self.calls_of(first, last), whole))
         return found
 
@@ -203,7 +213,9 @@ class Sampler(Loop):
         late = any(after is not None for after in self.after.values)
         if init is None:
             if late or any(strength != 1 for strength in self.strength.values):
-                raise WiringError("strength and after say where to begin with 'init', and none is wired")
+                name = "after" if late else "strength"
+                hint = f"wire init: $NODE, a latent from encoder.vae or another sampler, or leave '{name}' out"
+                raise WiringError(f"{name} says where to begin with 'init', and none is wired", hint=hint)
             if all(way.start == 1 for way in ways):
                 return noise
             return over_items(numbers([way.start for way in ways]), noise) * noise
@@ -212,6 +224,7 @@ class Sampler(Loop):
                 f"init ({init.space}, {list(init.data.shape[1:])}) and start ({self.start.space}, "
                 f"{list(noise.shape[1:])}) differ",
                 hint="the noise takes width and height in pixels",
+                about="init",
             )
         alpha = numbers([way.alpha[0] for way in ways])
         if init.is_noisy != late:

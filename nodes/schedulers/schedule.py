@@ -41,6 +41,7 @@ def alphas_cumprod(config: str) -> Array:
         raise WiringError(
             f"this sampler needs a discrete training schedule, the model is one of {kind}",
             hint="scheduler.euler, heun, dpm_2m and others run over any noise levels: see docs/schedulers.md",
+            about="model",
         )
     start, end = about.get("beta_start", 1e-4), about.get("beta_end", 0.02)
     total = about.get("num_train_timesteps", 1000)
@@ -59,7 +60,7 @@ def alphas_cumprod(config: str) -> Array:
             betas = torch.sigmoid(torch.linspace(-6, 6, total)) * (end - start) + start
         else:
             known = "linear, scaled_linear, squaredcos_cap_v2, sigmoid"
-            raise WiringError(f"the beta schedule '{kind}' is not known", hint=known)
+            raise WiringError(f"the beta schedule '{kind}' is not known", hint=known, about="model")
         bars = torch.cumprod(1 - betas, 0)
         if shift := about.get("snr_shift_scale"):
             bars = shifted(bars, shift, bool(about.get("rescale_betas_zero_snr")))
@@ -147,11 +148,13 @@ def plan(
     total = len(table)
     if not 1 <= steps <= total:
         hint = f"the model was trained with {total} steps: take that many or fewer"
-        raise WiringError(f"steps must be 1 to {total}, not {steps}", hint=hint)
+        raise WiringError(f"steps must be 1 to {total}, not {steps}", hint=hint, about="steps calls")
     times = timesteps(total, steps, spacing, about.get("steps_offset", 0))
     if max(times) >= total:
         raise WiringError(
-            f"{steps} steps with spacing '{spacing}' and offset {about.get('steps_offset', 0)} leave the schedule"
+            f"{steps} steps with spacing '{spacing}' and offset {about.get('steps_offset', 0)} leave the schedule",
+            hint="take fewer steps, or another spacing",
+            about="steps calls",
         )
     following = (
         [t - total // steps for t in times] if previous == "diffusers" and spacing != "quad" else [*times[1:], -1]

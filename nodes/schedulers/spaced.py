@@ -46,4 +46,4 @@ class Spaced(Linear):
         """Raise WiringError if one of these parameters is given."""
         for name in names:
             if (value := getattr(self, name)) != "model":
-                raise WiringError(f"{model} has no '{name}: {value}'", hint="leave it out")
+                raise WiringError(f"{model} has no '{name}: {value}'", hint="leave it out", about=name)

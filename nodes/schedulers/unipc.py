@@ -85,7 +85,7 @@ class UniPC(Spaced):
     def table(self, grid: Grid, row: int) -> Table:
         """The coefficients of an item."""
         if not self.about.get("predict_x0", True):
-            raise WiringError("scheduler.unipc predicts x0, the model's scheduler asks for epsilon")
+            raise WiringError("scheduler.unipc predicts x0, the model's scheduler asks for epsilon", about="model")
         order = self.about.get("solver_order", 2) if self.order == "model" else self.order
         variant = self.about.get("solver_type", "bh2") if self.variant == "model" else self.variant
         lower, uncorrected = self.about.get("lower_order_final", True), tuple(self.about.get("disable_corrector", ()))

@@ -13,11 +13,9 @@ FOLDER = Path(__file__).parent
 @scheme("std")
 def find(name: str) -> Path:
     """The file of a shipped graph. Raises UserError that names those which exist."""
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise UserError(
-            f"there is no 'std:{name}'",
-            hint=hint if hint.startswith("known") else f"{hint} (known: {', '.join(known)})",
-        )
+    wanted, known = f"std:{name}", [f"std:{path.stem}" for path in sorted(FOLDER.glob("*.yaml"))]
+    if wanted not in known:
+        hint = did_you_mean(wanted, known)
+        more = "" if hint.startswith("known") else f" (known: {', '.join(known)})"
+        raise UserError(f"there is no '{wanted}'", hint=hint + more)
     return FOLDER / f"{name}.yaml"

@@ -13,7 +13,8 @@ FOLDER = Path(__file__).parent / "weights"
 @scheme("zoo")
 def find(name: str) -> Path:
     """The folder of a shipped model. Raises UserError."""
-    known = [path.name for path in FOLDER.iterdir() if path.is_dir()] if FOLDER.is_dir() else []
-    if name not in known:
-        raise UserError(f"there is no 'zoo:{name}'", hint=did_you_mean(name, known))
+    there = [path for path in FOLDER.iterdir() if path.is_dir()] if FOLDER.is_dir() else []
+    wanted, known = f"zoo:{name}", [f"zoo:{path.name}" for path in there]
+    if wanted not in known:
+        raise UserError(f"there is no '{wanted}'", hint=did_you_mean(wanted, known))
     return FOLDER / name

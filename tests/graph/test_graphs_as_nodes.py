@@ -138,7 +138,8 @@ WRONG = [
     ("gen.text]", "gen.txt]", "g.yaml:12:18: 'gen' (./part.yaml) has no output 'txt'\n  did you mean 'text'?"),
     ("./part.yaml", "./prt.yaml", "g.yaml:10:15: there is no file or folder './prt.yaml'\n  looked at FOLDER/prt.yaml"),
     ("./part.yaml", '"std:text_to_imag"', "g.yaml:10:15: there is no 'std:text_to_imag'\n"
-     "  did you mean 'text_to_image'? (known: evaluate, image_to_image, inpainting, text_to_image)"),
+     "  did you mean 'std:text_to_image'? (known: std:evaluate, std:image_to_image, std:inpainting, "
+     "std:text_to_image)"),
     ("./part.yaml", "./g.yaml", "g.yaml:10:15: graphs use each other in a circle: g.yaml → g.yaml"),
     ("words: $prompt", "words: $prompt, over: [seed]", "g.yaml:10:83: 'over' belongs to single nodes, not to a graph"),
     ("scale: $guidance", "scale: $prompt", "g.yaml:10:50: 'scale' should be a number, not 'a red three'\n"

@@ -93,13 +93,13 @@ WRONG = [
     (
         "a latent of another space to the decoder",
         ("{type: decoder.vae, ", "{type: decoder.vae, model: $other, "),
-        "19:3: the latent's space (4 channels, 1/4 size, scale 1, shift 0) is not the one that the decoder of 'OTHER' "
+        "19:53: the latent's space (4 channels, 1/4 size, scale 1, shift 0) is not the one that the decoder of 'OTHER' "
         "reads (4 channels, 1/4 size, scale 0.5, shift 0)\n  decode with the VAE of the model that made the latent",
     ),
     (
         "an epsilon model on a v-prediction setting",
         ("steps: 5", "steps: 5, prediction_type: v_prediction"),
-        "15:3: the denoiser predicts 'epsilon', the scheduler expects 'v_prediction'\n"
+        "15:98: the denoiser predicts 'epsilon', the scheduler expects 'v_prediction'\n"
         "  leave prediction_type out to take the model's own",
     ),
     (
@@ -125,7 +125,7 @@ WRONG = [
     (
         "an unknown model of the zoo",
         ("from: ZOO/digits}", 'from: "zoo:digit"}'),
-        "9:31: there is no 'zoo:digit'\n  did you mean 'digits'?",
+        "9:31: there is no 'zoo:digit'\n  did you mean 'zoo:digits'?",
     ),
     (
         "a duplicate key",
@@ -246,6 +246,77 @@ WRONG = [
         "9:31: 'https://host/model' is an address, and flowgen reads files\n  download it and give its path",
     ),
     (
+        "a parameter of the model given to the decoder",
+        ("latent: $sampler.sample", "latent: $sampler.sample, tile: 64"),
+        "19:61: 'decoder.vae' has no port or parameter 'tile'\n"
+        "  'digits' (model), on which 'image' depends, takes it: write it there",
+    ),
+    (
+        "a parameter of the noise given to the denoiser",
+        ("context: $text}", "context: $text, width: 32}"),
+        "16:64: 'denoiser' has no port or parameter 'width'\n"
+        "  'noise' (noise), on which 'cond' depends, takes it: write it there",
+    ),
+    (
+        "tiles of a size that the model can't have",
+        ("from: ZOO/digits}", "from: ZOO/digits, tile: 30}"),
+        "9:49: tile must be a multiple of 16 pixels, not 30\n"
+        "  the nearest is 32; 'model' is what the autoencoder takes for itself",
+    ),
+    (
+        "a width that the model can't have",
+        ("seed: $seed", "seed: $seed, width: 30"),
+        "14:44: width must be a multiple of 4 pixels, not 30\n  as 32",
+    ),
+    (
+        "frames of a picture",
+        ("seed: $seed", "seed: $seed, frames: 9"),
+        "14:45: this model makes pictures\n  'frames' is for video models",
+    ),
+    (
+        "a default that the model can't have",
+        ("{model: $digits}", "{model: $digits, height: 6}"),
+        "7:36: height must be a multiple of 4 pixels, not 6\n  as 8",
+    ),
+    (
+        "seconds for a model of pictures",
+        ('text: "a ${colour} three"', 'text: "a ${colour} three", seconds: 3'),
+        "12:66: 'ZOO/digits' isn't told seconds\n  leave 'seconds' out",
+    ),
+    (
+        "a strength that is none",
+        ("steps: 5", "steps: 5, strength: 1.5"),
+        "15:91: strength must be above 0 and at most 1, not 1.5\n"
+        "  the part of the steps that is taken: 0.3 changes init a little, 1 begins with noise alone",
+    ),
+    (
+        "a strength that leaves no step",
+        ("steps: 5", "steps: 5, strength: 0.1"),
+        "15:91: strength 0.1 leaves none of 5 steps to take\n  at least 1/5, or more steps",
+    ),
+    (
+        "a strength without a picture",
+        ("steps: 5", "steps: 5, strength: 0.5"),
+        "15:91: strength says where to begin with 'init', and none is wired\n"
+        "  wire init: $NODE, a latent from encoder.vae or another sampler, or leave 'strength' out",
+    ),
+    (
+        "more layers left out than there are",
+        ('text: "a ${colour} three"', 'text: "a ${colour} three", clip_skip: 9'),
+        "12:68: 'clip_skip' leaves out more than the encoder's 2 layers\n  2 at most: the model itself leaves out 0",
+    ),
+    (
+        "a sheet of one axis",
+        ("outputs: [image, fid]", "outputs: {a: {from: $image, grid: [seed]}}"),
+        "23:35: 'grid' takes two axes, rows and columns\n"
+        "  add the other: grid: [seed, AXIS]; what has one axis alone gets its sheet without 'grid'",
+    ),
+    (
+        "an axis without its colon",
+        ("seed: {range: 2}", "seed: {range 2}"),
+        "6:3: the axis 'seed' can't be made from 'range 2'\n  a colon and a space are missing: {range: 2}",
+    ),
+    (
         "files that lack an axis",
         ("outputs: [image, fid]", 'outputs: {a: {from: $image, save: "{colour}.png"}}'),
         "23:35: 'a' varies along 'guidance', which is missing in 'save'\n"
@@ -298,6 +369,27 @@ def test_wrong(tmp_path, zoo_folder, other, change, expected):
         load(file).check()
     said = str(caught.value).replace(str(tmp_path), "FOLDER").replace("FOLDER/g.yaml:", "")
     assert said == expected
+
+
+def test_a_parameter_of_other_samplers_is_found(tmp_path, zoo_folder, other):
+    file = written(tmp_path, GOOD.replace("steps: 5", "steps: 5, sigmas: karras"), zoo_folder, other)
+    with pytest.raises(
+        UserError, match=r"g.yaml:15:89: .* 'sigmas'\n  known: .*; 'sigmas' is taken by .*scheduler.heun"
+    ):
+        load(file).check()
+
+
+def test_a_folder_without_a_part(tmp_path, zoo_folder, other):
+    shutil.copytree(zoo_folder / "digits", tmp_path / "part")
+    shutil.rmtree(tmp_path / "part" / "vae")
+    file = written(tmp_path, GOOD.replace("from: ZOO/digits}", "from: part}"), zoo_folder, other)
+    with pytest.raises(UserError) as caught:
+        load(file).check()
+    assert str(caught.value) == (
+        f"{file}:9:31: the model 'part' lacks the part 'vae', which its model_index.json names\n"
+        "  of the parts in model_index.json there are scheduler, text_encoder, tokenizer, unet; there aren't vae; "
+        f"copy the folder from where the model is from to {tmp_path / 'part'}"
+    )
 
 
 def test_truncated_weights(tmp_path, zoo_folder, other):

@@ -9,6 +9,7 @@ from flowgen.errors import UserError
 from flowgen.language.axes import Axis, Points, read_axis
 from flowgen.language.document import load_document
 from flowgen.language.draw import restricted, unique
+from flowgen.language.labels import all_readable
 
 GRAPH = """\
 flowgen: 1
@@ -141,6 +142,20 @@ def test_where_takes_numbers_as_results_show_them():
     texts = ("07", "8", "x")
     axes = {"t": Axis("t", texts, Points({"t": texts}))}
     assert restricted(axes, {"t": "7..9"})["t"].labels == ("07", "8")
+
+
+def test_near_numbers_are_found_by_the_digits_that_tell_them_apart(graph):
+    near = (0.123456781111111, 0.123456791111111)
+    axes = {"t": Axis("t", near, Points({"t": near}))}
+    assert all_readable(near) == ["0.12345678", "0.12345679"]
+    assert [restricted(axes, {"t": text})["t"].labels for text in all_readable(near)] == [(near[0],), (near[1],)]
+    assert all_readable([1 / 3, 2 / 3, 0.25]) == ["0.333333", "0.666667", "0.25"]
+
+
+def test_known_points_keep_their_order():
+    points = (1, 2, 10)
+    with pytest.raises(UserError, match="known: 1, 2, 10"):
+        restricted({"n": Axis("n", points, Points({"n": points}))}, {"n": "777777"})
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,9 @@ def test_conditions_are_needed_and_seconds_are_for_sounds(folders):
             denoise(at(model, random(1, 4, 16, 16)), model)
         with pytest.raises(WiringError, match="isn't told seconds"):
             encode_text(PerItem(["a cat"]), model, seconds=PerItem([3.0]))
+        sound = read("stable-audio", folders)
+        with pytest.raises(WiringError, match=r"seconds must be up to 8, not 9.0"):
+            encode_text(PerItem(["rain"]), sound, seconds=PerItem([9.0]))
 
 
 def test_what_a_text_reads_is_no_denoiser(folders):

@@ -4,7 +4,7 @@ import pytest
 import tiny_models
 import torch
 from driving import close, opened
-from flowgen_nodes.encoders.text import encode_text
+from flowgen_nodes.encoders.text import encode_text, shortened
 from flowgen_nodes.families.prompts import weighted
 from flowgen_nodes.models.folder import read_model
 from test_docs import blocks
@@ -260,6 +260,19 @@ def test_weights_that_are_not_read_are_said(tmp_path, folders):
     assert "'weighting: a1111' reads weights" in warning
     assert warnings("a (red:1.3) cat", ", weighting: a1111") == []
     assert warnings("a (red) cat (one)") == []
+    (warning,) = warnings("a red cat BREAK two dogs")
+    assert "g.yaml:6:" in warning
+    assert "'text' is read as it stands, 'BREAK' as a word too\n  'chunks: 2' begins a new piece there" in warning
+    assert warnings("a red cat BREAK two dogs", ", chunks: 2") == []
+    assert warnings("a red cat BREAKFAST break") == []
+
+
+def test_what_is_shown_of_a_long_text_ends_at_a_word():
+    words = " ".join(["word"] * 15)
+    assert shortened(words) == words
+    assert shortened(f"{words} 12 then more") == f"{words} 12..."  # 77 characters and the dots
+    assert shortened(f"{words} and longer") == f"{words}..."
+    assert shortened("x" * 81) == "x" * 77 + "..."
 
 
 @pytest.mark.parametrize(
@@ -273,7 +286,7 @@ def test_weights_that_are_not_read_are_said(tmp_path, folders):
         ("wan", {"clip_skip": 1}, "'clip_skip' .* know\n  leave it out"),
         ("pixart", {"chunks": 2}, "'chunks'"),
         ("sd3", {"weighting": "a1111"}, "'weighting'"),
-        ("sd1", {"clip_skip": 3}, "'clip_skip' leaves out more than the encoder's 2 layers"),
+        ("sd1", {"clip_skip": 3}, "'clip_skip' leaves out more than the encoder's 2 layers\n  2 at most"),
         ("sd1", {"clip_skip": -1}, "'clip_skip' is a number of layers"),
         ("sd1", {"chunks": 0}, "'chunks' is at least 1"),
     ],

@@ -12,6 +12,7 @@ import flowgen.node.registry as registry
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute.task import open_store
+from flowgen.store.compact import compact, plan
 
 FEW = SMALL.replace("{range: 3}", "[0, 1]").replace("[image, clip, fid]", "[image, fid]")
 
@@ -56,6 +57,20 @@ def test_what_is_in_the_store_says_since_when_and_by_whom(ran):
     assert 0 < reason.stored["seconds"] < 60
     assert reason.stored["block"][:12] in reason.text
     assert open_store(str(ran.store)).manifest(reason.stored["block"])["provenance"]["node"] == "image"
+
+
+def test_an_item_of_a_block_that_was_written_anew_keeps_its_run(lab):
+    lab.run(FEW)
+    question = "image[seed=1,guidance=4,prompt=a red three]"
+    before = only(asked(lab, question)).stored
+    store = open_store(str(lab.store))
+    for seeds in ("[0, 1, 2]", "[0, 1, 2, 3]"):  # what was written anew may be again
+        lab.run(FEW, ("[0, 1]", seeds))
+        compact(store, plan(store))
+    after = only(asked(lab, question))
+    assert after.stored["block"] != before["block"]
+    assert after.stored["runs"] == before["runs"]
+    assert f" by {before['runs'][0]}" in after.text
 
 
 def test_a_changed_parameter_is_named_with_both_values(ran):

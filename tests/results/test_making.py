@@ -21,6 +21,7 @@ from flowgen.errors import UserError
 from flowgen.language.expressions import Ref
 from flowgen.language.outputs import Curve, Making, Output
 from flowgen.language.patterns import read_pattern
+from flowgen.results.animations import write_animation
 from flowgen.results.dataset import write_dataset
 from flowgen.results.saves import write_saves
 from flowgen.results.versus import joined, write_curve
@@ -81,7 +82,7 @@ def test_the_sheets_that_were_asked_for_replace_the_usual_ones(run):
 
 def test_an_animation_has_a_frame_for_each_point_along_its_axis(run):
     with Picture.open(run.folder / "walk a red three 2.gif") as found:
-        assert (found.n_frames, found.info["duration"], found.size) == (2, 200, (32, 32))
+        assert (found.n_frames, found.info["duration"], found.size) == (2, 200, (256, 256))
     assert len(list(run.folder.glob("*.gif"))) == 6
 
 
@@ -238,12 +239,22 @@ def test_animations_by_pillow(tmp_path, kind):
     dataset, column, axes = frames(tmp_path)
     (path,) = save(tmp_path, dataset, column, axes, f"w.{kind}", time="t", fps=10.0)
     with Picture.open(path) as found:
-        assert (found.n_frames, found.size) == (4, (7, 9))
+        assert (found.n_frames, found.size) == (4, (196, 252))
         grey = []
         for n in range(4):
             found.seek(n)
             grey.append(int(np.asarray(found.convert("RGB")).mean()))
     np.testing.assert_allclose(grey, [0, 128, 191, 255], atol=3)
+
+
+def test_small_frames_are_enlarged_to_squares(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
+    write_animation(tmp_path / "w.apng", ".apng", iter(pixels), 4.0)
+    with Picture.open(tmp_path / "w.apng") as found:
+        for n, frame in enumerate(pixels):
+            found.seek(n)
+            large = Picture.fromarray(frame).resize((240, 160), Picture.Resampling.NEAREST)
+            np.testing.assert_array_equal(np.asarray(found.convert("RGB")), np.asarray(large))
 
 
 def test_mp4_gets_its_frames_through_a_pipe(tmp_path, monkeypatch):
@@ -254,8 +265,8 @@ def test_mp4_gets_its_frames_through_a_pipe(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     dataset, column, axes = frames(tmp_path)
     (path,) = save(tmp_path, dataset, column, axes, "w.mp4", time="t", fps=12.0)
-    assert path.read_bytes() == b"".join(bytes([grey]) * 9 * 7 * 3 for grey in (0, 128, 191, 255))
-    assert "-s 7x9 -r 12 " in program.with_name("ffmpeg.said").read_text()
+    assert path.read_bytes() == b"".join(bytes([grey]) * 252 * 196 * 3 for grey in (0, 128, 191, 255))
+    assert "-s 196x252 -r 12 " in program.with_name("ffmpeg.said").read_text()
     program.write_text("#!/bin/sh\necho no room >&2\nexit 3\n")
     with pytest.raises(UserError, match="ffmpeg failed: no room"):
         save(tmp_path, dataset, column, axes, "v.mp4", time="t")

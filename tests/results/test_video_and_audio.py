@@ -35,7 +35,7 @@ def test_a_video_is_an_animation_with_its_own_rate(tmp_path, kind):
     paths, dataset = saved(tmp_path, video, f"{{seed}}.{kind}")
     assert dataset["made"].dims[1:] == ("frame", "channel", "y", "x")
     with Picture.open(paths[1]) as file:
-        assert (file.n_frames, file.size) == (4, (6, 8))
+        assert (file.n_frames, file.size) == (4, (192, 256))
         file.load()
         assert file.info["duration"] == 250
         assert abs(np.asarray(file.convert("RGB"), dtype=float)[0, 0, 0] - 255) <= 3
