@@ -109,7 +109,8 @@ def blamed(error: UserError, node: GraphNode, document: Document, argument: str 
         return error
     about = argument or error.message.partition(" ")[0].strip("'")
     expression = node.entry.arguments.get(about, document.defaults_of(node.entry).get(about))
-    said = dict.fromkeys(origin(ref.name, document) for ref in references(expression) if ref.port is None)
+    inputs = [ref.name for ref in references(expression) if ref.port is None and ref.name not in document.nodes]
+    said = dict.fromkeys(origin(name, document) for name in inputs)
     hints = [*([error.hint] if error.hint else []), *([f"its value comes from {', '.join(said)}"] if said else [])]
     return type(error)(error.message, node.place(about), "\n  ".join(hints))
 
