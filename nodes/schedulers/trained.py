@@ -39,7 +39,7 @@ def trained(config: str) -> str:
         return f"{total} timesteps of the beta schedule '{about['beta_schedule']}'"
     with np.errstate(divide="ignore"):
         first, middle, last = np.sqrt((1 - bars) / bars)[[0, len(bars) // 2, -1]]
-    return f"{len(bars)} timesteps at sigma / alpha from {first:.3g} by {middle:.3g} to {last:.3g}"
+    return f"{len(bars)} timesteps at sigma / alpha from {first:.3g} through {middle:.3g} to {last:.3g}"
 
 
 def check_schedule(x: Noisy, model: Model) -> None:

@@ -54,7 +54,7 @@ def test_two_trainings(first, second):
 
 def test_the_words_are_diffusers_noise_levels():
     levels = diffusers.EulerDiscreteScheduler(**SCALED).sigmas[:-1].flip(0)
-    said = " by ".join(f"{levels[n]:.3g}" for n in (0, 500)) + f" to {levels[999]:.3g}"
+    said = " through ".join(f"{levels[n]:.3g}" for n in (0, 500)) + f" to {levels[999]:.3g}"
     assert words(SCALED) == f"1000 timesteps at sigma / alpha from {said}"
 
 
