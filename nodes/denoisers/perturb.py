@@ -24,8 +24,6 @@ LAYERS, BLUR = ("mid_block*",), "infinite"
 """where nothing is said"""
 ONE_AT_A_TIME = threading.Lock()
 """hooks are on the network while it is called, and threads share networks"""
-
-
 WHERE = "leave it out; in a sweep over 'perturb', make each way a case of the node, with what it takes"
 """what to do with a parameter that has no effect"""
 

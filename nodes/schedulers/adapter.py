@@ -80,8 +80,10 @@ class Adapter(Loop):
         """The start noise, as large as the class asks for."""
         data = self.start.data
         began = self.fresh(tuple(data.shape[1:]))
-        for left in () if is_abstract() else ended(self.start):
-            check_taken_up(left, *began.begins(), has_init=False)
+        if not is_abstract() and (items := ended(self.start)):
+            alpha, sigma = began.begins()
+            for left in items:
+                check_taken_up(left, alpha, sigma, has_init=False)
         large = data.new_zeros(len(data), began.large, *data.shape[1:])
         small = stored(["{}"] * len(data), began.small)
         return AdapterState(data * began.scale, self.start.stream, self.start.space, large, small)

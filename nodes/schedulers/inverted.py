@@ -12,7 +12,7 @@ from flowgen.values.random import is_abstract
 
 from .grid_trained import LEAST_BAR
 
-NEAR = 1e-3
+NEAR = 1e-4
 """relative difference below which two noise levels are one; neighbouring timesteps differ by more"""
 
 

@@ -83,7 +83,8 @@ def test_a_sampler_of_another_model(tmp_path, zoo_folder, sampler):
     """Refused where the schedules differ; the same schedule in another folder, with other options, is taken."""
     lab = Lab(tmp_path, zoo_folder)
     (tmp_path / "COPY").symlink_to(zoo_folder / "digits")
-    lab.load(GRAPH, ("type: scheduler.ddim", f"model: $again, {sampler}")).check()
+    again = ("uncond: {", "uncond: {model: $again, ")
+    lab.load(GRAPH, ("type: scheduler.ddim", f"model: $again, {sampler}"), again).check()
     with pytest.raises(UserError) as error:
         lab.load(GRAPH, ("type: scheduler.ddim", f"model: $other, {sampler}")).check()
     own, other = (words(json.loads(each)) for each in schedules(zoo_folder))
