@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from small import Lab
 
-from flowgen.graph.check import loop_stretches
 from flowgen.graph.columns import Column, constant
 from flowgen.graph.model import Wire
+from flowgen.graph.stretches import loop_stretches, settings
 from flowgen.language.expressions import Schedule
 from flowgen.node import Source
 from flowgen.plan.keying import Keying
@@ -75,7 +75,7 @@ def checked(tmp_path_factory, zoo_folder):
 
 def keys(graph, numerics=None):
     """Every node's keys."""
-    stretches = {name: loop_stretches(graph, graph.nodes[name]) for name in graph.bodies}
+    stretches = {name: loop_stretches(settings(graph, graph.nodes[name])) for name in graph.bodies}
     return Keying(graph, stretches, numerics or Numerics(), lambda path: f"{path.parent.name}/{path.name}").run()
 
 

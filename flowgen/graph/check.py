@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,18 +16,19 @@ from torch._subclasses.fake_tensor import (
 
 from flowgen.errors import UserError
 from flowgen.graph.cautions import cautions
-from flowgen.graph.columns import Column, spread
+from flowgen.graph.columns import Column
 from flowgen.graph.likeness import likeness
 from flowgen.graph.measure import Measure
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.parts import AbstractParts
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
+from flowgen.graph.stretches import check_continued, loop_stretches, settings, steps_of
 from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
 from flowgen.language.expressions import at_step
 from flowgen.language.meaning import unused
-from flowgen.node import Loop, Stretch
+from flowgen.node import Loop
 from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
 from flowgen.values.model import opening
@@ -87,10 +87,12 @@ def check(graph: Graph) -> Check:
                 Point(found, node, point, parts).run()
             found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
                                if text not in found.warnings]  # fmt: skip
+        loops = {name: settings(graph, graph.nodes[name]) for name in graph.bodies}
         for name in graph.bodies:
-            found.stretches[name] = loop_stretches(graph, graph.nodes[name])
+            found.stretches[name] = loop_stretches(loops[name])
             found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
+            check_continued(loops[name], loops)
     found.warnings += parts.lacking()
     return found
 
@@ -266,34 +268,3 @@ def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
         if isinstance(error, NEEDS_NUMBERS)
         else "the shapes or dtypes of what is wired into it don't fit",
     )
-
-
-def steps_of(stretches: Column) -> Column:
-    """The number of steps of each stretch."""
-    return Column(stretches.axes, stretches.map(lambda stretch: stretch.steps).values.astype(np.int64))
-
-
-def loop_stretches(graph: Graph, node: GraphNode) -> Column:
-    """The stretch of a loop along the axes of its own parameters and models."""
-    signature = node.type.signature
-    columns: dict[str, Column] = dict(node.params)
-    for port, wires in node.wires.items():
-        if wires and wires[0].node in graph.references:
-            columns[port] = graph.references[wires[0].node]
-    axes = tuple(a for a in node.axes if any(a in c.axes for c in columns.values()))
-    shape = graph.shape(axes)
-    wide = {name: spread(c.values, c.axes, axes, graph.lengths).ravel() for name, c in columns.items()}
-    made = np.empty(int(np.prod(shape)), dtype=object)
-    known: dict[tuple[str, ...], Stretch] = {}
-    for n in range(made.size):
-        values: Mapping[str, Any] = {name: w[n] for name, w in wide.items()}
-        key = tuple(map(repr, values.values()))
-        if key not in known:
-            arguments = {k: PerItem([v]) if k in signature.params and signature.params[k].per_item else v
-                         for k, v in values.items()}  # fmt: skip
-            try:
-                known[key] = instance(node.type, arguments).stretch()[0]
-            except UserError as error:
-                raise blamed(error, node, graph.document) from None
-        made[n] = known[key]
-    return Column(axes, made.reshape(shape))

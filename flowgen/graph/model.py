@@ -114,7 +114,7 @@ def blamed(error: UserError, node: GraphNode, document: Document, argument: str 
     named = [*error.about.split(), error.message.partition(" ")[0].strip("'"), argument]
     about = next((name for name in named if name in node.entry.arguments or name in defaults), "")
     expression = node.entry.arguments.get(about, defaults.get(about))
-    inputs = [ref.name for ref in references(expression) if ref.name not in document.nodes]
+    inputs = [ref.name for ref in references(expression) if ref.port is None and ref.name not in document.nodes]
     said = dict.fromkeys(origin(name, document) for name in inputs)
     hints = [*([error.hint] if error.hint else []), *([f"its value comes from {', '.join(said)}"] if said else [])]
     return type(error)(error.message, place_of(node, about, document), "\n  ".join(hints))

@@ -143,6 +143,13 @@ class Loop:
         """
         return [Stretch(0, steps, steps) for steps in self.length()]
 
+    def continues(self, port: str, other: Loop, wired: frozenset[str]) -> None:
+        """Raise WiringError where this loop can't take up at ``port`` what ``other`` ends with.
+
+        A check asks it at every point of a loop whose port another loop feeds; like ``length`` it reads parameters and
+        models alone, of both. ``wired``: the ports that are wired.
+        """
+
     def begin(self) -> Any:
         """The state before the first step, a Record."""
         raise NotImplementedError  # pragma: no cover

@@ -40,6 +40,12 @@ class Noise(Signal):
     """[B, n] uint8, the state of each item's torch.Generator on the CPU"""
     space: str = ""
     """the latent space it is meant for, empty for pixels"""
+    alpha: Tensor | None = None
+    """[B] float64, of noise that an inversion found: signal coefficient where it ended; a sampler begins there"""
+    sigma: Tensor | None = None
+    """[B] float64, noise coefficient there"""
+    added: Tensor | None = None
+    """[B] bool, whether it is what was added to the inverted latent there; else it is x itself"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ class Noisy(Signal):
     """[B, C, ...]"""
     time: Time
     space: str = ""
+    schedule: str = ""
+    """the training schedule that its time goes by, see ``flowgen_nodes.schedulers.trained``; empty fits any"""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flowgen.node import Carry, Uses, node
 from flowgen.values import Conditioning, Latent, Model, Noisy, PerItem, Prediction
 
 from ..families import Family
-from .denoise import PARTS, denoise
+from .denoise import PARTS, RATE, denoise
 from .kept import packed, unpacked
 from .perturb import ONE_AT_A_TIME
 
@@ -33,7 +33,7 @@ def denoise_cached(
     context: Conditioning | None = None,
     concat: Latent | None = None,
     guidance: PerItem[float | None] = None,
-    rate: float = 25.0,
+    rate: float = RATE,
     cache: How = "first_block",
     threshold: float = 0.05,
     interval: int = 5,

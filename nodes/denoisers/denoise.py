@@ -15,10 +15,13 @@ from ..families import Family, Question
 from ..families.adapters import image_prompts
 from ..models.running import precision
 from ..schedulers.kinds import predicted
+from ..schedulers.trained import check_schedule
 from .control import controls
-from .perturb import Blur, How, Perturbation, perturbing
+from .perturb import BLUR, LAYERS, Blur, How, Perturbation, check_told, perturbing
 
 PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?", "transformer_pair?")
+RATE = 25.0
+"""frames per second where nothing is said"""
 
 
 @node("denoiser", stored=False)
@@ -30,10 +33,10 @@ def denoise(
     control: list[Control] | None = None,
     image_prompt: list[Conditioning] | None = None,
     guidance: PerItem[float | None] = None,
-    rate: float = 25.0,
+    rate: float = RATE,
     perturb: How = "none",
-    layers: tuple[str, ...] = ("mid_block*",),
-    blur: Blur = "infinite",
+    layers: tuple[str, ...] = LAYERS,
+    blur: Blur = BLUR,
 ) -> Prediction:
     """One call of the network: what it predicts of x at x's own time, given the condition.
 
@@ -59,7 +62,11 @@ def denoise(
     """
     family: Family = model["family"]
     net = model[family.network]
+    perturbation = Perturbation(perturb, layers, blur)
+    check_told(perturbation)
+    check_rate(rate, family, model.label)
     check_latent(x, concat, model)
+    check_schedule(x, model)
     context = Conditioning() if context is None else context
     check_context(context, net, family, model.label)
     kind = family.kind(model["scheduler"]) or predicted(model["scheduler"])
@@ -71,12 +78,21 @@ def denoise(
     prompts = image_prompts(image_prompt or (), net, model.label)
     level = x.time.sigma / x.time.alpha
     asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts, level=level)
-    with perturbing(net, Perturbation(perturb, layers, blur)):
+    with perturbing(net, perturbation):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
         said, variance = said.chunk(2, dim=1)
         return Prediction(said, x, kind, variance)
     return Prediction(said, x, kind)
+
+
+def check_rate(rate: float, family: Family, label: str) -> None:
+    """Raise WiringError for frames per second that the network isn't told."""
+    if rate != RATE and not family.paced:
+        raise WiringError(
+            f"'rate' is for networks that are told frames per second, and that of '{label}' isn't",
+            hint="leave it out; decoder.video takes the rate at which a video is shown",
+        )
 
 
 def network_input(x: Noisy, kind: str) -> Tensor:

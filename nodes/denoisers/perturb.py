@@ -20,8 +20,12 @@ from flowgen.errors import WiringError, did_you_mean, with_article
 
 How = Literal["none", "identity_attention", "blurred_attention", "skip_layers"]
 Blur = float | Literal["infinite"]
+LAYERS, BLUR = ("mid_block*",), "infinite"
+"""where nothing is said"""
 ONE_AT_A_TIME = threading.Lock()
 """hooks are on the network while it is called, and threads share networks"""
+WHERE = "leave it out; in a sweep over 'perturb', make each way a case of the node, with what it takes"
+"""what to do with a parameter that has no effect"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,14 @@ class Perturbation:
     """names of modules, with * and ?"""
     blur: Blur
     """deviation of the Gaussian over attention's queries, in positions"""
+
+
+def check_told(what: Perturbation) -> None:
+    """Raise WiringError for parameters that have nothing to do with the perturbation."""
+    if what.how == "none" and what.layers != LAYERS:
+        raise WiringError("'layers' are those that 'perturb' puts out of action, and it says none", hint=WHERE)
+    if what.how != "blurred_attention" and what.blur != BLUR:
+        raise WiringError(f"'blur' is for 'perturb: blurred_attention', and it says {what.how}", hint=WHERE)
 
 
 @contextmanager

@@ -90,6 +90,8 @@ class Family(Loader):
     """entries of ``model_index.json`` that matter, with what holds where they are missing"""
     careful: ClassVar[bool] = False
     """whether an autoencoder whose configuration says ``force_upcast`` runs in float32 where float16 is asked for"""
+    paced: ClassVar[bool] = False
+    """whether the network is told frames per second"""
     told: ClassVar[tuple[str, ...]] = ()
     """options of encoder.text that ``encode`` reads: clip_skip, chunks, weighting, text_2, text_3"""
     emptied: ClassVar[tuple[str, ...]] = ()

@@ -27,6 +27,7 @@ class LTX(Family):
     makes = "videos"
     conditions = "T5 states with a mask, of videos"
     width = "caption_channels"
+    paced = True
     schedule = {"timestep_spacing": "trailing"}  # noqa: RUF012
 
     def latent(self, configs: Configs) -> Config:

@@ -15,4 +15,4 @@ def following(after: Noise) -> Noise:
     ``encoder.vae noise: $first`` and ``start: $second``.
     """
     data, stream = draw(after.stream, after.data.shape[1:])
-    return after.replace(data=data, stream=stream)
+    return Noise(data, stream, after.space)

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 import torch
@@ -23,8 +23,10 @@ from flowgen.values.random import is_abstract
 
 from .captured import Captured, restored, stored, texts
 from .grid_flow import shift_of, tokens
+from .inverted import Inversion, check_taken_up, ended
 from .kinds import check_kind, predicted
 from .sampler import DiffusionState, Emitted, Sampled
+from .trained import trained
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,28 @@ class Adapter(Loop):
         """The scheduler at its beginning."""
         return fresh(self.class_, self.model.part("scheduler").config, canonical(self.options), self.steps, shape)
 
+    @cached_property
+    def schedule(self) -> str:
+        """What its timesteps mean: that of the model, whatever ``options`` says."""
+        return trained(self.model.part("scheduler").config)
+
     def length(self) -> list[int]:
         """The number of the class's timesteps."""
         return [len(self.fresh(()).times)]
+
+    def continues(self, port: str, other: Loop, wired: frozenset[str]) -> None:
+        """Noise that an inversion found is taken up where that ended. Raises WiringError."""
+        if port == "start" and isinstance(other, Inversion):
+            check_taken_up(other.ended()[0], *self.fresh(()).begins(), has_init=False)
 
     def begin(self) -> AdapterState:
         """The start noise, as large as the class asks for."""
         data = self.start.data
         began = self.fresh(tuple(data.shape[1:]))
+        if not is_abstract() and (items := ended(self.start)):
+            alpha, sigma = began.begins()
+            for left in items:
+                check_taken_up(left, alpha, sigma, has_init=False)
         large = data.new_zeros(len(data), began.large, *data.shape[1:])
         small = stored(["{}"] * len(data), began.small)
         return AdapterState(data * began.scale, self.start.stream, self.start.space, large, small)
@@ -79,7 +95,7 @@ class Adapter(Loop):
         times = torch.tensor([began.times[k] for k in i.values], dtype=torch.float32)
         fraction = torch.tensor([k / len(began.times) for k in i.values], dtype=torch.float64)
         time = Time(i.tensor, times, levels[:, 1], levels[:, 0], fraction).to(state.x.device)
-        return Emitted(Noisy(state.x, time, state.space))
+        return Emitted(Noisy(state.x, time, state.space, self.schedule))
 
     def advance(self, state: AdapterState, i: PerItem[int], prediction: Prediction) -> AdapterState:
         """One step of each item's object."""
@@ -127,6 +143,11 @@ class Fresh:
         self.large, self.small = 0, 2
         if shape:
             self.rehearse(shape)
+
+    def begins(self) -> tuple[float, float]:
+        """alpha and sigma at the first call."""
+        with _disable_current_modes():
+            return self.level(copy.deepcopy(self.scheduler), 0)
 
     def rehearse(self, shape: tuple[int, ...]) -> None:
         """Go all the way with zeros: how much is there to keep, and at which alpha and sigma are the calls?"""

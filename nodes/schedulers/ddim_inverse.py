@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from flowgen.errors import WiringError
-from flowgen.node import Feedback, Loop, Uses, node
+from flowgen.node import Feedback, Uses, node
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
 from flowgen.values.random import start
 
 from ..noise.gaussian import Seed
 from .clipping import Limit, bounded
 from .discrete import at, scale
+from .inverted import Ended, Inversion
 from .kinds import check_kind
 from .sampler import DiffusionState, Emitted, numbers
 from .schedule import Plan, Spacing, plan
+from .trained import trained
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Inverting(DiffusionState):
 
 
 @node("scheduler.ddim_inverse")
-class DDIMInverse(Loop):
+class DDIMInverse(Inversion):
     """DDIM backwards, from a clean latent to the noise from which scheduler.ddim comes back to it; Song et al. 2021,
     arXiv:2010.02502, section 4.3.
 
     A step takes the noise that is predicted at its beginning for that at its end, so the way back is exact only in the
     limit of many steps, and without guidance. Its result is a sampler's ``start``: give both the same steps, spacing,
-    prediction_type, clip_sample and previous, and eta 0.
+    prediction_type, clip_sample and previous, and eta 0. A sampler that begins at another noise level refuses it.
 
     init: a clean latent, such as encoder.vae makes of a picture.
 
@@ -67,6 +69,11 @@ class DDIMInverse(Loop):
         return self.model.config("scheduler")
 
     @cached_property
+    def schedule(self) -> str:
+        """What its timesteps mean."""
+        return trained(self.model.part("scheduler").config)
+
+    @cached_property
     def plans(self) -> list[Plan]:
         """Each item's way of scheduler.ddim, which is gone backwards."""
         spacing: Spacing = self.about.get("timestep_spacing", "leading")
@@ -81,6 +88,11 @@ class DDIMInverse(Loop):
         """The number of steps. Raises WiringError for one that the schedule can't have."""
         return [len(way.times) for way in self.plans]
 
+    def ended(self) -> list[Ended]:
+        """At the noise level from which scheduler.ddim sets out."""
+        each = zip(self.plans, self.strength.values, strict=True)
+        return [Ended(way.alpha[0], way.sigma[0], strength is not None) for way, strength in each]
+
     def begin(self) -> Inverting:
         """The clean latent. Raises WiringError for a noisy one."""
         if self.init.is_noisy:
@@ -94,7 +106,7 @@ class DDIMInverse(Loop):
         share = numbers([k / len(way.times) for way, k in zip(self.plans, i.values, strict=True)])
         bar = at(self.back(i), [way.alpha_bar_next for way in self.plans])
         time = Time(torch.tensor(i.values), times, (1 - bar).sqrt(), bar.sqrt(), share)
-        return Emitted(Noisy(state.x, time.to(state.x.device), state.space))
+        return Emitted(Noisy(state.x, time.to(state.x.device), state.space, self.schedule))
 
     def advance(self, state: Inverting, i: PerItem[int], prediction: Prediction) -> Inverting:
         """One step towards noise."""
@@ -118,7 +130,8 @@ class DDIMInverse(Loop):
         alpha, sigma = state.bar.sqrt(), (1 - state.bar).sqrt()
         parts = torch.tensor([strength is not None for strength in self.strength.values], device=alpha.device)
         data = state.x - scale(torch.where(parts, alpha, 0.0), state.x) * self.init.data.to(state.x)
-        return Noise(data / scale(torch.where(parts, sigma, 1.0), state.x), state.stream, state.space)
+        data = data / scale(torch.where(parts, sigma, 1.0), state.x)
+        return Noise(data, state.stream, state.space, alpha, sigma, parts)
 
 
 def beginning(steps: int, strength: float) -> int:

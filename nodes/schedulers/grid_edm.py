@@ -38,7 +38,10 @@ def edm_grid(config: str, steps: int, final: str) -> Grid:
 
 
 def noise_time(about: dict[str, Any], sigma: Array) -> Array:
-    """c_noise of the paper's table 1: log(sigma) / 4; of Stable Audio, whose class has other options, an angle."""
-    if "solver_order" in about and "algorithm_type" not in about:
-        return np.arctan(sigma) * 2 / np.pi
-    return np.log(sigma) / 4
+    """c_noise of the paper's table 1: log(sigma) / 4; where ``tells_angle``, an angle."""
+    return np.arctan(sigma) * 2 / np.pi if tells_angle(about) else np.log(sigma) / 4
+
+
+def tells_angle(about: dict[str, Any]) -> bool:
+    """Whether a network is told the noise level as an angle: Stable Audio, whose class has other options."""
+    return "solver_order" in about and "algorithm_type" not in about

@@ -13,6 +13,9 @@ from flowgen.errors import WiringError
 from .grid import Grid, Habits, respaced
 from .schedule import Array, alphas_cumprod, timesteps
 
+LEAST_BAR = 2.0**-24
+"""what diffusers takes alpha-bar to be where it is 0, with zero terminal SNR"""
+
 
 @lru_cache(maxsize=1024)
 def trained_grid(config: str, steps: int, spacing: str, sigmas: str, final: str, habits: Habits) -> Grid:
@@ -50,7 +53,7 @@ def trained_grid(config: str, steps: int, spacing: str, sigmas: str, final: str,
 def noise_levels(config: str) -> Array:
     """sigma / alpha by timestep, [T], in the float32 of diffusers: some samplers cut times to whole ones."""
     bars = alphas_cumprod(config).astype(np.float32)
-    bars[-1] = max(bars[-1], np.float32(2.0**-24))  # with zero terminal SNR the level would be infinite; as diffusers
+    bars[-1] = max(bars[-1], np.float32(LEAST_BAR))  # otherwise the level would be infinite
     return np.asarray(np.sqrt((1 - bars) / bars), dtype=np.float64)
 
 

@@ -16,10 +16,13 @@ from flowgen.errors import WiringError
 from flowgen.node import Feedback, Loop, Phase, Stretch, Uses
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
 from flowgen.values.per_item import over_items
+from flowgen.values.random import is_abstract
 
 from .clipping import Limit, bounded
+from .inverted import Inversion, check_taken_up, ended
 from .kinds import check_kind
 from .schedule import Array
+from .trained import trained
 
 STEPS = 50
 """where neither steps nor calls are given"""
@@ -123,6 +126,11 @@ class Sampler(Loop):
         """The configuration of the model's scheduler."""
         return self.model.config("scheduler")
 
+    @cached_property
+    def schedule(self) -> str:
+        """What its timesteps mean: a denoiser of another training schedule refuses them."""
+        return trained(self.model.part("scheduler").config)
+
     def counts(self) -> list[int]:
         """The steps of each item's whole schedule. Raises WiringError where both steps and calls are given."""
         found = []
@@ -202,6 +210,12 @@ class Sampler(Loop):
         """The number of denoiser calls of each item."""
         return [stretch.steps for stretch in self.stretch()]
 
+    def continues(self, port: str, other: Loop, wired: frozenset[str]) -> None:
+        """Noise that an inversion found is taken up where that ended. Raises WiringError."""
+        if port == "start" and isinstance(other, Inversion) and self.after.values == [None]:
+            (way,), (left,) = self.ways(()), other.ended()
+            check_taken_up(left, way.alpha[0], way.sigma[0], "init" in wired)
+
     def begin(self) -> DiffusionState:
         """The first x. Raises WiringError where init doesn't go with strength and after."""
         ways = self.ways(tuple(self.start.data.shape[1:]))
@@ -210,6 +224,9 @@ class Sampler(Loop):
     def first_x(self, ways: Sequence[Way]) -> Tensor:
         """The start noise as large as the first noise level asks for; init with that noise added, or as it was left."""
         noise, init = self.start.data, self.init
+        if not is_abstract() and (init is None or not init.is_noisy):
+            for left, way in zip(ended(self.start), ways, strict=False):
+                check_taken_up(left, way.alpha[0], way.sigma[0], init is not None)
         late = any(after is not None for after in self.after.values)
         if init is None:
             if late or any(strength != 1 for strength in self.strength.values):
@@ -246,11 +263,11 @@ class Sampler(Loop):
 
     def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
         """x and its time."""
-        return Emitted(Noisy(state.x, self.time(state, i.values), state.space))
+        return Emitted(Noisy(state.x, self.time(state, i.values), state.space, self.schedule))
 
     def emit_replace(self, state: DiffusionState, i: PerItem[int]) -> Next:
         """x after the step, at the time of the next."""
-        return Next(Noisy(state.x, self.time(state, [k + 1 for k in i.values]), state.space))
+        return Next(Noisy(state.x, self.time(state, [k + 1 for k in i.values]), state.space, self.schedule))
 
     def advance_replace(self, state: DiffusionState, i: PerItem[int], replace: Noisy) -> DiffusionState:
         """Go on with another x."""

@@ -1,10 +1,13 @@
 """Other points of the sweep, selects and cases: equal to the same graphs written out, and never computed twice."""
 
 import pytest
+import torch
+from flowgen_nodes.routing.select import select
 from small import SMALL, Lab, computed, to_compute
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, WiringError
 from flowgen.experiment import load
+from flowgen.values import Noise, PerItem
 
 BASE = SMALL.replace("[image, clip, fid]", "[image, plain]").replace(
     "nodes:\n", "nodes:\n  plain: {type: at, of: $image, guidance: 1}\n"
@@ -162,3 +165,20 @@ def test_wrong(lab, text, change, expected):
         lab.load(text, change).check()
     assert expected in str(caught.value)
     assert "g.yaml:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": torch.zeros(2, 4, 6, 6)}, r"'data' is \[4, 8, 8\] float32 and \[4, 6, 6\] float32"),
+        ({"data": torch.zeros(2, 4, 8, 8).half()}, r"'data' is \[4, 8, 8\] float32 and \[4, 8, 8\] float16"),
+        ({"space": "other"}, "'space' is 'space' and 'other'"),
+        ({"alpha": torch.ones(2)}, "one has 'alpha', another doesn't"),
+    ],
+)
+def test_what_can_not_take_the_place_of_another(change, said):
+    noise = Noise(torch.zeros(2, 4, 8, 8), torch.zeros(2, 1, dtype=torch.uint8), "space")
+    assert select([noise, noise.replace(stream=noise.stream + 1)], PerItem([0, 1])) is noise
+    for pair in ([noise, noise.replace(**change)], [noise, noise, noise.replace(**change)]):
+        with pytest.raises(WiringError, match=f"^the values to select from differ: {said}\n"):
+            select(pair, PerItem([0, 1]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMInverseScheduler, StableDiffusionPipeline
+from diffusers import DDIMInverseScheduler, DDIMScheduler, StableDiffusionPipeline
 from driving import MEAN, SHAPE, close, exact, made, noise, rescheduled, run, sample, tables
 from flowgen_nodes.models.folder import read_model
 from flowgen_nodes.schedulers.ddim import DDIM
@@ -12,6 +12,8 @@ from flowgen_nodes.zoo import find
 from small import Lab
 
 from flowgen.errors import UserError, WiringError
+from flowgen.graph.references import add_references
+from flowgen.graph.stretches import check_continued, settings
 from flowgen.values import Latent, Noise, PerItem, Prediction
 from flowgen.values.random import start
 
@@ -182,3 +184,106 @@ def test_mistakes(model, tmp_path, zoo_folder):
             )
         with pytest.raises(UserError, match=said):
             lab.load(text).check()
+
+
+TAKEN_UP = """\
+flowgen: 1
+sweep: {mine: [4, 6]}
+defaults: {model: $digits}
+nodes:
+  digits: {type: model, from: ZOO/digits}
+  text: {type: encoder.text, text: a red three}
+  first: {type: noise, seed: $mine}
+  latent: {type: scheduler.ddim, start: $first, prediction: $made, steps: 1}
+  made: {type: denoiser, x: $latent.x, context: $text}
+  noise: {type: scheduler.ddim_inverse, init: $latent, prediction: $up, steps: 4}
+  up: {type: denoiser, x: $noise.x, context: $text}
+  mixed: {type: noise.interpolate, a: $first, b: $noise, at: 1}
+  sampler: {type: scheduler.ddim, start: $noise, prediction: $down, steps: 4}
+  down: {type: denoiser, x: $sampler.x, context: $text}
+outputs: [sampler]
+"""
+UP, DOWN = "prediction: $up, steps: 4", "type: scheduler.ddim, start: $noise, prediction: $down, steps: 4"
+RIGHT = [
+    [],
+    [(UP, "prediction: $up, steps: $mine"), (DOWN, DOWN.replace("4", "$mine"))],
+    [(UP, UP + ", spacing: trailing"), (DOWN, DOWN.replace("4", "$mine, spacing: trailing"))],
+    [(UP, UP + ", strength: 0.5"), (DOWN, DOWN + ", init: $latent, strength: 0.5")],
+    [(DOWN, DOWN.replace("ddim", "euler"))],
+    [(DOWN, DOWN.replace("ddim", "diffusers, class: DDIMScheduler"))],
+    [(UP, UP + ", spacing: trailing"), (DOWN, DOWN.replace("ddim", "dpm_2m") + ", spacing: trailing")],
+]
+WRONG = [
+    ([(DOWN, DOWN.replace("4", "6"))], 4, 6, ""),
+    ([(DOWN, DOWN.replace("4", "$mine"))], 4, 6, " (at mine=6)"),
+    ([(UP, "prediction: $up, steps: $mine")], 6, 4, " (at mine=6)"),
+    ([(DOWN, DOWN.replace("ddim", "diffusers, class: DDIMScheduler").replace("4", "6"))], 4, 6, ""),
+    ([(UP, "prediction: $up, steps: 10, strength: 0.5"),
+      (DOWN, DOWN.replace("4", "10") + ", init: $latent, strength: 0.7")], (10, 5), (10, 7), ""),
+]  # fmt: skip
+
+
+def noise_level(folder, place):
+    """sigma / alpha of a step of diffusers' DDIM, by the number of steps and how many of them are left."""
+    steps, left = place if isinstance(place, tuple) else (place, place)
+    scheduler = DDIMScheduler.from_pretrained(folder)
+    scheduler.set_timesteps(steps)
+    bar = scheduler.alphas_cumprod[scheduler.timesteps[-left]].double()
+    return f"{float(((1 - bar) / bar).sqrt()):.4g}"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, zoo_folder):
+    return Lab(tmp_path_factory.mktemp("inversion"), zoo_folder)
+
+
+def check_ways(graph):
+    """What a check asks of loops, alone."""
+    add_references(graph)
+    loops = {name: settings(graph, graph.nodes[name]) for name in graph.bodies}
+    for own in loops.values():
+        check_continued(own, loops)
+
+
+@pytest.mark.parametrize("changes", RIGHT)
+def test_a_sampler_begins_where_the_inversion_ended(lab, changes):
+    check_ways(lab.load(TAKEN_UP, *changes).graph)
+
+
+@pytest.mark.parametrize(("changes", "ended", "begins", "where"), WRONG)
+def test_a_sampler_that_begins_elsewhere(lab, zoo_folder, changes, ended, begins, where):
+    with pytest.raises(UserError) as error:
+        check_ways(lab.load(TAKEN_UP, *changes).graph)
+    ended, begins = (noise_level(zoo_folder / "digits" / "scheduler", place) for place in (ended, begins))
+    column = (lab.folder / "g.yaml").read_text().splitlines()[12].index("$noise") + 1
+    assert str(error.value) == (
+        f"{lab.folder}/g.yaml:13:{column}: start comes from an inversion that ended at the noise level (sigma / alpha) "
+        f"{ended}, and the sampler begins at {begins}{where}\n"
+        "  give both the same steps, spacing and strength; with 'spacing: trailing' on both all whole ways have one "
+        "end, whatever their steps"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((UP, UP + ", strength: 0.5"), "an inversion with a 'strength'"),
+        ((DOWN, DOWN + ", init: $latent"), "an inversion of the whole way"),
+    ],
+)
+def test_a_part_of_the_way_takes_the_latent_and_the_whole_way_none(lab, change, said):
+    with pytest.raises(UserError, match=f"g.yaml:13:.*start comes from {said}"):
+        lab.load(TAKEN_UP, change).check()
+
+
+def test_what_a_check_does_not_see_fails_alone(lab, zoo_folder):
+    """Between the two stands a node; its result is the inversion's noise."""
+    through = DOWN.replace("$noise", "$mixed").replace("4", "$mine")
+    run = lab.run(TAKEN_UP, (DOWN, through))
+    ended, begins = (noise_level(zoo_folder / "digits" / "scheduler", steps) for steps in (4, 6))
+    (failure,) = map(str, run.failures)
+    assert failure.startswith("sampler[mine=6]: start comes from an inversion that ended at the noise level")
+    assert f"{ended}, and the sampler begins at {begins}" in failure
+    direct = lab.run(TAKEN_UP)
+    mine, wanted = (torch.tensor(each.results.sampler.load().values[0]) for each in (run, direct))
+    assert close(mine, wanted, 1e-4)

@@ -1,8 +1,12 @@
 """Every pair of families: what one makes is refused by the other's nodes in a check, unless they are alike."""
 
 import itertools
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import diffusers
+import driving
 import pytest
 import tiny_models
 import torch
@@ -15,7 +19,10 @@ from flowgen_nodes.encoders.vae import encode_image
 from flowgen_nodes.inpaint.blend import blend
 from flowgen_nodes.models.folder import read_model
 from flowgen_nodes.noise.gaussian import noise
+from flowgen_nodes.schedulers.euler import Euler
+from flowgen_nodes.schedulers.trained import check_schedule
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes as no_fakes
 
 from flowgen.errors import WiringError
 from flowgen.graph.parts import AbstractParts
@@ -40,6 +47,14 @@ SAME_CONDITIONS = [
     {"if", "if-upscaler"},
 ]
 """Who reads whose texts. The refiner of Stable Diffusion XL has one encoder of the two."""
+SAME_SCHEDULES = [
+    {"sd1", "sd1-inpaint", "sd2", "sdxl", "sdxl-refiner"},  # square roots of betas from 0.00085 to 0.012
+    {"animatediff", "kandinsky"},  # these betas themselves
+    {"ddpm", "dit", "pixart"},  # betas from 0.0001 to 0.02
+    {"if", "if-upscaler", "kandinsky-prior"},  # cosine
+    {"sd3", "sd3-without-t5", "flux", "flux-schnell", "wan", "ltx"},  # flow matching
+]
+"""Whose samplers take whose denoisers, whatever their steps. Stable Audio is alone, one of EDM."""
 READS = {"class": {"ddpm", "dit"}, "black": {"kandinsky"}, "embedding": {"kandinsky"}}
 """Who reads what isn't a text."""
 NO_LATENTS = {"kandinsky-prior"}
@@ -120,6 +135,35 @@ def test_noise_and_denoisers(made):
         x, own = made[first].x, made[second]
         wrong = refused(denoise, x, own.model, told(made, second), beside(own.model, x))
         assert wrong != alike(first, second, SAME_LATENTS), (first, second)
+
+
+def test_samplers_and_denoisers(made):
+    """A sampler goes by the noise levels of its own model, and the denoiser must have been trained with them."""
+    for first in FAMILIES:
+        loop = driving.made(Euler, made[first].noise, [0, 1], {"model": made[first].model})
+        emitted = loop.emit(loop.begin(), PerItem([0, 0])).x
+        right = [second for second in FAMILIES if not refused(check_schedule, emitted, made[second].model)]
+        assert right == [second for second in FAMILIES if alike(first, second, SAME_SCHEDULES)], first
+        other = next(second for second in FAMILIES if second not in right)
+        x = made[other].x.replace(schedule=emitted.schedule)
+        with pytest.raises(WiringError, match=f"goes by the schedule .* denoiser of '{other}' was trained"):
+            denoise(x, made[other].model, told(made, other), made[other].beside)
+
+
+def test_the_same_schedules_are_those_of_diffusers(made):
+    """Its own tables, of the discrete ones."""
+    tables = {}
+    for name in FAMILIES:
+        part = made[name].model.part("scheduler")
+        said = json.loads((Path(part.folder) / "scheduler_config.json").read_text())
+        with no_fakes():
+            scheduler = getattr(diffusers, said["_class_name"]).from_config(said)
+            if hasattr(scheduler, "alphas_cumprod"):
+                tables[name] = scheduler.alphas_cumprod.tolist()
+    assert len(tables) == 13
+    for first, second in itertools.combinations(tables, 2):
+        same = tables[first] == pytest.approx(tables[second], rel=1e-4)
+        assert same == alike(first, second, SAME_SCHEDULES), (first, second)
 
 
 def test_latents_and_decoders(made):

@@ -129,12 +129,12 @@ def test_conditions():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"space": "other"}, "nothing in between"),
+        ({"space": "other"}, "^b is a condition of the kind 'other', a of 'kind': there is nothing in between"),
         ({"labels": torch.zeros(COUNT, dtype=torch.long)}, "labels"),
         ({"sizes": torch.zeros(COUNT, 6)}, "sizes"),
-        ({"pooled": None}, "pooled"),
-        ({"states": torch.zeros(COUNT, 7, 8)}, "states"),
-        ({"mask": None}, "mask"),
+        ({"pooled": None}, "^b has no pooled, a has: they come from two kinds of models\n  encode both"),
+        ({"states": torch.zeros(COUNT, 7, 9)}, r"^b has states of 7 x 9 \(token, width\), a of 6 x 8\n  encode both"),
+        ({"mask": None}, "^b has no mask, a has"),
     ],
 )
 def test_conditions_that_have_no_in_between(change, said):
@@ -145,11 +145,40 @@ def test_conditions_that_have_no_in_between(change, said):
 
 def test_what_has_no_in_between():
     a, b = noises()
-    with pytest.raises(WiringError, match="differ"):
-        between_noises(a, b.replace(data=b.data[:, :2]), WAYS)
-    with pytest.raises(WiringError, match="space"):
+    with pytest.raises(WiringError) as error:
+        between_noises(a, b.replace(data=b.data[..., :6]), WAYS)
+    assert str(error.value) == (
+        "b is noise of 4 x 8 x 6 (channel, y, x), a of 4 x 8 x 8\n"
+        "  draw both with one 'width' and 'height', of a video also 'frames'"
+    )
+    with pytest.raises(WiringError) as error:
         between_noises(a, b.replace(space="other"), WAYS)
+    assert str(error.value) == (
+        "b is noise of the latent space 'other', a of 'space': there is nothing in between\n"
+        "  make both with one model, 'model: ...'"
+    )
+    first, second = (Latent(n.data, "space") for n in (a, b))
+    with pytest.raises(WiringError, match=r"^b is a latent of 4 x 4 x 8 \(.*\), a of 4 x 8 x 8\n  .*latent.resize"):
+        between_latents(first, second.replace(data=second.data[:, :, :4]), WAYS)
+    with pytest.raises(WiringError, match=r"^b is a latent of the latent space 'pixels', a of 'space'"):
+        between_latents(first, second.replace(space=""), WAYS)
     level = torch.full((COUNT,), 0.5, dtype=torch.float64)
     noisy = Latent(a.data, "space", level, level)
     with pytest.raises(WiringError, match="noisy"):
         between_latents(noisy, noisy, WAYS)
+
+
+def test_noises_that_inversions_found():
+    """What lies between such noise and another is taken up where the inversion ended; two must have ended together."""
+    a, b = noises()
+    sigma = torch.linspace(0.5, 0.9, COUNT, dtype=torch.float64)
+    ends = {"alpha": (1 - sigma**2).sqrt(), "sigma": sigma, "added": torch.zeros(COUNT, dtype=torch.bool)}
+    for found in (between_noises(a.replace(**ends), b, WAYS), between_noises(a, b.replace(**ends), WAYS)):
+        assert all(torch.equal(getattr(found, name), value) for name, value in ends.items())
+    both = between_noises(a.replace(**ends), b.replace(**ends), WAYS)
+    assert torch.equal(both.sigma, sigma)
+    other = b.replace(**{**ends, "sigma": 0.9 * sigma})
+    with pytest.raises(WiringError, match=r"^a comes from an inversion .* noise level 0\.5774, b from one"):
+        between_noises(a.replace(**ends), other, WAYS)
+    with pytest.raises(WiringError, match=r"^b comes from an inversion with a 'strength'"):
+        between_noises(a.replace(**ends), b.replace(**{**ends, "added": ~ends["added"]}), WAYS)

@@ -115,3 +115,34 @@ outputs: [sampler]
         check('["mid_blok*"]')
     with pytest.raises(UserError, match="'layers' should be a list, not 'mid'"):
         check("mid")
+
+
+WITHOUT_EFFECT = [
+    ("layers: [up_blocks*]", "'layers' are those that 'perturb' puts out of action, and it says none"),
+    ("blur: 2.0", "'blur' is for 'perturb: blurred_attention', and it says none"),
+    ("perturb: identity_attention, blur: 2.0", "'blur' is for 'perturb: blurred_attention', and it says ident"),
+    ("rate: 24", "'rate' is for networks that are told frames per second, and that of 'MODEL' isn't"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), WITHOUT_EFFECT)
+def test_parameters_without_effect(tmp_path, zoo_folder, given, said):
+    """They would only change keys."""
+    file = tmp_path / "g.yaml"
+    file.write_text(f"""\
+flowgen: 1
+defaults: {{model: $m}}
+nodes:
+  m: {{type: model, from: {zoo_folder / "digits"}}}
+  text: {{type: encoder.text, text: a red three}}
+  noise: {{type: noise, seed: 1}}
+  sampler: {{type: scheduler.ddim, start: $noise, prediction: $weak, steps: 2}}
+  weak: {{type: denoiser, x: $sampler.x, context: $text, {given}}}
+outputs: [sampler]
+""")
+    with pytest.raises(UserError) as error:
+        load(file).check()
+    value = given.rpartition(": ")[2]
+    assert str(error.value).startswith(f"{file}:8:{file.read_text().splitlines()[7].index(value) + 1}: {said[:8]}")
+    assert said.replace("MODEL", str(zoo_folder / "digits")) in str(error.value)
+    assert "\n  leave it out; " in str(error.value)
