@@ -39,10 +39,8 @@ Where flowgen and diffusers differ, on purpose:
 * Stable Diffusion XL's pipeline mixes up the sizes of prompts and negative prompts where a batch has more than one
   prompt and the two differ. flowgen's rows are those of prompts sampled one at a time.
 * Stable Diffusion 3's inpainting pipeline leaves out the latents' shift in decoding; flowgen decodes as the others do.
-* DeepFloyd IF's inpainting pipeline keeps the known part free of noise beside an x with noise; `inpaint.blend` puts it
-  back with as much noise as x has.
-* Kandinsky 2.2's image to image pipeline asks MoVQ for a distribution that it doesn't give. That and its inpainting
-  aren't offered.
+* Kandinsky 2.2's inpainting pipeline puts the first picture of a batch back into all of its pictures, and by the first
+  mask; here each has its own.
 * Captions are lowered and stripped for DeepFloyd IF and PixArt; diffusers can also clean them with optional packages.
 * A ControlNet leads in the steps that begin before `end`; diffusers leaves out a step that `control_guidance_end` falls
   into. On a multiple of 1 / steps the two agree.
@@ -57,6 +55,7 @@ Where flowgen and diffusers differ, on purpose:
 
 def main() -> None:
     """Run every case and write the page."""
+    import cascade_tasks
     from comparing import STEPS
     from picture_tasks import FAMILIES, STRENGTH, TASKS, gaps
     from picture_tasks import STEPS as LONGER
@@ -74,6 +73,12 @@ def main() -> None:
             parent.mkdir()
             latents, made = gaps(parent, Path(folder), family, task)
             tasks.append(f"| {family} | {TASKS[task]} | {latents:.1e} | {made:.1e} |")
+            print(tasks[-1], flush=True)
+        for family, task in cascade_tasks.FAMILIES:
+            parent = Path(folder) / f"{family} {task}"
+            parent.mkdir()
+            latents, made = cascade_tasks.gaps(parent, Path(folder), family, task)
+            tasks.append(f"| {family} | {task} | {latents:.1e} | {made:.1e} |")
             print(tasks[-1], flush=True)
     tables = [HEAD.format(steps=STEPS), "\n".join(rows), "\n", PICTURES.format(steps=LONGER, strength=STRENGTH)]
     (ROOT / "docs" / "parity.md").write_text("".join([*tables, "\n".join(tasks), "\n", TAIL]))
