@@ -67,7 +67,7 @@ WHOLE = (f", init: $init, strength: {STRENGTH}", "")
 
 
 @dataclass(frozen=True)
-class Task:
+class Case:
     """A pipeline of diffusers, and how the graph above becomes its own."""
 
     pipeline: Any
@@ -98,38 +98,38 @@ class Task:
 PAINTED = (REPLACED, ("told}", "told, concat: $beside}"), WHOLE)
 UPSCALED = (NOISED, ("told}", "told, concat: $shown}"))
 FAMILIES = {
-    ("if", "image to image"): Task(diffusers.IFImg2ImgPipeline, TEXTS, size=16),
-    ("if", "inpainting"): Task(diffusers.IFInpaintingPipeline, TEXTS + MASK + CLEAN, (REPLACED, SEEN), size=16),
-    ("if-upscaler", "image to image"): Task(diffusers.IFImg2ImgSuperResolutionPipeline, SHOWN, UPSCALED),
-    ("if-upscaler", "inpainting"): Task(
+    ("if", "image to image"): Case(diffusers.IFImg2ImgPipeline, TEXTS, size=16),
+    ("if", "inpainting"): Case(diffusers.IFInpaintingPipeline, TEXTS + MASK + CLEAN, (REPLACED, SEEN), size=16),
+    ("if-upscaler", "image to image"): Case(diffusers.IFImg2ImgSuperResolutionPipeline, SHOWN, UPSCALED),
+    ("if-upscaler", "inpainting"): Case(
         diffusers.IFInpaintingSuperResolutionPipeline, SHOWN + MASK + CLEAN, (*UPSCALED, REPLACED, SEEN)
     ),
-    ("kandinsky", "image to image"): Task(diffusers.KandinskyV22Img2ImgPipeline, EMBEDDED, sampler="scheduler.ddim"),
-    ("kandinsky-inpaint", "inpainting"): Task(diffusers.KandinskyV22InpaintPipeline, EMBEDDED + MASK + BESIDE, PAINTED),
+    ("kandinsky", "image to image"): Case(diffusers.KandinskyV22Img2ImgPipeline, EMBEDDED, sampler="scheduler.ddim"),
+    ("kandinsky-inpaint", "inpainting"): Case(diffusers.KandinskyV22InpaintPipeline, EMBEDDED + MASK + BESIDE, PAINTED),
 }
 
 
-def gaps(parent: Path, folders: Path, family: str, name: str) -> tuple[float, float]:
+def gaps(parent: Path, folders: Path, family: str, task: str) -> tuple[float, float]:
     """The largest differences: of latents relative to max(1, |reference|), of pictures in 0..1 absolute."""
-    task = FAMILIES[family, name]
+    case = FAMILIES[family, task]
     known, mask = pictures(parent)
     small = photo(1, 16)
     small.save(parent / "small.png")
     folder, prior = (tiny_models.folder(each, folders) for each in (family, "kandinsky-prior"))
-    (parent / "g.yaml").write_text(task.graph(folder, prior))
+    (parent / "g.yaml").write_text(case.graph(folder, prior))
     latents, made = both(load(parent / "g.yaml").run(parent / "store", parent / "runs", batch=4))
     if "kandinsky" in family:
         told = {"image": [known] * 2, "height": 32, "width": 32, **embeddings(prior, small)}
-        told |= {"mask_image": [mask] * 2} if name == "inpainting" else {"strength": STRENGTH}
-        theirs = task.theirs(folder, "latent", **told)
-        pixels = task.theirs(folder, "pt", **told)
-        pixels = (pixels / 2 + 0.5).clamp(0, 1) if name == "inpainting" else pixels  # there as the decoder has it
+        told |= {"mask_image": [mask] * 2} if task == "inpainting" else {"strength": STRENGTH}
+        theirs = case.theirs(folder, "latent", **told)
+        pixels = case.theirs(folder, "pt", **told)
+        pixels = (pixels / 2 + 0.5).clamp(0, 1) if task == "inpainting" else pixels  # there as the decoder has it
     else:
         told = {"prompt": ["a red cat"] * 2, "negative_prompt": ["a dog"] * 2, "clean_caption": False}
         shown = {"image": [small] * 2, "original_image": [known] * 2, "noise_level": LEVEL}
         told |= shown if family == "if-upscaler" else {"image": [known] * 2}
-        told |= {"mask_image": [mask] * 2} if name == "inpainting" else {}
-        theirs = task.theirs(folder, "pt", **told, strength=STRENGTH)
+        told |= {"mask_image": [mask] * 2} if task == "inpainting" else {}
+        theirs = case.theirs(folder, "pt", **told, strength=STRENGTH)
         pixels = (theirs / 2 + 0.5).clamp(0, 1)
     return gap(latents, theirs), float(((made / 2 + 0.5).clamp(0, 1) - pixels).abs().max())
 

@@ -45,17 +45,26 @@ CONTROL = """\
   edges: {type: image.load, file: edges.png}
   control: {type: control, image: $edges, scale: 0.8}
 outputs:"""
+BESIDE = """\
+  hole: {type: inpaint.masked, image: $photo, mask: $mask}
+  third: {type: noise.next, after: $noise}
+  known: {type: encoder.vae, image: $hole, noise: $third}
+  beside: {type: inpaint.concat, mask: $mask, known: $known}
+outputs:"""
 LED = {"guidance_scale": 4.0, "control_image": photo(1), "controlnet_conditioning_scale": 0.8}
 FAMILIES = {
     "sd1": ("StableDiffusion{}Pipeline", {"guidance_scale": 4.0}),
     "sd2": ("StableDiffusion{}Pipeline", {"guidance_scale": 4.0}),
     "sdxl": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
+    "sdxl-inpaint": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
     "sdxl-refiner": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
     "sd3": ("StableDiffusion3{}Pipeline", {"guidance_scale": 4.0, "height": 32, "width": 32}),
     "flux-schnell": ("Flux{}Pipeline", {"true_cfg_scale": 4.0, "height": 32, "width": 32}),
     "sd1-control": ("StableDiffusionControlNet{}Pipeline", LED),
-    "sdxl-control": ("StableDiffusionXLControlNet{}Pipeline", LED),
 }
+CASES = [
+    (family, task) for family in FAMILIES for task in TASKS if task == "Inpaint" or not family.endswith("-inpaint")
+]
 SAMPLERS = dict.fromkeys(("sd1", "sd2", "sd1-control"), "scheduler.ddim")
 
 
@@ -83,6 +92,9 @@ def mine(parent: Path, folder: Path, family: str, task: str) -> tuple[Tensor, Te
     )
     if task == "Img2Img":
         text = "\n".join(line for line in text.split("\n") if "mask" not in line)
+    if family.endswith("-inpaint"):
+        text = "\n".join(line for line in text.split("\n") if "  blend:" not in line).replace(", replace: $blend", "")
+        text = text.replace("outputs:", BESIDE).replace("type: denoiser", "type: denoiser, concat: $beside")
     if "control" in family:
         photo(1).save(parent / "edges.png")
         text = text.replace("outputs:", CONTROL).replace("type: denoiser", "type: denoiser, control: [$control]")
