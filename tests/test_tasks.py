@@ -14,6 +14,8 @@ from flowgen.experiment import load
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
 TINY = {
+    "DeepFloyd/IF-I-XL-v1.0": "if",
+    "kandinsky-community/kandinsky-2-2-decoder-inpaint": "kandinsky-inpaint",
     "lambdalabs/sd-image-variations-diffusers, revision: v2.0": "sd1-variations",
     "kandinsky-community/kandinsky-2-2-prior": "kandinsky-prior",
     "kandinsky-community/kandinsky-2-2-decoder": "kandinsky",
@@ -36,16 +38,17 @@ def test_commands_and_pictures_exist():
 
 OWN = [
     text
-    for section in ("Variations", "Larger pictures")
+    for section in ("Inpainting", "Variations", "Larger pictures")
     for text in re.findall(
         r"```yaml\n(.*?)```", PAGE.partition(f"## {section}\n")[2].partition("\n## ")[0], flags=re.DOTALL
     )
 ]
 
 
-@pytest.mark.parametrize("text", OWN, ids=["variations", "mixed", "upscaled"])
+@pytest.mark.parametrize("text", OWN, ids=["clean", "concat", "variations", "mixed", "upscaled"])
 def test_graphs_of_the_page_are_sound(tmp_path, text):
-    Pillow.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    for name in ("photo", "mask", "hat"):
+        Pillow.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
     for name, tiny in TINY.items():
         text = text.replace(f"from: {name}", f"from: {tiny_models.folder(tiny, tmp_path)}")
     assert text.count("from: /") == text.count("type: model")

@@ -1,9 +1,14 @@
-"""The nodes ``concat.depth``, ``concat.fill`` and ``concat.zero``; ``inpaint.concat`` and ``enlarge`` make others."""
+"""The nodes ``concat.depth``, ``concat.fill``, ``concat.known`` and ``concat.zero``; ``inpaint.concat`` and ``enlarge``
+make others.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from flowgen.errors import WiringError
 from flowgen.node import node
@@ -37,6 +42,36 @@ def fill(mask: Image, known: Latent) -> Latent:
         raise WiringError(f"the mask is {sizes}: they are of different pictures", hint="[height, width]", about="mask")
     binary = (mask.unit() >= 0.5).to(known.data)
     return known.replace(data=torch.cat([known.data, F.pixel_unshuffle(binary, factor)], 1))
+
+
+class Known(NamedTuple):
+    """Results."""
+
+    known: Latent
+    mask: Image
+
+
+@node("concat.known", stored=False)
+def known_places(mask: Image, known: Latent) -> Known:
+    """What Kandinsky's inpainting network reads: the picture's latent, zero where it is painted anew, and a map that is
+    1 where it stays, [B, C + 1, H, W].
+
+    mask: [B, 1, H, W], 1 where it is painted anew, shrunk to the latent's size without smoothing; there its hole grows
+    by one place, as in diffusers. known: of the whole picture, from encoder.vae.
+
+    Its output ``mask``, [B, 1, H, W] of the latent's size, has the hole that has grown: for inpaint.blend.
+    """
+    hole = F.interpolate((mask.unit() >= 0.5).to(known.data), known.data.shape[-2:])
+    stays = 1 - grown(hole)
+    return Known(known.replace(data=torch.cat([stays * known.data, stays], 1)), Image(1 - stays, (0.0, 1.0)))
+
+
+def grown(hole: Tensor) -> Tensor:
+    """A hole [B, 1, H, W] and its neighbours in six directions; diffusers leaves out up right and down left."""
+    height, width = hole.shape[-2:]
+    padded = F.pad(hole, (1, 1, 1, 1))
+    shifts = ((1, 1), (0, 0), (0, 1), (1, 0), (1, 2), (2, 1), (2, 2))
+    return torch.stack([padded[..., y : y + height, x : x + width] for y, x in shifts]).amax(dim=0)
 
 
 @node("concat.zero", stored=False)

@@ -10,30 +10,30 @@ from flowgen.values import Image, Latent, Model, Noise
 
 from ..families import Family
 
+Encoding = Annotated[Model, Uses("family", "vae?", "movq?")]
+
 
 @node("encoder.vae")
-def encode_image(image: Image, model: Annotated[Model, Uses("family", "vae?")], noise: Noise | None = None) -> Latent:
+def encode_image(image: Image, model: Encoding, noise: Noise | None = None) -> Latent:
     """A picture [B, 3, H, W] as a latent, scaled as the denoiser sees it (Rombach et al. 2022, section 3.1).
 
     noise: with it, a sample of what the encoder takes the latent to be, mean + deviation * noise, as diffusers' own
-    pipelines draw it; without, the mean. For a model of pixels the picture is the latent.
+    pipelines draw it; without, the mean. Kandinsky's MoVQ knows no deviation, and takes none. For a model of pixels the
+    picture is the latent.
     """
     low, high = image.range
     pictures = (image.data - low) / (high - low) * 2 - 1
     family: Family = model["family"]
     if family.makes != "pictures":
         raise WiringError(f"'{model.label}' makes {family.makes}: its encoder takes no picture", about="model")
-    if family.autoencoder != "vae":
-        raise WiringError(
-            f"'{model.label}' has no VAE that encodes pictures", hint="begin with noise alone", about="model"
-        )
-    if "vae" not in model.parts:
+    if family.autoencoder not in model.parts:
         return Latent(pictures, "")
-    vae = model["vae"]
+    vae = model[family.autoencoder]
     space = family.space(dict(vae.config))
-    found = family.encode_latent(vae, pictures.to(vae.dtype))
-    data = found.mean
+    data, deviation = family.encode_latent(vae, pictures.to(vae.dtype))
     if noise is not None:
+        if deviation is None:
+            raise WiringError(f"the encoder of '{model.label}' draws nothing", hint="leave 'noise' out", about="noise")
         if noise.space != space:
             raise WiringError(
                 f"the noise is of the space '{noise.space}', the latent of '{space}'",
@@ -45,5 +45,5 @@ def encode_image(image: Image, model: Annotated[Model, Uses("family", "vae?")], 
             raise WiringError(
                 f"the noise has the shape {shapes}", hint="the noise takes width and height in pixels", about="noise"
             )
-        data = data + found.std * noise.data.to(data)
+        data = data + deviation * noise.data.to(data)
     return Latent(family.scaled(vae, data).float(), space)

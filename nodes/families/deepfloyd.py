@@ -23,7 +23,14 @@ class DeepFloyd(Family):
     lowered; captions aren't cleaned otherwise.
     """
 
-    pipelines = ("IFPipeline", "IFSuperResolutionPipeline")
+    pipelines = (
+        "IFPipeline",
+        "IFImg2ImgPipeline",
+        "IFInpaintingPipeline",
+        "IFSuperResolutionPipeline",
+        "IFImg2ImgSuperResolutionPipeline",
+        "IFInpaintingSuperResolutionPipeline",
+    )
     conditions = "T5 states"
     width = "encoder_hid_dim"
 

@@ -164,9 +164,10 @@ class Family(Loader):
         """What a ControlNet reads, from a picture [B, C, H, W] in 0..1 or a latent as the denoiser sees it."""
         return data
 
-    def encode_latent(self, vae: Any, pictures: Tensor) -> Any:
-        """The distribution of latents of pictures [B, 3, H, W] in -1..1, not yet scaled."""
-        return vae.encode(pictures).latent_dist
+    def encode_latent(self, vae: Any, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and deviation of the latents of pictures [B, 3, H, W] in -1..1, not yet scaled; None: one latent."""
+        found = vae.encode(pictures).latent_dist
+        return found.mean, found.std
 
     def scaled(self, vae: Any, latents: Tensor) -> Tensor:
         """Latents of the autoencoder as the denoiser sees them; ``unscaled`` is the inverse."""

@@ -58,9 +58,12 @@ class Prior(Family):
 
 
 class Kandinsky(Family):
-    """The decoder: a UNet that is told an image embedding, latents of a MoVQ."""
+    """The decoder: a UNet that is told an image embedding, latents of a MoVQ.
 
-    pipelines = ("KandinskyV22Pipeline",)
+    For inpainting it reads beside x what ``concat.known`` makes.
+    """
+
+    pipelines = ("KandinskyV22Pipeline", "KandinskyV22Img2ImgPipeline", "KandinskyV22InpaintPipeline")
     autoencoder = "movq"
     conditions = EMBEDDING
 
@@ -73,6 +76,10 @@ class Kandinsky(Family):
         added = {"image_embeds": asked.pooled()}
         return net(asked.x, asked.time, encoder_hidden_states=None, added_cond_kwargs=added).sample
 
+    def encode_latent(self, vae: Any, pictures: Tensor) -> tuple[Tensor, None]:
+        """Without looking the latents up in the code book."""
+        return vae.encode(pictures).latents, None
+
     def unscaled(self, vae: Any, latents: Tensor) -> Tensor:
         """As they are."""
         return latents
@@ -80,5 +87,5 @@ class Kandinsky(Family):
     scaled = unscaled
 
     def decode(self, vae: Any, latents: Tensor) -> Tensor:
-        """Without looking the latents up in the code book."""
+        """Without looking the latents up, either."""
         return vae.decode(latents.to(vae.dtype), force_not_quantize=True).sample.float()

@@ -60,7 +60,7 @@ READS = {"class": {"ddpm", "dit"}, "black": {"kandinsky"}, "embedding": {"kandin
 NO_LATENTS = {"kandinsky-prior"}
 """What it samples is an embedding, which nothing decodes."""
 DECODERS = {"pictures": decode, "videos": decode_video, "sounds": decode_audio}
-ENCODERS = [name for name in FAMILIES if name not in ("animatediff", "wan", "ltx", "stable-audio", "kandinsky")]
+ENCODERS = [name for name in FAMILIES if name not in ("animatediff", "wan", "ltx", "stable-audio")]
 ENCODERS = [name for name in ENCODERS if name not in NO_LATENTS]
 SMALL = {"wan": (16, 16, 9), "ltx": (16, 16, 9), "flux": (32, 32, 0), "flux-schnell": (32, 32, 0)}
 
@@ -204,6 +204,10 @@ def test_pictures_and_encoders(made):
             drawn = made[first].noise.replace(data=torch.zeros_like(latents[second].data))
             assert refused(encode_image, image, made[second].model, drawn) != right, (first, second)
         assert (latents[first].space == made[second].x.space) == right, (first, second)
+    movq = made["kandinsky"]
+    assert refused(
+        encode_image, image, movq.model, movq.noise.replace(data=torch.zeros_like(latents["kandinsky"].data))
+    )
 
 
 def test_what_stands_beside_x_is_of_its_space(made):
@@ -222,8 +226,8 @@ def test_known_latents_and_their_noise_are_of_the_space_of_x(made):
         known, drawn = Latent(x.data, x.space), made[first].noise
         other = made[second].x.space
         right = alike(first, second, SAME_LATENTS)
-        assert refused(blend, x, known.replace(space=other), drawn, mask) != right, (first, second)
-        assert refused(blend, x, known, drawn.replace(space=other), mask) != right, (first, second)
+        assert refused(blend, x, known.replace(space=other), mask, drawn) != right, (first, second)
+        assert refused(blend, x, known, mask, drawn.replace(space=other)) != right, (first, second)
 
 
 def test_stable_diffusion_2_is_told_apart_by_the_width_of_its_states(made):

@@ -10,6 +10,8 @@ from PIL import Image as Pillow
 from small import Lab, close
 from tiny_models import build
 
+from flowgen.errors import UserError
+
 SEEDS = [0, 3]
 STRENGTHS = [0.35, 0.8, 1.0]
 GRAPH = f"""\
@@ -139,3 +141,14 @@ def test_inpainting_equals_the_pipeline(lab, scheduler, strengths, name):
         expected = theirs(pipeline, cls, lab, mask_image=mask, height=32, width=32, strength=strength)
         mine = results.image.sel(strength=strength) if "strength" in results.dims else results.image
         assert close(torch.tensor(mine.values), expected)
+
+
+def test_a_known_part_without_noise_is_asked_for(lab):
+    build("sd1").save_pretrained(lab.folder / "model")
+    text = GRAPH.replace("MODEL", "model").replace("SCHEDULER", "scheduler.ddim")
+    for old, new in PLAIN:
+        text = text.replace(old, new)
+    text = text.replace(", noise: $noise, mask", ", mask")
+    with pytest.raises(UserError, match=r"g.yaml:\d+.*none is wired\n.*clean: true"):
+        lab.load(text).check()
+    lab.load(text.replace("mask: $mask}", "mask: $mask, clean: true}")).check()

@@ -9,7 +9,7 @@ import diffusers
 import numpy as np
 import tiny_models
 import torch
-from comparing import SEEDS, both, gap
+from comparing import SEEDS, both, gap, photo
 from flowgen_nodes.families.flux import unpacked
 from PIL import Image as Pillow
 from torch import Tensor
@@ -41,28 +41,42 @@ nodes:
   made: {{type: decoder.vae, latent: $sampler}}
 outputs: [sampler, made]
 """
+CONTROL = """\
+  edges: {type: image.load, file: edges.png}
+  control: {type: control, image: $edges, scale: 0.8}
+outputs:"""
+BESIDE = """\
+  hole: {type: inpaint.masked, image: $photo, mask: $mask}
+  third: {type: noise.next, after: $noise}
+  known: {type: encoder.vae, image: $hole, noise: $third}
+  beside: {type: inpaint.concat, mask: $mask, known: $known}
+outputs:"""
+LED = {"guidance_scale": 4.0, "control_image": photo(1), "controlnet_conditioning_scale": 0.8}
 FAMILIES = {
     "sd1": ("StableDiffusion{}Pipeline", {"guidance_scale": 4.0}),
     "sd2": ("StableDiffusion{}Pipeline", {"guidance_scale": 4.0}),
     "sdxl": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
+    "sdxl-inpaint": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
     "sdxl-refiner": ("StableDiffusionXL{}Pipeline", {"guidance_scale": 4.0}),
     "sd3": ("StableDiffusion3{}Pipeline", {"guidance_scale": 4.0, "height": 32, "width": 32}),
     "flux-schnell": ("Flux{}Pipeline", {"true_cfg_scale": 4.0, "height": 32, "width": 32}),
+    "sd1-control": ("StableDiffusionControlNet{}Pipeline", LED),
 }
-
-
-SAMPLERS = dict.fromkeys(("sd1", "sd2"), "scheduler.ddim")
+CASES = [
+    (family, task) for family in FAMILIES for task in TASKS if task == "Inpaint" or not family.endswith("-inpaint")
+]
+SAMPLERS = dict.fromkeys(("sd1", "sd2", "sd1-control"), "scheduler.ddim")
 
 
 def pictures(parent: Path) -> tuple[Any, Any]:
     """A photo and a mask, as files and as diffusers takes them."""
-    photo = Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    known = photo(0)
     square = np.zeros((32, 32), dtype=np.uint8)
     square[8:24, 12:32] = 255
     mask = Pillow.fromarray(square)
-    photo.save(parent / "photo.png")
+    known.save(parent / "photo.png")
     mask.save(parent / "mask.png")
-    return photo, mask
+    return known, mask
 
 
 def mine(parent: Path, folder: Path, family: str, task: str) -> tuple[Tensor, Tensor]:
@@ -78,20 +92,26 @@ def mine(parent: Path, folder: Path, family: str, task: str) -> tuple[Tensor, Te
     )
     if task == "Img2Img":
         text = "\n".join(line for line in text.split("\n") if "mask" not in line)
+    if family.endswith("-inpaint"):
+        text = "\n".join(line for line in text.split("\n") if "  blend:" not in line).replace(", replace: $blend", "")
+        text = text.replace("outputs:", BESIDE).replace("type: denoiser", "type: denoiser, concat: $beside")
+    if "control" in family:
+        photo(1).save(parent / "edges.png")
+        text = text.replace("outputs:", CONTROL).replace("type: denoiser", "type: denoiser, control: [$control]")
     (parent / "g.yaml").write_text(text)
     return both(load(parent / "g.yaml").run(parent / "store", parent / "runs", batch=4))
 
 
 def gaps(parent: Path, folders: Path, family: str, task: str) -> tuple[float, float]:
     """The largest differences: of latents relative to max(1, |reference|), of pictures in 0..1 absolute."""
-    photo, mask = pictures(parent)
+    known, mask = pictures(parent)
     folder = tiny_models.folder(family, folders)
     latents, made = mine(parent, folder, family, task)
     cls, options = FAMILIES[family]
     loading = {"safety_checker": None} if family in SAMPLERS else {}
     pipe = getattr(diffusers, cls.format(task)).from_pretrained(folder, **loading)
     pipe.set_progress_bar_config(disable=True)
-    options = {**options, "prompt": "a red cat", "negative_prompt": "a dog", "image": photo, "strength": STRENGTH}
+    options = {**options, "prompt": "a red cat", "negative_prompt": "a dog", "image": known, "strength": STRENGTH}
     options |= {"mask_image": mask, "height": 32, "width": 32} if task == "Inpaint" else {}
     found = []
     for row, seed in enumerate(SEEDS):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +28,11 @@ or a mask beside x.
 |---|---|---|---|---|
 """
 PICTURES = """
-Pictures made into others, and parts of pictures painted anew, with guidance 4, a negative prompt and strength
-{strength} of {steps} steps, two seeds each:
+Pictures and videos made into others, and parts of pictures painted anew, with guidance 4, a negative prompt (a black
+picture for Kandinsky) and strength {strength} of {steps} steps (all of them where Kandinsky paints anew), two seeds
+each. Videos are made of another sampler's latent, which diffusers' pipelines get in place of what they would encode:
 
-| family | task | latents differ by | pictures differ by |
+| family | task | latents differ by | decoded differ by |
 |---|---|---|---|
 """
 TAIL = """
@@ -39,10 +41,8 @@ Where flowgen and diffusers differ, on purpose:
 * Stable Diffusion XL's pipeline mixes up the sizes of prompts and negative prompts where a batch has more than one
   prompt and the two differ. flowgen's rows are those of prompts sampled one at a time.
 * Stable Diffusion 3's inpainting pipeline leaves out the latents' shift in decoding; flowgen decodes as the others do.
-* DeepFloyd IF's inpainting pipeline keeps the known part free of noise beside an x with noise; `inpaint.blend` puts it
-  back with as much noise as x has.
-* Kandinsky 2.2's image to image pipeline asks MoVQ for a distribution that it doesn't give. That and its inpainting
-  aren't offered.
+* Kandinsky 2.2's inpainting pipeline puts the first picture of a batch back into all of its pictures, and by the first
+  mask; here each has its own.
 * Captions are lowered and stripped for DeepFloyd IF and PixArt; diffusers can also clean them with optional packages.
 * A ControlNet leads in the steps that begin before `end`; diffusers leaves out a step that `control_guidance_end` falls
   into. On a multiple of 1 / steps the two agree.
@@ -55,13 +55,28 @@ Where flowgen and diffusers differ, on purpose:
 """
 
 
+def tasks() -> Iterator[tuple[str, str, Callable[[Path, Path], tuple[float, float]]]]:
+    """Families, what they are asked for, and what measures it in a folder, with a folder of tiny models."""
+    import cascade_tasks
+    import video_tasks
+    from picture_tasks import CASES as PICTURED
+    from picture_tasks import TASKS, gaps
+
+    for family, task in PICTURED:
+        yield family, TASKS[task], partial(gaps, family=family, task=task)
+    for family, task in cascade_tasks.FAMILIES:
+        yield family, task, partial(cascade_tasks.gaps, family=family, task=task)
+    for family in video_tasks.FAMILIES:
+        yield family, "video to video", partial(video_tasks.gaps, family=family)
+
+
 def main() -> None:
     """Run every case and write the page."""
     from comparing import STEPS
-    from picture_tasks import FAMILIES, STRENGTH, TASKS, gaps
     from picture_tasks import STEPS as LONGER
+    from picture_tasks import STRENGTH
 
-    rows, tasks = [], []
+    rows, others = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(CASES + LED):
             parent = Path(folder) / str(number)
@@ -69,14 +84,14 @@ def main() -> None:
             latents, made = case.gaps(parent, Path(folder))
             rows.append(f"| {case.family} | `{case.sampler}` | {case.told()} | {latents:.1e} | {made:.1e} |")
             print(rows[-1], flush=True)
-        for family, task in itertools.product(FAMILIES, TASKS):
+        for family, task, gaps in tasks():
             parent = Path(folder) / f"{family} {task}"
             parent.mkdir()
-            latents, made = gaps(parent, Path(folder), family, task)
-            tasks.append(f"| {family} | {TASKS[task]} | {latents:.1e} | {made:.1e} |")
-            print(tasks[-1], flush=True)
+            latents, made = gaps(parent, Path(folder))
+            others.append(f"| {family} | {task} | {latents:.1e} | {made:.1e} |")
+            print(others[-1], flush=True)
     tables = [HEAD.format(steps=STEPS), "\n".join(rows), "\n", PICTURES.format(steps=LONGER, strength=STRENGTH)]
-    (ROOT / "docs" / "parity.md").write_text("".join([*tables, "\n".join(tasks), "\n", TAIL]))
+    (ROOT / "docs" / "parity.md").write_text("".join([*tables, "\n".join(others), "\n", TAIL]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 import tiny_models
 import torch
 from comparing import SEEDS, both, gap, photo, pipeline
-from flowgen_nodes.concat.beside import depth, fill
+from diffusers.pipelines.kandinsky2_2.pipeline_kandinsky2_2_inpainting import prepare_mask
+from flowgen_nodes.concat.beside import depth, fill, known_places
 from flowgen_nodes.families.flux import unpacked
 from flowgen_nodes.images.depth import pixels
 from PIL import Image as Pillow
@@ -132,6 +133,16 @@ def test_masks_of_another_size_are_refused():
     known = Latent(torch.zeros(1, 4, 16, 16), "")
     with pytest.raises(WiringError, match=r"the mask is \[32, 48\], the latent \[16, 16\]"):
         fill(Image(torch.zeros(1, 1, 32, 48), (0.0, 1.0)), known)
+
+
+def test_a_hole_grows_as_in_diffusers():
+    random = torch.Generator().manual_seed(0)
+    holes = (torch.rand(3, 1, 22, 18, generator=random) < torch.tensor([0.02, 0.1, 0.5])[:, None, None, None]).float()
+    latent = Latent(torch.randn(3, 4, 11, 9, generator=random), "")
+    found = known_places(Image(holes, (0.0, 1.0)), latent)
+    stays = prepare_mask(torch.nn.functional.interpolate(1 - holes, (11, 9)))
+    assert torch.equal(found.known.data, torch.cat([latent.data * stays, stays], 1))
+    assert torch.equal(found.mask.data, 1 - stays)
 
 
 def test_a_depth_map_is_normalised_by_itself():

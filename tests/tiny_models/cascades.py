@@ -47,10 +47,10 @@ def deepfloyd(upscaler: bool = False) -> Any:
     return diffusers.IFPipeline(**said)
 
 
-def kandinsky() -> Any:
+def kandinsky(inpaints: bool = False) -> Any:
     """The decoder of Kandinsky 2.2: an image embedding becomes a picture."""
     net = unet(
-        in_channels=4,
+        in_channels=9 if inpaints else 4,
         out_channels=8,
         addition_embed_type="image",
         encoder_hid_dim=32,
@@ -71,7 +71,15 @@ def kandinsky() -> Any:
         vq_embed_dim=4,
         layers_per_block=1,
     )
-    scheduler = diffusers.DDIMScheduler(beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1)
+    movq.quant_conv.weight.data /= 16  # a picture's latent is near 1, as in a trained one
+    said: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
+    if (
+        inpaints
+    ):  # bounded, as what an untrained network says isn't, nor the noise that it would have after the last step
+        learned = {"variance_type": "learned_range", "thresholding": True, "sample_max_value": 2.0}
+        scheduler = diffusers.DDPMScheduler(**said, **learned, steps_offset=0)
+        return diffusers.KandinskyV22InpaintPipeline(unet=net, scheduler=scheduler, movq=movq)
+    scheduler = diffusers.DDIMScheduler(**said, steps_offset=1)
     return diffusers.KandinskyV22Pipeline(unet=net, scheduler=scheduler, movq=movq)
 
 
@@ -98,5 +106,6 @@ BUILDERS = {
     "if": deepfloyd,
     "if-upscaler": lambda: deepfloyd(upscaler=True),
     "kandinsky": kandinsky,
+    "kandinsky-inpaint": lambda: kandinsky(inpaints=True),
     "kandinsky-prior": kandinsky_prior,
 }

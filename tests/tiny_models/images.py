@@ -93,11 +93,12 @@ def variations() -> Any:
     )
 
 
-def sdxl(refiner: bool = False) -> Any:
+def sdxl(refiner: bool = False, inpaints: bool = False) -> Any:
     """Stable Diffusion XL: two text encoders, or the refiner with the second alone and an aesthetic score."""
     first, second = clip_tokenizer(), clip_tokenizer("!")
     numbers = 5 if refiner else 6
     net = unet(
+        in_channels=9 if inpaints else 4,
         cross_attention_dim=32 if refiner else 64,
         attention_head_dim=(2, 4),
         transformer_layers_per_block=(1, 2),
@@ -108,6 +109,7 @@ def sdxl(refiner: bool = False) -> Any:
     )
     scheduler = diffusers.EulerDiscreteScheduler(**SCALED, steps_offset=1, timestep_spacing="leading")
     pipeline = diffusers.StableDiffusionXLImg2ImgPipeline if refiner else diffusers.StableDiffusionXLPipeline
+    pipeline = diffusers.StableDiffusionXLInpaintPipeline if inpaints else pipeline
     options = {"requires_aesthetics_score": True, "force_zeros_for_empty_prompt": False} if refiner else {}
     return pipeline(
         vae=autoencoder(scale=0.13025),
@@ -223,6 +225,7 @@ BUILDERS = {
     "sd1-inpaint": lambda: stable_diffusion(diffusers.StableDiffusionInpaintPipeline, unets={"in_channels": 9}),
     "sd1-variations": variations,
     "sdxl": sdxl,
+    "sdxl-inpaint": lambda: sdxl(inpaints=True),
     "sdxl-refiner": lambda: sdxl(refiner=True),
     "sd3": sd3,
     "sd3-without-t5": lambda: sd3(third=False),
