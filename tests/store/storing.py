@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowgen.store import Store, medium, processes
-from flowgen.store import store as store_module
+from flowgen.store import Store, medium
 from flowgen.values import Latent
 
 
@@ -43,17 +42,6 @@ def known(store: Store, *numbers: int) -> set[int]:
 def folder_of(root: Path, name: str) -> Path:
     """Where a block lies in a store's folder."""
     return Path(root) / medium.folder_of(name)
-
-
-def on_machine(monkeypatch, place: Path | str, name: str, home: Path) -> Store:
-    """A store as another machine opens it: its own name, index and copies."""
-    with monkeypatch.context() as patch:
-        patch.setattr(processes, "place", lambda: name)
-        patch.setattr(store_module, "machine", lambda: name)
-        patch.setenv("XDG_CACHE_HOME", str(home / name))
-        opened = Store(place)
-        opened.leases.look()  # the process takes its name
-    return opened
 
 
 def run_folder(folder: Path, *numbers: int) -> Path:

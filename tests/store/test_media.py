@@ -1,7 +1,8 @@
 """What every medium keeps to, and stores on it that several machines use."""
 
 import pytest
-from storing import get, key, known, on_machine, put
+from small import on_machine
+from storing import get, key, known, put
 
 from flowgen.store import Lost, Store
 from flowgen.store.collect import choose, collect, keep_within

@@ -7,7 +7,8 @@ import time
 import pytest
 from click.testing import CliRunner
 from s3 import ANOTHER, Drop, Status
-from storing import get, key, known, on_machine, put
+from small import on_machine
+from storing import get, key, known, put
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
