@@ -238,12 +238,13 @@ def test_a_bad_disk_is_told_from_one_that_is_away_by_patience(tmp_path, monkeypa
     store, left = Store(tmp_path / "store"), [times]
     put(store, 0)
     store.recent.clear()
+    whole = open
 
     def bad(path, *arguments, **options):
         if "/c." in str(path) and left[0]:
             left[0] -= 1
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return open(path, *arguments, **options)
+        return whole(path, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", bad)
