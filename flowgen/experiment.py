@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from flowgen.config import resolve
+from flowgen.config.kinds import KINDS, understood
 from flowgen.errors import UserError, with_article
 from flowgen.execute.cluster import client, threads_of
 from flowgen.execute.driver import Events, Tally, execute
@@ -201,14 +202,15 @@ class Experiment:
 
     def defaulted(
         self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
-    ) -> tuple[Path, int | None, str, int]:
-        """What a call says, completed by the settings; the store by its whole path, which stays what it is."""
+    ) -> tuple[Path | str, int | None, str, int]:
+        """What a call says, completed by the settings; the store by its whole path, which stays what it is, or URL."""
         settings = self.settings
         for name, value, least in (("batch", batch, 1), ("workers", workers, 0)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise UserError(f"'{name}' is a whole number of at least {least}, not {value!r}")
+        where = settings.store if store is None else understood(KINDS["store"], store, Path())
         return (
-            Path(settings.store if store is None else store).absolute(),
+            where.absolute() if isinstance(where, Path) else where,
             settings.batch if batch is None else batch,
             settings.device if device is None else device,
             settings.workers if workers is None else workers,

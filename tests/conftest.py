@@ -1,6 +1,9 @@
 """Small models that every test may use: the shipped layouts, weights drawn at random."""
 
 import os
+import urllib.request
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,36 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
     for name in [name for name in os.environ if name.startswith("FLOWGEN_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
+@pytest.fixture(scope="session")
+def endpoint():
+    """A small S3 server in a thread of this process; None where the tests use another one."""
+    from s3 import ANOTHER, S3
+
+    if ANOTHER:
+        urllib.request.urlopen(urllib.request.Request(f"{ANOTHER}/bucket", method="PUT")).close()
+        yield None
+        return
+    server = S3()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def url(endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """An empty place in object storage, and a cache folder of this machine's own."""
+    from s3 import ANOTHER, environment
+
+    from flowgen.store import patience
+
+    for name, value in environment(ANOTHER or endpoint.url).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(patience, "PATIENCE", 3.0)
+    yield f"s3://bucket/{uuid.uuid4().hex}"
+    if endpoint:
+        endpoint.before = lambda method, key: None
 
 
 LONG = ("test_docs", "test_damage", "test_crash", "test_crash_often", "test_batch_is_invisible", "test_family_graphs")

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from flowgen.experiment import Experiment, Run, load
+from flowgen.store import Store, processes
+from flowgen.store import store as store_module
 from flowgen.values import Record
 
 SMALL = """\
@@ -81,3 +83,14 @@ def close(mine: torch.Tensor, reference: torch.Tensor, bound: float = 1e-4) -> b
 def tensors(record: Record) -> list[torch.Tensor]:
     """A record's tensors."""
     return list(record.tensors().values())
+
+
+def on_machine(monkeypatch, place: Path | str, name: str, home: Path) -> Store:
+    """A store as another machine opens it: its own name, index and copies."""
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "place", lambda: name)
+        patch.setattr(store_module, "machine", lambda: name)
+        patch.setenv("XDG_CACHE_HOME", str(home / name))
+        opened = Store(place)
+        opened.leases.look()  # the process takes its name
+    return opened

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import threading
 
 import pytest
+import torch
 from click.testing import CliRunner
-from small import Lab
-from test_crash_often import TOTAL, TOY
+from small import Lab, on_machine
+from test_crash_often import TOTAL, TOY, Count
 
 from flowgen.cli import flowgen as command
 from flowgen.execute.progress import Silent
@@ -77,3 +79,57 @@ def all_keys(lab):
     """The keys of the graph's items."""
     plan = lab.load(TOY).plan(lab.store)
     return [bytes.fromhex(key.decode()) for keys in plan.stored_keys().values() for key in keys]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request, lab):
+    """Where the store lies."""
+    return lab.store if request.param == "folder" else request.getfixturevalue("url")
+
+
+def test_tasks_on_another_machine_and_a_third_that_has_it_all(lab, place, monkeypatch, tmp_path):
+    """A driver and its workers have their own indices; what each computed the others learn from receipts."""
+    driver, worker, third = (on_machine(monkeypatch, place, name, tmp_path) for name in ("driver", "worker", "third"))
+    monkeypatch.setattr("flowgen.experiment.open_store", lambda store: driver)
+    monkeypatch.setattr("flowgen.execute.driver.open_store", lambda store: driver)
+    monkeypatch.setattr("flowgen.execute.task.open_store", lambda store: worker)
+    lab.store = place
+    known, sync = [], driver.sync
+    monkeypatch.setattr(driver, "sync", lambda **given: (known.append(len(driver.on_disk())), sync(**given)))
+    run = lab.run(TOY)
+    assert known == [0]  # planned once; nothing was looked for afterwards
+    assert run.results.third.values.ravel().tolist() == [n + 110.0 for n in range(6)]
+    assert run.tally.computed() == TOTAL and len(driver.index.blocks()) == len(driver.on_disk())
+    monkeypatch.setattr("flowgen.experiment.open_store", lambda store: third)
+    again = lab.run(TOY)
+    assert again.tally.computed() == 0 and again.results.equals(run.results)
+    assert third.leases.held() == set()
+
+
+def test_what_another_machine_computes_meanwhile_is_waited_for(lab, place, monkeypatch, tmp_path):
+    """It publishes and lets go; this machine's index learns of it from its sign of life."""
+    here, far = (on_machine(monkeypatch, place, name, tmp_path) for name in ("here", "far"))
+    for module in ("experiment", "execute.driver", "execute.task"):
+        monkeypatch.setattr(f"flowgen.{module}.open_store", lambda store: here)
+    lab.store = place
+    plan = lab.load(TOY).plan(place)
+    firsts = [key.decode() for key in plan.keys["first"].values.ravel()]
+    claimed, said = threading.Event(), threading.Event()
+
+    def compute():
+        with far.leases.claim(firsts):
+            claimed.set()
+            assert said.wait(30)
+            values = torch.arange(len(firsts)).double()[:, None]
+            far.write(firsts, {"value": Count(values)}, {"type": "crash.number"})
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    assert claimed.wait(30)
+    notes = Notes()
+    notes.note = lambda message: (notes.said.append(message), said.set())
+    run = lab.run(TOY, options={"events": notes})
+    thread.join()
+    assert any("6 items of 'first' are being computed by another run" in message for message in notes.said)
+    assert run.tally.computed("first") == 0 and run.tally.computed() == TOTAL - 6
+    assert run.results.third.values.ravel().tolist() == [n + 110.0 for n in range(6)]

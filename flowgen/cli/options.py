@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from flowgen.config import Settings, resolve
-from flowgen.config.kinds import DTYPES, KINDS
+from flowgen.config.kinds import DTYPES, KINDS, understood
 from flowgen.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,10 +74,16 @@ def configured(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def store_place(text: str) -> Path | str:
+    """What ``--store`` names: a folder, or the URL of object storage. Raises UserError."""
+    found: Path | str = understood(KINDS["store"], text, Path())
+    return found
+
+
 runs_option = click.option("--runs", type=click.Path(path_type=Path), help="Where runs' folders are made  [runs]")
 dtype_option = click.option("--dtype", type=click.Choice(DTYPES), help="Precision of models that don't say one.")
 computing = configured(
-    click.option("--store", type=click.Path(path_type=Path), help="Where results are cached  [.flowgen/store]"),
+    click.option("--store", type=store_place, metavar="PLACE", help="Where results are cached  [.flowgen/store]"),
     runs_option,
     click.option("--workers", type=click.IntRange(0), help="Worker processes; 0 uses this one  [0]"),
     click.option("--batch", type=click.IntRange(1), help="Items at once; in strict numerics, the padded size."),

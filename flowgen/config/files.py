@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowgen.config.kinds import KINDS, TRUST, Kind, understood
+from flowgen.config.kinds import KINDS, TRUST, Kind, place, understood
 from flowgen.errors import Position, UserError, did_you_mean
 
 NAME = "flowgen.toml"
@@ -51,13 +51,14 @@ def read_project(path: Path, trusted: tuple[Path, ...]) -> File:
     """A project's file. Raises UserError.
 
     It may have come with somebody's graph, so that in a folder that the user doesn't trust it can neither allow code,
-    nor limit a store (which deletes from it), nor name paths outside its own folder.
+    nor limit a store (which deletes from it), nor name places outside its own folder.
     """
     file = read(path, list(KINDS.values()))
     if any(path.is_relative_to(folder) for folder in trusted):
         return file
     for name, value in file.values.items():
         outside = isinstance(value, Path) and not value.resolve().is_relative_to(path.parent)
+        outside = outside or (KINDS[name].read is place and not isinstance(value, Path))
         if KINDS[name].trusted or outside:
             what = f"name '{value}', outside its folder," if outside else f"set '{name}'"
             raise UserError(

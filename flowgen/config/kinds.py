@@ -15,6 +15,8 @@ UNITS = {"": 1, "B": 1} | {
     prefix + suffix: base ** (n + 1) for n, prefix in enumerate("KMGT") for suffix, base in (("B", 1000), ("iB", 1024))
 }
 """50GB is 50 * 1000^3 bytes, 50GiB is 50 * 1024^3; the case of letters doesn't matter"""
+SCHEMES = ("s3", "gs", "az")
+"""of object storage"""
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -39,6 +41,18 @@ def path(value: Any, folder: Path) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("takes a path")
     return folder / Path(value).expanduser()
+
+
+def place(value: Any, folder: Path) -> Path | str:
+    """Where a store lies: a path, or the URL of object storage, which stays a text."""
+    if isinstance(value, Path):
+        return folder / value
+    if not isinstance(value, str) or "://" not in value:
+        return path(value, folder)
+    scheme, _, rest = value.strip().partition("://")
+    if scheme not in SCHEMES or not rest.strip("/"):
+        raise ValueError(f"takes a path or a URL ({', '.join(f'{name}://bucket/prefix' for name in SCHEMES)})")
+    return f"{scheme}://{rest.rstrip('/')}"
 
 
 def paths(value: Any, folder: Path) -> tuple[Path, ...]:
@@ -91,7 +105,7 @@ def size(value: Any, folder: Path = Path()) -> int:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("store", path, Path(".flowgen") / "store", "FLOWGEN_STORE", "where results are cached"),
+        Kind("store", place, Path(".flowgen") / "store", "FLOWGEN_STORE", "where results are cached"),
         Kind("runs", path, Path("runs"), "FLOWGEN_RUNS", "where runs' folders are made"),
         Kind("batch", whole(1), None, "FLOWGEN_BATCH", "items at once; in strict numerics, the padded size"),
         Kind("device", device, "auto", "FLOWGEN_DEVICE", "cpu, cuda, cuda:1, mps or auto"),

@@ -29,9 +29,10 @@ class Settings:
     """by name, as ``flowgen config`` lists them"""
 
     @property
-    def store(self) -> Path:
-        """Where results are cached."""
-        return Path(self.found["store"].value)
+    def store(self) -> Path | str:
+        """Where results are cached: a folder, or the URL of object storage."""
+        value: Path | str = self.found["store"].value
+        return value
 
     @property
     def runs(self) -> Path:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -20,6 +20,8 @@ from flowgen.store.patience import patiently
 from flowgen.store.zarr_format import Buffer
 from flowgen.values.record import REGISTRY, Record, rebuild
 
+Files: TypeAlias = Mapping[str, tuple[Buffer, ...]]
+"""a block's files by path, each in pieces"""
 VERSION = 3
 """of the manifest"""
 
@@ -44,34 +46,39 @@ class Block:
 
 def publish(
     medium: Medium, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
-) -> tuple[str, int]:
-    """Write a block so that it is there whole or not at all; name and bytes. Raises Unwritable."""
+) -> tuple[str, Files]:
+    """Write a block so that it is there whole or not at all; its name and files. Raises Unwritable."""
     files = contents(keys, outputs)
 
-    def work() -> tuple[str, int]:
+    def work() -> tuple[str, Files]:
         with medium.writing() as block:
             block.add(files)
-            manifest = manifest_of(keys, outputs, files, provenance)  # meanwhile the disk works
-            block.add({MANIFEST: (manifest,)})
-            name = digest(manifest)
+            manifest = {MANIFEST: (manifest_of(keys, outputs, files, provenance),)}  # meanwhile the disk works
+            block.add(manifest)
+            name = digest(*manifest[MANIFEST])
             block.settle(name)
-            return name, sum(len(piece) for data in files.values() for piece in data) + len(manifest)
+            return name, {**files, **manifest}
 
     return patiently(work, medium.place)
 
 
-def publish_files(medium: Medium, name: str, files: Mapping[str, bytes], manifest: bytes) -> None:
-    """Put a block that came from another store, already checked, into this one. Raises Unwritable."""
+def publish_files(medium: Medium, name: str, files: Files) -> None:
+    """Put a block that came from elsewhere, already checked, into a store. Raises Unwritable."""
 
     def work() -> None:
         with medium.writing() as block:
-            block.add({path: (data,) for path, data in {**files, MANIFEST: manifest}.items()})
+            block.add(files)
             block.settle(name)
 
     patiently(work, medium.place)
 
 
-def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> dict[str, tuple[Buffer, ...]]:
+def size_of(files: Files) -> int:
+    """Bytes of a block."""
+    return sum(len(piece) for data in files.values() for piece in data)
+
+
+def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> Files:
     """A block's files, but for its manifest, by relative path, each in pieces."""
     files: dict[str, tuple[Buffer, ...]] = {"zarr.json": (zarr_format.GROUP,)}
     for output, value in outputs.items():
@@ -87,7 +94,7 @@ def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> dict[str, tu
 def manifest_of(
     keys: Sequence[str],
     outputs: Mapping[str, Record],
-    files: Mapping[str, tuple[Buffer, ...]],
+    files: Files,
     provenance: Mapping[str, Any],
 ) -> bytes:
     """What a block says of itself: its items, how to read them, the digest of every file, how they were made."""
@@ -142,12 +149,21 @@ def parsed(name: str, manifest: bytes) -> dict[str, Any]:
 
 def read(medium: Medium, name: str) -> Block:
     """A block, checked: metadata by digest, chunks by the crc32c that the manifest gives. Raises Damaged."""
-    manifest = read_manifest(medium, name)
-    return opened(manifest, read_files(medium, name, manifest["files"]))
+    return opened(load(medium, name))
 
 
-def opened(manifest: Mapping[str, Any], files: Mapping[str, bytearray]) -> Block:
-    """A block of files that were checked."""
+def load(medium: Medium, name: str) -> dict[str, bytearray]:
+    """The files of a block, its manifest with them, checked as ``read`` does. Raises Damaged."""
+    try:
+        manifest = get(medium, manifest_at(name))
+    except OSError as error:
+        raise Damaged(f"its manifest can't be read ({error.strerror})") from None
+    return {MANIFEST: bytearray(manifest), **read_files(medium, name, parsed(name, manifest)["files"])}
+
+
+def opened(files: Mapping[str, bytearray]) -> Block:
+    """A block of its files, which were checked; it takes the memory over."""
+    manifest = json.loads(files[MANIFEST])
     outputs = {output: record(output, about, files) for output, about in manifest["outputs"].items()}
     return Block(tuple(manifest["keys"]), outputs, manifest["provenance"])
 

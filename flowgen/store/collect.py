@@ -103,7 +103,7 @@ def remove(store: Store, names: Sequence[str], reason: str) -> None:
     store.medium.remove(names)
     store.index.drop(names, reason)
     for name in names:
-        store.recent.drop(name)
+        store.forget(name)
 
 
 def keep_within(store: Store, limit: int) -> Removal:

@@ -113,7 +113,8 @@ class Folder:
 
     def set_aside(self, block: str) -> bool:
         """Rename a block; False if it was gone."""
-        (self.root / DAMAGED).mkdir(exist_ok=True)
+        with refusing(self.root):
+            patiently(partial(os.makedirs, self.root / DAMAGED, exist_ok=True), self.root)
         return self.rename(block, f"{self.root}/{DAMAGED}/{block}-{time.time_ns()}")
 
     def rename(self, block: str, target: str) -> bool:

@@ -153,6 +153,11 @@ class Index:
 
         return self.database.run(work)
 
+    def shadowed(self) -> list[str]:
+        """Blocks that hold items which are found in another block, so that they have to be read if that goes."""
+        query = "SELECT name FROM blocks WHERE items > (SELECT count(*) FROM items WHERE block = id)"
+        return self.database.run(lambda c: [name for (name,) in c.execute(query)])
+
     def counts(self, keys: Iterable[bytes]) -> dict[str, int]:
         """How many of these items, 20 bytes each, every block holds; blocks without any are left out."""
         wanted = sorted(set(keys))

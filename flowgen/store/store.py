@@ -17,11 +17,12 @@ from flowgen.errors import UserError
 from flowgen.store import block as blocks
 from flowgen.store.aside import ROOM
 from flowgen.store.block import Block
+from flowgen.store.copies import Copies
 from flowgen.store.index import About, Index
 from flowgen.store.leases import Leases
 from flowgen.store.medium import Damaged, Got, Shard, manifest_at
 from flowgen.store.patience import Unwritable
-from flowgen.store.places import opened
+from flowgen.store.places import is_url, opened
 from flowgen.store.processes import machine
 from flowgen.store.recent import Recent
 from flowgen.values.record import Record
@@ -73,13 +74,14 @@ class Store:
         try:
             self.medium = opened(path)
             self.medium.prepare()
+            self.copies = Copies(self.medium.home / "copies") if is_url(path) else None
             self.index = Index(self.medium.home / f"index-{machine()}.sqlite", renewed=self.sync)
         except (OSError, sqlite3.OperationalError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"can't use the store {path}: {reason}", hint="give another place with --store") from None
         self.leases = Leases(self.medium)
-        self.medium.sweep()
         self.sync()
+        self.medium.sweep()
 
     def __reduce__(self) -> Any:
         return Store, (self.path, self.recent.limit)
@@ -94,10 +96,12 @@ class Store:
 
     def write(self, keys: Sequence[str], values: Mapping[str, Record], provenance: Mapping[str, Any]) -> str:
         """Publish items, the outputs of one node by name, as one block; its name. Raises Unwritable."""
-        name, size = blocks.publish(self.medium, keys, values, provenance)
+        name, files = blocks.publish(self.medium, keys, values, provenance)
         self.leases.tell(name)
         now = time.time()
-        self.enter(About(name, str(provenance.get("type", "")), len(keys), size, now, now), keys)
+        self.enter(About(name, str(provenance.get("type", "")), len(keys), blocks.size_of(files), now, now), keys)
+        if self.copies:
+            self.copies.keep(name, files)
         self.recent.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
         return name
 
@@ -110,9 +114,12 @@ class Store:
 
     def learn(self, names: Iterable[str]) -> None:
         """Bring blocks into the index that another machine published; those that are known cost nothing."""
-        unknown = self.index.unknown(names)
-        for start in range(0, len(unknown), AT_ONCE):
-            some = unknown[start : start + AT_ONCE]
+        self.enter_all(self.index.unknown(names))
+
+    def enter_all(self, names: Sequence[str]) -> None:
+        """Bring blocks into the index by their manifests."""
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
             found = self.medium.get(map(manifest_at, some))
             for name in some:
                 try:
@@ -180,12 +187,23 @@ class Store:
         if held := self.recent.get(name):
             return held
         try:
-            found = blocks.read(self.medium, name)
+            found = (self.copies and self.copies.read(name)) or self.fetched(name)
         except Damaged as error:
             raise self.set_aside(name, str(error)) from None
         self.index.use(name)
         self.recent.keep(name, found)
         return found
+
+    def fetched(self, name: str) -> Block:
+        """A block of the medium. Raises Damaged."""
+        if not self.copies:
+            return blocks.read(self.medium, name)
+        try:
+            files = blocks.load(self.medium, name)
+        except Damaged:  # on the way, perhaps
+            files = blocks.load(self.medium, name)
+        self.copies.keep(name, {path: (memoryview(data),) for path, data in files.items()})
+        return blocks.opened(files)
 
     def manifest(self, name: str) -> dict[str, Any]:
         """A block's manifest. Raises Lost."""
@@ -198,8 +216,15 @@ class Store:
         """Move a damaged block away and forget its items; what to raise."""
         there = self.medium.set_aside(name)
         lost = self.index.drop([name], f"damaged: {reason}" if there else "")
-        self.recent.drop(name)
+        self.forget(name)
+        self.enter_all(self.index.shadowed())
         return Lost(lost, f"block {name[:8]} is damaged: {reason}" if there else f"block {name[:8]} is gone", there)
+
+    def forget(self, name: str) -> None:
+        """Let what this process and this machine hold of a block go."""
+        self.recent.drop(name)
+        if self.copies:
+            self.copies.drop(name)
 
     def verify(self, seen: Callable[[str, str], None] = lambda name, problem: None) -> list[str]:
         """Read every block from the disk, every digest; the names of the damaged ones, which are set aside.
@@ -231,20 +256,21 @@ class Store:
         if since and time.monotonic() - self.synced < since:
             return
         self.synced = time.monotonic()
-        before, changed = self.index.shards(), {}
-        for shard in self.medium.shards(before):
-            self.sync_shard(shard)
-            changed[shard.prefix] = shard.changed
+        before = self.index.shards()
+        shards = list(self.medium.shards(before))
+        if gone := [name for shard in shards for name in self.gone(shard)]:
+            self.index.drop(gone)
+            self.enter_all(self.index.shadowed())
+        self.learn(sorted(name for shard in shards for name in shard.blocks))
+        changed = {shard.prefix: shard.changed for shard in shards}
         if any(before.get(name) != found for name, found in changed.items()):
             self.index.saw(changed)
 
-    def sync_shard(self, shard: Shard) -> None:
-        """Bring the index up to the blocks of one shard."""
-        known = {about.name for about in self.index.blocks(shard.prefix)}
-        if missing := known - shard.blocks:  # gone, or published since the blocks were listed
-            there = self.medium.get(map(manifest_at, missing))
-            self.index.drop({name for name in missing if manifest_at(name) not in there})
-        self.learn(sorted(shard.blocks - known))
+    def gone(self, shard: Shard) -> list[str]:
+        """The blocks of a shard that the index knows and that aren't there any more."""
+        missing = {about.name for about in self.index.blocks(shard.prefix)} - shard.blocks
+        there = self.medium.get(map(manifest_at, missing))  # those published since the blocks were listed
+        return [name for name in missing if manifest_at(name) not in there]
 
     def rebuild_index(self) -> int:
         """Make the index anew from the manifests; how many blocks there are."""

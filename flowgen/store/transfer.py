@@ -65,8 +65,7 @@ def export(store: Store, keys: Iterable[bytes], target: Path | str) -> Moved:
             if medium.get([manifest_at(name)]):
                 done.there += 1
                 continue
-            data = files.pop(MANIFEST)
-            blocks.publish_files(medium, name, files, data)
+            blocks.publish_files(medium, name, {path: (data,) for path, data in files.items()})
             done.count(manifest)
     except OSError as error:
         raise Unwritable(f"'{target}' can't be written: {error.strerror or error}") from None
@@ -133,8 +132,7 @@ def import_(store: Store, source: Path | str) -> Moved:
         except Damaged as error:
             done.bad[name] = str(error)
             continue
-        data = files.pop(MANIFEST)
-        blocks.publish_files(store.medium, name, files, data)
+        blocks.publish_files(store.medium, name, {path: (data,) for path, data in files.items()})
         done.count(manifest)
         store.learn([name])
     return done

@@ -52,6 +52,17 @@ def test_paths_in_a_file_are_relative_to_it_and_in_a_variable_to_the_current_fol
     assert resolve().store == Path("~/there").expanduser()
 
 
+def test_a_store_may_be_a_url(places, monkeypatch):
+    user, _ = places
+    user.write_text("store = 's3://bucket/mine/'\n")
+    assert resolve().store == "s3://bucket/mine"
+    monkeypatch.setenv("FLOWGEN_STORE", "gs://bucket/a/b")
+    assert resolve().store == "gs://bucket/a/b"
+    monkeypatch.setenv("FLOWGEN_STORE", "az://")
+    with pytest.raises(UserError, match=r"FLOWGEN_STORE: 'store' takes a path or a URL"):
+        resolve()
+
+
 def test_a_graphs_folder_is_sought_before_the_current_one(places, tmp_path):
     _, project = places
     project.write_text(PROJECT)
@@ -79,6 +90,11 @@ def test_a_graphs_folder_is_sought_before_the_current_one(places, tmp_path):
         ("store_limit = '1GB'", "3:1: this file may not set 'store_limit' before you trust its folder"),
         ("import = ['a.py']", "3:1: this file may not set 'import' before you trust its folder"),
         ("store = '../store'", "outside its folder, before you trust its folder"),
+        (
+            "store = 's3://bucket/theirs'",
+            "3:1: this file may not name 's3://bucket/theirs', outside its folder, before",
+        ),
+        ("store = 'http://host/x'", "3:1: 'store' takes a path or a URL (s3://bucket/prefix, gs://bucket/prefix"),
         ("runs = '/var/runs'", "3:1: this file may not name '/var/runs', outside its folder, before"),
     ],
 )

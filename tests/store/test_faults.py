@@ -4,12 +4,13 @@ import errno
 import os
 import random
 import shutil
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from storing import folder_of, get, key, known, latents, put
 
-from flowgen.store import Lost, Store, Unwritable
+from flowgen.store import Lost, Store, Unreachable, Unwritable, patience
+from flowgen.store.collect import keep_within
 
 CALLS = {"write": 6, "fsync": 9, "rename": 1}
 """of one publish, at least: five files, one of them in two pieces, and the folders that hold them; one rename"""
@@ -171,3 +172,82 @@ def test_an_index_deleted_under_an_open_store_is_made_anew(tmp_path):
     put(two, 2)
     assert known(one, 1, 2) == known(two, 1, 2) == {1, 2}
     assert latents([1]).data.shape == (1, 1, 4, 4)
+
+
+class Away:
+    """A network file system that is away: calls of the system fail with an error until it is back."""
+
+    def __init__(self, monkeypatch, number, times):
+        self.left = times
+        for name in ("open", "stat", "listdir", "scandir", "rename", "replace", "unlink"):
+            monkeypatch.setattr(os, name, self.failing(getattr(os, name), number))
+        monkeypatch.setattr("builtins.open", self.failing(open, number))
+
+    def failing(self, original, number):
+        def call(path, *arguments, **options):
+            if self.left and "/store/" in str(path) and "/index-" not in str(path):
+                self.left -= 1
+                raise OSError(number, os.strerror(number))
+            return original(path, *arguments, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN], ids=errno.errorcode.get)
+def test_a_file_system_that_is_away_for_a_moment_is_waited_for(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(patience, "FIRST", 0.001)
+    store = Store(tmp_path / "store")
+    put(store, 0)
+    works = {
+        "put": lambda: put(store, 1),
+        "get": lambda: (store.recent.clear(), get(store, 0)),
+        "claim": lambda: store.leases.claim([key(3)]).__enter__(),
+        "sync": store.sync,
+        "rebuild": store.rebuild_index,
+        "collect": lambda: keep_within(store, 0),
+    }
+    for work in works.values():
+        for times in (1, 3):
+            with monkeypatch.context() as patch:
+                away = Away(patch, number, times)
+                work()
+            assert away.left == 0
+    assert list((store.path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN], ids=errno.errorcode.get)
+def test_a_file_system_that_stays_away_is_said_and_nothing_is_taken_for_lost(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(patience, "PATIENCE", 0.1)
+    store = Store(tmp_path / "store")
+    put(store, 0)
+    store.recent.clear()
+    with monkeypatch.context() as patch:
+        Away(patch, number, -1)
+        for work in (lambda: put(store, 1), lambda: get(store, 0), store.sync, store.leases.held):
+            with pytest.raises(Unreachable, match=r"the store .*/store didn't answer for 0 s: ") as caught:
+                work()
+            assert "what was published is kept" in caught.value.hint
+    assert known(store, 0) == {0} and get(store, 0) == [0]
+    assert not (store.path / "damaged").exists() or not list((store.path / "damaged").iterdir())
+
+
+@pytest.mark.parametrize(("times", "lost"), [(1, False), (-1, True)])
+def test_a_bad_disk_is_told_from_one_that_is_away_by_patience(tmp_path, monkeypatch, times, lost):
+    """EIO is what both answer: it passes, or the block counts as damaged."""
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    store, left = Store(tmp_path / "store"), [times]
+    put(store, 0)
+    store.recent.clear()
+    whole = open
+
+    def bad(path, *arguments, **options):
+        if "/c." in str(path) and left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return whole(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", bad)
+        with pytest.raises(Lost, match="can't be read") if lost else nullcontext():
+            get(store, 0)
+    assert known(store, 0) == (set() if lost else {0})

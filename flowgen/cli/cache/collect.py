@@ -24,7 +24,7 @@ def collect(
     unreachable: bool,
     yes: bool,
     dry_run: bool,
-    store: Path,
+    store: Path | str,
 ) -> None:
     """Remove what the options name, each adding to the other; says what goes and asks.
 

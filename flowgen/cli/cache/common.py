@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from flowgen.cli.options import store_place
 from flowgen.config import resolve
 from flowgen.errors import UserError
 
@@ -19,13 +20,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def store_option(function: F) -> F:
-    """``--store``, the environment or flowgen.toml, as ``run`` takes it; a command takes ``store``, a path."""
+    """``--store``, the environment or flowgen.toml, as ``run`` takes it; a command takes ``store``, its place."""
 
     @functools.wraps(function)
-    def command(*args: Any, store: Path | None, **others: Any) -> Any:
+    def command(*args: Any, store: Path | str | None, **others: Any) -> Any:
         return function(*args, store=resolve(None, {"store": store}).store, **others)
 
-    option = click.option("--store", type=click.Path(path_type=Path), help="The store  [.flowgen/store]")
+    option = click.option("--store", type=store_place, metavar="PLACE", help="The store  [.flowgen/store]")
     return cast(F, option(command))
 
 
@@ -35,13 +36,13 @@ def changing(function: F) -> F:
     return click.option("--yes", is_flag=True, help="Don't ask.")(function)
 
 
-def existing(path: Path) -> Store:
-    """The store at a path. Raises UserError if there is none: looking at one shouldn't make it."""
+def existing(place: Path | str) -> Store:
+    """The store at a place. Raises UserError if there is none: looking at one shouldn't make it."""
     from flowgen.store import Store
 
-    if not (path / "blocks").is_dir():
-        raise UserError(f"there is no store at '{path}'", hint="--store names another place; 'flowgen run' makes one")
-    return Store(path)
+    if isinstance(place, Path) and not (place / "blocks").is_dir():
+        raise UserError(f"there is no store at '{place}'", hint="--store names another place; 'flowgen run' makes one")
+    return Store(place)
 
 
 def agreed(yes: bool, dry_run: bool) -> bool:

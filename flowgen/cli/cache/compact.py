@@ -14,7 +14,7 @@ from flowgen.cli.cache.common import agreed, changing, existing, store_option
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Rewrite below this share.")
 @changing
 @store_option
-def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, store: Path) -> None:
+def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, store: Path | str) -> None:
     """Rewrite blocks of which little is wanted, and many small ones as one; says what is freed and asks.
 
     With RUNS, the folders of runs, what none of them stands on isn't wanted; without, only what another block holds

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowgen.cli.cache.common import existing, store_option
+from flowgen.cli.options import store_place
 
 if TYPE_CHECKING:
     from flowgen.store.transfer import Moved
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="A folder, or a file NAME.tar.")
+@click.option(
+    "--to", "target", required=True, type=store_place, metavar="PLACE", help="A folder, a URL, or a file NAME.tar."
+)
 @store_option
-def export(runs: tuple[Path, ...], target: Path, store: Path) -> None:
-    """Copy what RUNS (their folders) stand on to a folder or a tar file, in whole blocks."""
+def export(runs: tuple[Path, ...], target: Path | str, store: Path | str) -> None:
+    """Copy what RUNS (their folders) stand on to a folder, a URL or a tar file, in whole blocks."""
     from flowgen.store.reach import keys_of
     from flowgen.store.transfer import export as copy
 

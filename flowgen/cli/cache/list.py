@@ -13,7 +13,7 @@ from flowgen.cli.cache.common import existing, store_option
 @click.command("list")
 @click.option("--blocks", is_flag=True, help="Every block, least recently used first, not only sums.")
 @store_option
-def list_(blocks: bool, store: Path) -> None:
+def list_(blocks: bool, store: Path | str) -> None:
     """List what the store holds, by node type, and what is pinned."""
     from rich.table import Table
 

@@ -12,7 +12,7 @@ from flowgen.cli.cache.common import existing, store_option
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @store_option
-def pin(run: Path, store: Path) -> None:
+def pin(run: Path, store: Path | str) -> None:
     """Keep what a run (its folder) stands on, whatever is collected."""
     from flowgen.store import reach
 
@@ -22,7 +22,7 @@ def pin(run: Path, store: Path) -> None:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @store_option
-def unpin(run: Path, store: Path) -> None:
+def unpin(run: Path, store: Path | str) -> None:
     """Let what a run stands on go when something is collected; RUN is its folder, or the name that 'list' shows."""
     from flowgen.store import reach
 

@@ -11,7 +11,7 @@ from flowgen.cli.cache.common import existing, store_option
 
 @click.command("rebuild-index")
 @store_option
-def rebuild_index(store: Path) -> None:
+def rebuild_index(store: Path | str) -> None:
     """Make the index anew from what the blocks say of themselves."""
     opened = existing(store)
     count = opened.rebuild_index()

@@ -11,7 +11,7 @@ from flowgen.cli.cache.common import existing, store_option
 
 @click.command()
 @store_option
-def size(store: Path) -> None:
+def size(store: Path | str) -> None:
     """Say how much the store holds and takes."""
     from flowgen.config import resolve
     from flowgen.store.medium import DAMAGED

@@ -1,0 +1,247 @@
+"""A store in object storage: S3 and what speaks its protocol, Google Cloud Storage, Azure."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import from_url
+
+from flowgen.errors import UserError
+from flowgen.store.medium import BLOCKS, DAMAGED, MANIFEST, Damaged, Entry, Got, Shard, folder_of, manifest_at
+from flowgen.store.patience import Unwritable, patiently
+from flowgen.store.zarr_format import Buffer
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+STALE = 24 * 3600
+"""seconds after which the files of a block that was never published are removed"""
+TOGETHER = 16
+"""requests at one time"""
+TIMEOUT = timedelta(seconds=120)
+"""for one request, with all that it carries"""
+METADATA = re.compile(r"/latest/(api/token|meta-data)|169\.254\.169\.254|metadata\.google\.internal|metadata/identity")
+"""where a cloud tells its machines their credentials: asked last, when there are none in the environment"""
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), AWS_REGION, AWS_ENDPOINT_URL for other "
+    "providers than Amazon; 'aws configure export-credentials --format env' prints those of a profile",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or 'gcloud auth application-default login'",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+}
+"""where credentials are read from"""
+
+
+@lru_cache(maxsize=1)
+def callers(process: int) -> ThreadPoolExecutor:
+    """Threads of a process: an answer takes tens of milliseconds, so requests are sent side by side."""
+    return ThreadPoolExecutor(TOGETHER, thread_name_prefix=f"objects-{process}")
+
+
+class Objects:
+    """The medium of a store at a URL: ``s3://bucket/prefix``, ``gs://``, ``az://``. Raises UserError."""
+
+    def __init__(self, url: str) -> None:
+        self.place = url.rstrip("/")
+        self.home = home_of(self.place)
+        self.left: list[str] = []
+        """files of blocks that were never published, as of the last listing"""
+        try:
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
+            options: Any = {"timeout": TIMEOUT, "allow_http": plain}
+            self.bucket: Any = from_url(self.place, client_options=options, retry_config={"max_retries": 0})
+        except (BaseError, ValueError) as error:
+            raise UserError(f"can't use the store {url}: {first_line(error)}", hint=self.hint) from None
+
+    @property
+    def hint(self) -> str:
+        """Where credentials come from."""
+        return f"credentials come from the environment: {CREDENTIALS.get(self.place.partition(':')[0], '')}"
+
+    def prepare(self) -> None:
+        """Make the folder of this machine, and see whether the storage answers. Raises OSError or UserError."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.call(lambda: next(iter(obstore.list(self.bucket, "leases", chunk_size=1)), None))
+
+    def call(self, work: Callable[[], T]) -> T:
+        """What a request answers, sent again while there is no answer. Raises Unreachable, Unwritable, OSError."""
+
+        def attempt() -> T:
+            try:
+                return work()
+            except BaseError as error:
+                raise self.explained(error) from None
+
+        return patiently(attempt, self.place)
+
+    def explained(self, error: BaseError) -> Exception:
+        """An error as one of the system, which may pass, or one of the user."""
+        said = str(error)
+        told = re.search(r"status code: (\d+)", said)
+        status = int(told[1]) if told else 0
+        if isinstance(error, AlreadyExistsError):
+            return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if METADATA.search(said):
+            return Unwritable(f"there are no credentials for the store {self.place}", hint=self.hint)
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403):
+            return Unwritable(f"the store {self.place} refuses these credentials: {first_line(error)}", hint=self.hint)
+        if "builder error" in said:
+            return UserError(
+                f"the store {self.place}: its endpoint is no https:// address",
+                hint="AWS_ENDPOINT_URL gives it; AWS_ALLOW_HTTP=true allows http://",
+            )
+        if 400 <= status < 500 and status not in (408, 429):
+            return Unwritable(f"the store {self.place} refuses: {first_line(error)}", hint=self.hint)
+        return OSError(errno.ETIMEDOUT, first_line(error))
+
+    def each(self, work: Callable[[S], T], over: Iterable[S]) -> list[T]:
+        """Requests side by side."""
+        jobs = list(over)
+        if len(jobs) < 2:
+            return [self.call(partial(work, job)) for job in jobs]
+        return list(callers(os.getpid()).map(lambda job: self.call(partial(work, job)), jobs))
+
+    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
+        """Put an object."""
+        self.call(partial(obstore.put, self.bucket, name, data))
+
+    def get(self, names: Iterable[str]) -> dict[str, Got]:
+        """Objects by name."""
+
+        def one(name: str) -> tuple[str, Got] | None:
+            try:
+                found = obstore.get(self.bucket, name)
+                return name, Got(bytes(found.bytes()), found.meta["last_modified"].timestamp())
+            except FileNotFoundError:
+                return None
+
+        return dict(found for found in self.each(one, names) if found)
+
+    def stat(self, name: str) -> Entry:
+        """An object. Raises FileNotFoundError."""
+        return entry(self.call(partial(obstore.head, self.bucket, name)))
+
+    def entries(self, folder: str) -> list[Entry]:
+        """The objects below a prefix."""
+
+        def work() -> list[Entry]:
+            return [entry(about) for some in obstore.list(self.bucket, folder, chunk_size=1000) for about in some]
+
+        return self.call(work)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects."""
+
+        def one(name: str) -> None:
+            with suppress(FileNotFoundError):
+                obstore.delete(self.bucket, name)
+
+        self.each(one, names)
+
+    @contextmanager
+    def writing(self) -> Iterator[Upload]:
+        """Files that become a block when its manifest is there. Those without one are removed after STALE."""
+        yield Upload(self)
+
+    def read(self, block: str, sizes: Mapping[str, int]) -> dict[str, bytearray]:
+        """Files of a block. Raises Damaged."""
+        found = self.get(f"{folder_of(block)}/{path}" for path in sizes)
+        for path in sizes:
+            if f"{folder_of(block)}/{path}" not in found:
+                raise Damaged(f"{path} is gone")
+        return {path: bytearray(found[f"{folder_of(block)}/{path}"].data) for path in sizes}
+
+    def remove(self, blocks: Iterable[str]) -> None:
+        """Delete the manifests, then the files: without a manifest there is no block."""
+        names = list(blocks)
+        self.delete(map(manifest_at, names))
+        self.delete(entry.name for block in names for entry in self.entries(folder_of(block)))
+
+    def set_aside(self, block: str) -> bool:
+        """Copy a block to ``damaged``, its manifest first, and delete it; False if it was gone."""
+        target = f"{DAMAGED}/{block}-{time.time_ns()}"
+
+        def move(path: str) -> None:
+            obstore.copy(self.bucket, f"{folder_of(block)}/{path}", f"{target}/{path}")
+            with suppress(FileNotFoundError):
+                obstore.delete(self.bucket, f"{folder_of(block)}/{path}")
+
+        try:
+            self.call(partial(move, MANIFEST))
+        except FileNotFoundError:
+            return False
+        for found in self.entries(folder_of(block)):
+            with suppress(FileNotFoundError):
+                self.call(partial(move, found.name.removeprefix(f"{folder_of(block)}/")))
+        return True
+
+    def shards(self, seen: Mapping[str, int]) -> Iterator[Shard]:
+        """All blocks that have a manifest, as one shard; files of those that have none are noted."""
+        files: dict[str, list[Entry]] = {}
+        for found in self.entries(BLOCKS):
+            files.setdefault(found.name.split("/")[2], []).append(found)
+        there = {block for block, some in files.items() if any(e.name == manifest_at(block) for e in some)}
+        old = time.time() - STALE
+        self.left = [e.name for block in files.keys() - there for e in files[block] if e.time < old]
+        yield Shard("", frozenset(there), 0)
+
+    def sweep(self) -> None:
+        """Remove what dead processes left of blocks."""
+        self.delete(self.left)
+        self.left = []
+
+
+class Upload:
+    """A block on its way to object storage."""
+
+    def __init__(self, medium: Objects) -> None:
+        self.medium = medium
+        self.files: dict[str, tuple[Buffer, ...]] = {}
+
+    def add(self, files: Mapping[str, tuple[Buffer, ...]]) -> None:
+        """Take files over; where they go is known when the block has its name."""
+        self.files |= files
+
+    def settle(self, block: str) -> None:
+        """Put the files side by side, then the manifest unless it is there: that publishes the block."""
+        bucket, folder = self.medium.bucket, folder_of(block)
+
+        def send(path: str) -> None:
+            obstore.put(bucket, f"{folder}/{path}", b"".join(self.files[path]))
+
+        self.medium.each(send, [path for path in self.files if path != MANIFEST])
+        manifest = b"".join(self.files[MANIFEST])
+        with suppress(FileExistsError):  # the same block: its name is the digest of this manifest
+            self.medium.call(
+                partial(obstore.put, bucket, manifest_at(block), manifest, mode="create", use_multipart=False)
+            )
+
+
+def home_of(url: str) -> Path:
+    """This machine's folder for a store: ``$XDG_CACHE_HOME/flowgen/stores/...``, by default in ``~/.cache``."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "flowgen" / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def entry(about: Any) -> Entry:
+    """An object as a listing has it."""
+    return Entry(about["path"], about["size"], about["last_modified"].timestamp(), about["e_tag"] or "")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the technical rest; a server's own words where it sent some."""
+    said = re.split(r"\n\s*\n\s*Debug source", str(error))[0].strip()
+    told = re.search(r"<Message>(.*?)</Message>", said, re.DOTALL)
+    return told[1] if told else said.splitlines()[0] if said else type(error).__name__

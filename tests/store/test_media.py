@@ -1,0 +1,166 @@
+"""What every medium keeps to, and stores on it that several machines use."""
+
+import pytest
+from small import on_machine
+from storing import get, key, known, put
+
+from flowgen.store import Lost, Store
+from flowgen.store.collect import choose, collect, keep_within
+from flowgen.store.medium import MANIFEST, Damaged, folder_of, manifest_at
+from flowgen.store.medium import get as content
+from flowgen.store.places import opened
+
+BLOCK, OTHER = "ab" + "c" * 38, "ff" + "0" * 38
+FILES = {"zarr.json": (b"{}",), "x/c.0": (b"1234", b"56"), MANIFEST: (b"manifest",)}
+
+
+@pytest.fixture
+def medium(place):
+    found = opened(place)
+    found.prepare()
+    return found
+
+
+def write(medium, block):
+    with medium.writing() as made:
+        made.add({path: data for path, data in FILES.items() if path != MANIFEST})
+        made.add({MANIFEST: FILES[MANIFEST]})
+        made.settle(block)
+
+
+def names(medium, folder=""):
+    return sorted(entry.name for entry in medium.entries(folder or "blocks"))
+
+
+def blocks(medium):
+    return {name for shard in medium.shards({}) for name in shard.blocks}
+
+
+def test_objects_come_and_go(medium):
+    medium.put("a/one", b"1")
+    medium.put("a/b/two", b"22")
+    medium.put("other", b"")
+    assert names(medium, "a") == ["a/b/two", "a/one"]
+    assert medium.stat("a/b/two").size == 2 and names(medium, "none") == []
+    first = next(entry for entry in medium.entries("a") if entry.name == "a/one")
+    medium.put("a/one", b"another", lasting=True)
+    then = next(entry for entry in medium.entries("a") if entry.name == "a/one")
+    assert (then.size == 7 and then.time >= first.time and then.version != first.version) or not then.version
+    found = medium.get(["a/one", "none", "other"])
+    assert {name: got.data for name, got in found.items()} == {"a/one": b"another", "other": b""}
+    assert abs(found["a/one"].time - then.time) < 1
+    medium.delete(["a/one", "none"])
+    assert names(medium, "a") == ["a/b/two"]
+    for ask in (medium.stat, lambda name: content(medium, name)):
+        with pytest.raises(FileNotFoundError):
+            ask("a/one")
+
+
+def test_more_objects_than_a_page_of_a_listing(medium):
+    for n in range(230):
+        medium.put(f"many/{n:03}", b"x")
+    assert names(medium, "many") == [f"many/{n:03}" for n in range(230)]
+
+
+def test_a_block_is_there_when_it_settles(medium):
+    with medium.writing() as made:
+        made.add(FILES)
+        assert blocks(medium) == set()
+        made.settle(BLOCK)
+    write(medium, OTHER)
+    assert blocks(medium) == {BLOCK, OTHER}
+    assert medium.read(BLOCK, {"zarr.json": 2, "x/c.0": 6}) == {"zarr.json": b"{}", "x/c.0": b"123456"}
+    assert len(medium.read(BLOCK, {"x/c.0": 3})["x/c.0"]) > 3  # longer than it should be: that is seen
+    with pytest.raises(Damaged, match=r"x/c\.1"):
+        medium.read(BLOCK, {"zarr.json": 2, "x/c.1": 6})
+    write(medium, BLOCK)  # once more is no error
+    assert blocks(medium) == {BLOCK, OTHER}
+
+
+def test_a_block_that_fails_is_not_there(medium):
+    def fail():
+        with medium.writing() as made:
+            made.add(FILES)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert blocks(medium) == set() and names(medium) == []
+
+
+def test_blocks_are_removed_and_set_aside(medium):
+    write(medium, BLOCK)
+    write(medium, OTHER)
+    medium.remove([BLOCK, "1" * 40])
+    assert blocks(medium) == {OTHER}
+    assert names(medium) == sorted(f"{folder_of(OTHER)}/{path}" for path in FILES)
+    assert medium.set_aside(OTHER) and not medium.set_aside(OTHER)
+    assert names(medium) == []
+    aside = names(medium, "damaged")
+    assert [name.split("/", 2)[2] for name in aside] == sorted(FILES) and OTHER in aside[0]
+    assert not medium.get([manifest_at(OTHER)])
+
+
+def test_what_one_machine_publishes_another_reads(place, monkeypatch, tmp_path):
+    one = on_machine(monkeypatch, place, "one", tmp_path)
+    two = on_machine(monkeypatch, place, "two", tmp_path)
+    assert one.index.path != two.index.path
+    name = put(one, 1, 2)
+    assert known(two, 1, 2) == set()
+    two.learn([name, name])
+    assert known(two, 1, 2) == {1, 2}
+    put(one, 3)
+    assert get(two, 3, 1) == [3, 1]  # not known yet: looked for before it counts as lost
+    with pytest.raises(Lost):
+        get(two, 4)
+    (about,) = [a for a in two.index.blocks() if a.name == name]
+    (same,) = [a for a in one.index.blocks() if a.name == name]
+    assert (about.type, about.items, about.bytes) == (same.type, same.items, same.bytes)
+    put(two, 4)
+    one.sync()
+    assert known(one, 1, 2, 3, 4) == {1, 2, 3, 4}
+    assert one.verify() == two.verify() == []
+
+
+def test_what_is_published_under_a_claim_is_known_to_who_waited_for_it(place, monkeypatch, tmp_path):
+    one = on_machine(monkeypatch, place, "one", tmp_path)
+    two = on_machine(monkeypatch, place, "two", tmp_path)
+    with one.leases.claim([key(1), key(2)]):
+        with two.leases.claim([key(2), key(3)]) as claim:
+            assert claim.mine == {key(3)} and claim.news == set()
+        name = put(one, 1, 2)
+    with two.leases.claim([key(2)]) as claim:
+        assert claim.mine == {key(2)} and claim.news == {name} and not claim.took_over
+        two.learn(claim.news)
+        assert known(two, 2) == {2}
+
+
+def test_another_machine_collects_and_compacts(place, monkeypatch, tmp_path):
+    from flowgen.store import compact as compacting
+
+    one = on_machine(monkeypatch, place, "one", tmp_path)
+    two = on_machine(monkeypatch, place, "two", tmp_path)
+    held, free = put(one, 1), put(one, 2)
+    two.sync()
+    with one.leases.hold(bytes.fromhex(key(1))):
+        keep_within(two, 0)
+        assert two.on_disk() == {held}
+        one.forget(free)
+        with pytest.raises(Lost) as caught:  # the index of this machine promised it
+            get(one, 2)
+        assert f"block {free[:8]} is gone" in str(caught.value)
+        assert get(one, 1) == [1]
+    pair = put(one, 3, 4)
+    put(two, 5)
+    two.sync()
+    rewrites = compacting.plan(two)
+    assert [len(rewrite.parts) for rewrite in rewrites] == [3]
+    compacting.compact(two, rewrites)
+    for name in (held, pair):
+        one.forget(name)
+    assert len(one.on_disk()) == 1
+    with pytest.raises(Lost):
+        get(one, 1, 3, 4)  # where it had them they aren't
+    assert get(one, 5, 3, 1, 4) == [5, 3, 1, 4]
+    collect(two, choose(two, keep=0).going)
+    assert Store(place).on_disk() == set()

@@ -1,0 +1,244 @@
+"""Object storage that lies, refuses or is away: nothing half-written is read, nothing damaged is answered."""
+
+import sys
+import threading
+import time
+
+import pytest
+from click.testing import CliRunner
+from s3 import ANOTHER, Drop, Status
+from small import on_machine
+from storing import get, key, known, put
+
+from flowgen.cli import flowgen as command
+from flowgen.errors import UserError
+from flowgen.store import Lost, Store, Unreachable, Unwritable, objects, patience
+from flowgen.store.copies import Copies
+from flowgen.store.medium import MANIFEST, folder_of
+
+pytestmark = pytest.mark.skipif(bool(ANOTHER), reason="only this server fails when it is told to")
+FILES = 5
+"""of a block of the tests"""
+
+
+@pytest.fixture
+def store(url):
+    return Store(url)
+
+
+def stored(endpoint, name):
+    """A block's objects by path, as the server holds them."""
+    return {k.split(name + "/")[1]: k for k in endpoint.objects if f"/blocks/{name[:2]}/{name}/" in k}
+
+
+@pytest.mark.parametrize("at", range(1, FILES + 1))
+def test_who_dies_between_the_files_of_a_block_leaves_none(store, endpoint, url, monkeypatch, tmp_path, at):
+    """From one of its requests on, a writer gets no more through; as seen by others it died there."""
+    monkeypatch.setattr(patience, "PATIENCE", 0.0)
+    put(store, 0)
+    left, lock = [at], threading.Lock()
+
+    def dies(method, path):
+        with lock:
+            left[0] -= method == "PUT" and "/blocks/" in path
+            if left[0] <= 0:
+                raise Drop
+
+    endpoint.before = dies
+    with pytest.raises(Unreachable, match="didn't answer") as caught:
+        put(store, 1)
+    assert "what was published is kept" in caught.value.hint
+    endpoint.before = lambda method, path: None
+    other = on_machine(monkeypatch, url, "other", tmp_path)
+    assert known(other, 0, 1) == {0} and get(other, 0) == [0]
+    assert other.verify() == []
+    parts = [k for k in endpoint.objects if url.removeprefix("s3://") in k and "/blocks/" in k]
+    assert len(parts) < 2 * FILES and not any(k.endswith(MANIFEST) for k in parts[FILES:])
+    monkeypatch.setattr(objects, "STALE", -10)
+    Store(url)
+    assert len(stored(endpoint, next(iter(other.on_disk())))) == FILES
+    assert len([k for k in endpoint.objects if url.removeprefix("s3://") in k and "/blocks/" in k]) == FILES
+    put(store, 1)
+    assert get(store, 0, 1) == [0, 1]
+
+
+def test_a_block_that_another_writer_published_first_is_the_same(url, endpoint, monkeypatch, tmp_path):
+    one, two = (on_machine(monkeypatch, url, name, tmp_path) for name in ("one", "two"))
+    name = put(one, 1)
+    before = dict(endpoint.objects)
+    asked = len(endpoint.seen)
+    assert put(two, 1) == name
+    assert ("PUT", f"{url.removeprefix('s3://')}/{folder_of(name)}/{MANIFEST}") in endpoint.seen[asked:]
+    manifest = stored(endpoint, name)[MANIFEST]
+    assert endpoint.objects[manifest] is before[manifest]  # the second was refused
+    assert two.on_disk() == {name} and get(two, 1) == get(one, 1) == [1]
+
+
+def test_every_flipped_byte_is_found(url, endpoint, monkeypatch, tmp_path):
+    """On a machine without copies each is a miss that names the block, and never an answer."""
+    good = put(Store(url), 1, 2)
+    whole = {path: endpoint.objects[k].data for path, k in stored(endpoint, good).items()}
+    assert len(whole) == FILES
+    for path, data in whole.items():
+        for at in {0, len(data) // 2, len(data) - 1}:
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"{path.replace('/', '-')}-{at}"))
+            reader = Store(url)
+            target = f"{url.removeprefix('s3://')}/{folder_of(good)}/{path}"
+            endpoint.objects[target].data = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+            with pytest.raises(Lost, match=f"block {good[:8]} is damaged"):
+                get(reader, 1)
+            assert known(reader, 1, 2) == set() and reader.on_disk() == set()
+            aside = {k.split("/", 4)[4]: k for k in endpoint.objects if f"/damaged/{good}" in k}
+            assert set(aside) == set(whole)
+            for name, k in aside.items():
+                endpoint.objects[f"{url.removeprefix('s3://')}/{folder_of(good)}/{name}"] = endpoint.objects.pop(k)
+            endpoint.objects[target].data = data
+    assert get(reader, 2, 1) == [2, 1]
+
+
+def test_a_copy_saves_the_way_and_a_bad_one_is_fetched_anew(store, endpoint, url):
+    name = put(store, 1)
+    store.recent.clear()
+    asked = len(endpoint.seen)
+    assert get(store, 1) == [1] and endpoint.seen[asked:] == []
+    chunk = next((store.copies.folder.root / folder_of(name)).rglob("c.*"))
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
+    store.recent.clear()
+    assert get(store, 1) == [1] and len(endpoint.seen) == asked + FILES
+    store.recent.clear()
+    assert get(store, 1) == [1] and len(endpoint.seen) == asked + FILES
+    assert not [k for k in endpoint.objects if "/damaged/" in k and url.removeprefix("s3://") in k]
+
+
+def test_a_block_that_is_damaged_on_the_way_is_asked_for_once_more(store, endpoint):
+    name = put(store, 1)
+    store.forget(name)
+    chunk = next(k for path, k in stored(endpoint, name).items() if "/c." in path)
+    whole, sent = endpoint.objects[chunk].data, []
+
+    def flip_once(method, path):
+        if path == chunk:
+            endpoint.objects[chunk].data = whole if sent else b"?" + whole[1:]
+            sent.append(path)
+
+    endpoint.before = flip_once
+    assert get(store, 1) == [1] and len(sent) == 2
+
+
+def test_copies_take_a_bounded_room(store):
+    store.copies = Copies(store.medium.home / "copies", limit=20_000)
+    blocks = []
+    for n in range(30):
+        blocks.append(put(store, n))
+        time.sleep(0.005)  # which was used last is told by a folder's time
+        assert store.copies.read(blocks[0])
+    kept = [n for n, name in enumerate(blocks) if store.copies.read(name)]
+    assert sum(entry.size for entry in store.copies.folder.entries("blocks")) <= 20_000
+    assert kept[0] == 0 and kept[1:] == list(range(kept[1], 30)) and 5 < len(kept) < 20
+    store.recent.clear()
+    assert get(store, *range(30)) == list(range(30))
+
+
+@pytest.mark.parametrize("how", [Drop, lambda: Status(503, "SlowDown"), lambda: Status(500, "InternalError")])
+def test_a_store_that_is_away_for_a_moment_is_waited_for(store, endpoint, how):
+    put(store, 1)
+    back = time.monotonic() + 0.5
+
+    def away(method, path):
+        if time.monotonic() < back:
+            raise how()
+
+    endpoint.before = away
+    put(store, 2)
+    store.sync()
+    for n in (1, 2):
+        store.forget(next(iter(store.find([key(n)]).values())).block)
+    back = time.monotonic() + 0.5
+    assert get(store, 2, 1) == [2, 1]
+    with store.leases.claim([key(3)]) as claim:
+        assert claim.mine == {key(3)}
+
+
+def test_a_store_that_stays_away_is_said_and_what_is_published_is_kept(store, endpoint, monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)
+    name = put(store, 1)
+    store.forget(name)
+
+    def away(method, path):
+        raise Drop
+
+    endpoint.before = away
+    for work in (lambda: put(store, 2), lambda: get(store, 1), store.sync, lambda: store.leases.held()):
+        with pytest.raises(Unreachable, match=r"the store s3://bucket/\w+ didn't answer for") as caught:
+            work()
+        assert "what was published is kept" in caught.value.hint
+    assert known(store, 1) == {1}  # nothing is taken for lost
+    endpoint.before = lambda method, path: None
+    assert get(store, 1) == [1] and known(store, 2) == set()
+
+
+REFUSALS = {
+    "wrong credentials": (lambda: Status(403, "InvalidAccessKeyId"), "refuses these credentials: .*InvalidAccessKeyId"),
+    "no such bucket": (lambda: Status(404, "NoSuchBucket"), "refuses: NoSuchBucket it is"),
+    "another region": (lambda: Status(400, "AuthorizationHeaderMalformed"), "refuses: .*Malformed it is"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_refusal_is_said_at_once_with_a_way_out(url, endpoint, kind):
+    make, said = REFUSALS[kind]
+
+    def refuse(method, path):
+        raise make()
+
+    endpoint.before = refuse
+    started = time.monotonic()
+    with pytest.raises(Unwritable, match=said) as caught:
+        Store(url)
+    assert time.monotonic() - started < patience.PATIENCE
+    assert "AWS_ACCESS_KEY_ID" in caught.value.hint and "AWS_ENDPOINT_URL" in caught.value.hint
+
+
+def test_what_can_not_be_a_store_is_said(url, endpoint, monkeypatch):
+    for wrong in ("ftp://host/x", "s3://", "https://host/x"):
+        found = CliRunner().invoke(command, ["cache", "size", "--store", wrong])
+        assert "takes a path or a URL (s3://bucket/prefix, gs://bucket/prefix, az://" in str(found.exception)
+    with pytest.raises(UserError, match=r"can't use the store az://c/x: .*Account") as caught:
+        Store("az://c/x")
+    assert "AZURE_STORAGE_ACCOUNT_NAME" in caught.value.hint
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        patch.setenv("AWS_METADATA_ENDPOINT", endpoint.url)  # which has none either
+        with pytest.raises(UserError, match=r"there are no credentials for the store s3://") as caught:
+            Store(url)
+        assert "AWS_ACCESS_KEY_ID" in caught.value.hint
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_ALLOW_HTTP")
+        with pytest.raises(UserError, match="its endpoint is no https:// address") as caught:
+            Store(url)
+        assert "AWS_ALLOW_HTTP=true" in caught.value.hint
+    monkeypatch.setitem(sys.modules, "flowgen.store.objects", None)
+    with pytest.raises(UserError, match="needs the package obstore") as caught:
+        Store(url)
+    assert caught.value.hint == "pip install 'flowgen[cloud]'"
+
+
+def test_the_commands_take_a_url(store, url, tmp_path):
+    bad = put(store, 1)
+    put(store, 2, 3)
+
+    def cache(*arguments):
+        return CliRunner().invoke(command, ["cache", *map(str, arguments)])
+
+    assert cache("size", "--store", url).output.startswith("2 blocks with 3 items: ")
+    assert "test" in cache("list", "--store", url).output
+    assert "exported to" not in cache("export", "--to", tmp_path, "--store", url).output  # without a run
+    taken = cache("import", url, "--store", tmp_path / "local").output
+    assert "imported from s3://" in taken and "2 blocks with 3 items" in taken
+    assert get(Store(tmp_path / "local"), 3, 1) == [3, 1]
+    assert "2 blocks were there already" in cache("import", tmp_path / "local", "--store", url).output
+    assert "removed 3 items" in cache("collect", "--keep", "0B", "--yes", "--store", url).output
+    back = cache("import", tmp_path / "local", "--store", url).output
+    assert "2 blocks with 3 items" in back, back
+    assert get(Store(url), 2) == [2] and bad in Store(url).on_disk()
