@@ -9,8 +9,13 @@ from typing import Any, Protocol
 
 from distributed import Client, as_completed
 
+from flowgen.execute.clusters.preflight import admitted
+from flowgen.execute.device import device_of, room_for_weights
+from flowgen.execute.fitness import Unfit
+from flowgen.execute.placement import Workers
 from flowgen.execute.task import NOTES, Place, Receipt, run_parcel
 from flowgen.execute.threads import let_go
+from flowgen.plan.order import by_stage, depth_first
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
@@ -81,7 +86,8 @@ def execute(
 ) -> tuple[Plan, Tally]:
     """Plan and run until nothing is missing. ``client`` is a context manager's maker; it isn't used when all is known.
 
-    Raises RunFailed, with everything that did succeed published.
+    Raises UserError if the cluster can't be reached or its workers don't fit, before anything is sent; RunFailed, with
+    everything that did succeed published.
     """
     tally = Tally()
     first = current = make_plan()
@@ -89,10 +95,10 @@ def execute(
     if not current.parcels:
         return first, tally
     let_go()
-    with client() as connected:
+    with client() as connected, admitted(connected, current, place) as (place, workers):
         connected.subscribe_topic(NOTES, lambda event: events.note(event[1]))
         for _ in range(ATTEMPTS):
-            lost = run_once(current, connected, place, events, tally)
+            lost = run_once(Flight(current, connected, place, workers), events, tally)
             if not lost:
                 return first, tally
             for message in dict.fromkeys(str(error) for error in lost):
@@ -103,17 +109,18 @@ def execute(
     raise RunFailed({"store": lost[-1]})
 
 
-def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Tally) -> list[Lost]:
+def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:
     """Submit the parcels, some at a time, and follow them; the blocks that were found lost.
 
     Raises RunFailed with the first cause of each node.
     """
-    flight = Flight(plan, client, place)
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
     for stage, result in flight.results():
         if isinstance(result, Lost):
             lost.append(result)
+        elif isinstance(result, Unfit):
+            events.note(str(result))
         elif isinstance(result, BaseException):
             failures.setdefault(stage, result)
         else:
@@ -124,35 +131,56 @@ def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Ta
     return lost
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A parcel to send."""
+
+    cut: Cut
+    parents: list[Name]
+    """parcels that it reads"""
+
+
 class Flight:
     """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
 
-    def __init__(self, plan: Plan, client: Client, place: Place) -> None:
+    def __init__(self, plan: Plan, client: Client, place: Place, workers: Workers) -> None:
         self.plan = plan
         self.client = client
         self.place = place
+        self.workers = workers
         self.run = uuid.uuid4().hex[:8]
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
         self.following = as_completed()
         self.sent: dict[Name, Any] = {}
         """futures of the parcels that aren't done"""
-        self.names: dict[str, Name] = {}
+        self.parcels: dict[str, Sent] = {}
         """of these futures, by key"""
         self.partial: dict[Name, Receipt] = {}
         """done, with items that failed"""
         self.broken: set[Name] = set()
         """without a result: what reads them is not sent"""
+        self.count = 0
+        """parcels that were sent"""
 
     def results(self) -> Iterator[tuple[str, Receipt | BaseException]]:
-        """Stage and receipt of each parcel that is done, or the exception that ended it."""
-        waiting = iter(self.plan.parcels)
+        """Stage and receipt of each parcel that is done, or the exception that ended it.
+
+        One that a worker refused is sent to others, after what is yielded of that worker's first refusal.
+        """
+        waiting = iter(self.ordered())
         self.refill(waiting)
         while self.sent:
             future = next(self.following)
-            me = self.names.pop(future.key)
+            sent = self.parcels.pop(future.key)
+            me = sent.cut.stage, sent.cut.number
             del self.sent[me]
             result = future.result() if future.status == "finished" else future.exception()
-            if not isinstance(result, BaseException):
+            if isinstance(result, Unfit) and self.others(result.worker):
+                if result.worker not in self.workers.avoided:
+                    self.workers.avoided.add(result.worker)
+                    yield me[0], result
+                self.send(sent)
+            elif not isinstance(result, BaseException):
                 if result.failed:
                     self.partial[me] = result
                 yield me[0], result
@@ -161,22 +189,41 @@ class Flight:
                 yield me[0], result
             self.refill(waiting)
 
-    def refill(self, waiting: Iterator[Cut]) -> None:
-        """Send parcels while there are places, in the order of the plan: what they read is done or sent before."""
-        while len(self.sent) < self.most and (cut := next(waiting, None)) is not None:
-            me, parents = (cut.stage, cut.number), self.plan.depends(cut)
-            if self.broken.intersection(parents):
-                self.broken.add(me)
-                continue
-            self.sent[me] = future = self.client.submit(
-                run_parcel,
-                self.plan.programs[cut.stage],
-                self.plan.parcel(cut),
-                self.place,
-                *(known for p in parents if (known := self.sent.get(p, self.partial.get(p))) is not None),
-                key=f"{self.run}-{cut.stage}-{cut.number}",
-                pure=False,
-                retries=0,
-            )
-            self.names[future.key] = me
-            self.following.add(future)
+    def ordered(self) -> list[Sent]:
+        """The parcels in the order in which they are sent, each after those that it reads."""
+        room = room_for_weights(device_of(self.place.device)) if not self.workers.findings else 0
+        order = depth_first if self.workers.side_by_side(self.plan, room) else by_stage
+        return [Sent(cut, parents) for cut, parents in order(self.plan)]
+
+    def others(self, worker: str) -> list[str]:
+        """Workers that are there beside one, and didn't refuse."""
+        return [name for name in self.client.nthreads() if name != worker and name not in self.workers.avoided]
+
+    def refill(self, waiting: Iterator[Sent]) -> None:
+        """Send parcels while there are places."""
+        while len(self.sent) < self.most and (sent := next(waiting, None)) is not None:
+            if self.broken.intersection(sent.parents):
+                self.broken.add((sent.cut.stage, sent.cut.number))
+            else:
+                self.send(sent)
+
+    def send(self, sent: Sent) -> None:
+        """Submit a parcel; what was sent earlier comes first."""
+        cut, known = sent.cut, [self.sent.get(p, self.partial.get(p)) for p in sent.parents]
+        there = self.client.nthreads() if self.workers.avoided else ()
+        future = self.client.submit(
+            run_parcel,
+            self.plan.programs[cut.stage],
+            self.plan.parcel(cut),
+            self.place,
+            *(parent for parent in known if parent is not None),
+            key=f"{self.run}-{cut.stage}-{cut.number}-{self.count}",
+            pure=False,
+            retries=0,
+            priority=-self.count,
+            **self.workers.options(self.plan, cut.stage, there),
+        )
+        self.count += 1
+        self.sent[cut.stage, cut.number] = future
+        self.parcels[future.key] = sent
+        self.following.add(future)

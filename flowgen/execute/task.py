@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import torch
 from distributed import get_worker
 
 from flowgen.execute.caller import Caller
+from flowgen.execute.device import device_of
 from flowgen.execute.failures import finite, isolated, less_failed
+from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.memory import give_back, keep
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
@@ -39,8 +41,11 @@ class Place:
     store: str
     """path of the store"""
     device: str = "cpu"
+    """``auto`` is the worker's affair"""
     threads: int = 0
     """torch threads; 0 leaves them as they are"""
+    question: Question | None = None
+    """what a worker that joins later asks itself before its first task"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,10 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
     """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
-    items whose parents failed fail.
+    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes.
     """
     started = time.perf_counter()
+    place = admit(place)
     keep()
     store = open_store(place.store)
     gone = {key for receipt in parents for key in receipt.failed}
@@ -128,6 +134,19 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, *parents: Receipt) -
         worker=os.getpid(),
         steps=0 if failed else parcel.steps,
     )
+
+
+def admit(place: Place) -> Place:
+    """The place with this process's device. Raises Unfit."""
+    if place.question is not None and (problems := found(place.question).problems):
+        raise Unfit(get_worker().address, problems)
+    return replace(place, device=device_of(place.device))
+
+
+@lru_cache(maxsize=8)
+def found(question: Question) -> Finding:
+    """What this process has for a run, looked up once."""
+    return look(question, lambda path: open_store(question.store).file_digest(path))  # a store that is there
 
 
 def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tuple[list[str], dict[str, Record]]:
