@@ -24,7 +24,7 @@ from typing import Any
 import flowgen
 import flowgen.experiment
 import flowgen.plan.parcels
-from flowgen.execute.cluster import client
+from flowgen.execute.clusters import Where, client
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Receipt
 from flowgen.store import Store
@@ -132,7 +132,7 @@ def tasks(folder: Path, count: int, workers: int) -> None:
     clock = run(folder / f"tasks{workers}", SLEEPING.format(tasks=count, seconds=0), workers, batch=1)
     Store.write = write  # type: ignore[method-assign]
     mine = (clock.last - clock.first) / count
-    with client(workers) as connected:
+    with client(Where(workers=workers)) as connected:
         connected.gather(connected.map(nothing, range(10), pure=False))
         begun = time.perf_counter()
         connected.gather(connected.map(nothing, range(count), pure=False))

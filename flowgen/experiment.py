@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from flowgen.config import resolve
 from flowgen.config.kinds import KINDS, understood
 from flowgen.errors import UserError, with_article
-from flowgen.execute.cluster import client, threads_of
+from flowgen.execute.clusters import Where, at_once, client
+from flowgen.execute.clusters.processes import threads_of
+from flowgen.execute.device import device_of
 from flowgen.execute.driver import Events, Tally, execute
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place, open_store
@@ -136,9 +137,15 @@ class Experiment:
                 self._check = check(self.graph)
         return self._check
 
-    def numerics(self, batch: int | None = None, device: str = "auto") -> Numerics:
-        """How exactly results are computed."""
-        return numerics(self.document.numerics, batch or STRICT_PAD, device_of(device))
+    def numerics(self, batch: int | None = None, device: str = "auto", where: Where | None = None) -> Numerics:
+        """How exactly results are computed. Raises UserError where the device that keys depend on isn't known."""
+        device = device_for(device, where or Where())
+        if device == "auto" and self.document.numerics == "strict":
+            raise UserError(
+                "strict results depend on the kind of device, which isn't known before a cluster's workers are asked",
+                hint="say which: --device cuda or --device cpu",
+            )
+        return numerics(self.document.numerics, batch or STRICT_PAD, device)
 
     def plan(
         self,
@@ -147,14 +154,19 @@ class Experiment:
         batch: int | None = None,
         device: str | None = None,
         workers: int | None = None,
+        cluster: str | None = None,
     ) -> Plan:
         """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
-        options = Options(batch=batch, workers=max(1, workers), memory=memory_for(max(1, workers)))
+        return self._plan(store, batch, device, self.where(workers, cluster))
+
+    def _plan(self, store: str | Path, batch: int | None, device: str, where: Where) -> Plan:
+        count = where.side_by_side
+        options = Options(batch=batch, workers=count, memory=memory_for(count))
         kept = open_store(str(store))
         kept.sync(since=5.0)  # what other machines published
-        made = plan(self.check(), kept, self.numerics(batch, device), options)
-        expect(made, Timings(kept.medium), place_of(device, workers), workers)
+        made = plan(self.check(), kept, self.numerics(batch, device, where), options)
+        expect(made, Timings(kept.medium), place_of(device, where), count)
         return made
 
     def why(
@@ -166,13 +178,14 @@ class Experiment:
         batch: int | None = None,
         device: str | None = None,
         workers: int | None = None,
+        cluster: str | None = None,
     ) -> Answer:
         """Why a node's items are in the store or not: ``"image"`` or ``"image[seed=0,guidance=2]"``.
 
         Computes nothing. Raises UserError for what isn't in the graph.
         """
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
-        made = self.plan(store, batch=batch, device=device, workers=workers)
+        made = self._plan(store, batch, device, self.where(workers, cluster))
         return why(made, open_store(str(store)), question, Path(runs or self.settings.runs))
 
     def run(
@@ -183,22 +196,48 @@ class Experiment:
         workers: int | None = None,
         batch: int | None = None,
         device: str | None = None,
+        cluster: str | None = None,
+        tls: str | Path | None = None,
+        insecure: bool = False,
+        wait: float | None = None,
         events: Events | None = None,
     ) -> Run:
         """Compute what isn't known and write a run folder.
 
         store: where results are cached, shared between experiments. runs: where the run's folder is made.
         workers: processes; 0 computes in this one. batch: items at once. device: cpu, cuda, ... or auto.
+        cluster: a Dask scheduler's address, ``gpus``, or a file that describes jobs; ``workers`` is then how many to
+        wait for, ``wait`` for how many seconds, ``tls`` a folder of certificates; ``insecure`` does without it.
 
         Raises UserError for wrong input, RunFailed where nodes failed; what was computed stays in the store.
         """
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
+        where = self.where(workers, cluster, tls, insecure, wait)
         kept: Store = open_store(str(store))
-        device = device_of(device)
-        threads = threads_of(workers) if workers else 0
-        place = Place(str(store), device, threads, remembered(kept.medium))
-        make_plan = partial(self.plan, store, batch=batch, device=device, workers=workers)
-        return self._run(make_plan, workers, place, events or Silent(), kept, Path(runs or self.settings.runs))
+        threads = threads_of(where.workers) if where.workers and where.local else 0
+        place = Place(str(store), device_for(device, where), threads, remembered(kept.medium))
+        make_plan = partial(self._plan, store, batch, device, where)
+        return self._run(make_plan, where, place, events or Silent(), kept, Path(runs or self.settings.runs))
+
+    def where(
+        self,
+        workers: int,
+        cluster: str | None = None,
+        tls: str | Path | None = None,
+        insecure: bool = False,
+        wait: float | None = None,
+    ) -> Where:
+        """Where tasks run, what a call leaves out completed by the settings."""
+        found = self.settings
+        cluster = found.cluster if cluster is None else cluster
+        return Where(
+            workers=workers,
+            cluster=cluster,
+            side_by_side=at_once(workers, cluster),
+            tls=found.tls if tls is None else Path(tls),
+            insecure=insecure,
+            wait=found.wait if wait is None else wait,
+        )
 
     def defaulted(
         self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
@@ -216,7 +255,7 @@ class Experiment:
             settings.workers if workers is None else workers,
         )
 
-    def _run(self, make_plan: Any, workers: int, place: Place, events: Events, store: Store, runs: Path) -> Run:
+    def _run(self, make_plan: Any, where: Where, place: Place, events: Events, store: Store, runs: Path) -> Run:
         ready(runs)
         with ExitStack() as holds:  # what the run stands on isn't collected while it lives
 
@@ -227,12 +266,12 @@ class Experiment:
                 return made
 
             def again() -> None:
-                _, more = execute(held, partial(client, workers), place, events)
+                _, more = execute(held, partial(client, where), place, events)
                 tally.receipts += more.receipts
                 tally.notes += more.notes
 
-            first, tally = execute(held, partial(client, workers), place, events)
-            Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, workers)))
+            first, tally = execute(held, partial(client, where), place, events)
+            Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
             remember(store.medium, tally.limits)
             folder = write_run(runs, first, tally, store, again, events.writing)
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
@@ -255,23 +294,15 @@ def ready(runs: Path) -> None:
         raise UserError(f"can't make runs in {runs}: {error.strerror}", hint="give another place with --runs") from None
 
 
-def device_of(name: str) -> str:
-    """A device that is there; ``auto`` is a GPU where there is one. Raises UserError."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        raise UserError(f"'{name}' is no device", hint="cpu, cuda, cuda:1, mps or auto") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind, False):
-        raise UserError(f"this machine has no device '{name}'", hint="auto takes what there is")
-    return name
+def device_for(name: str, where: Where) -> str:
+    """A device of this machine, or for a cluster elsewhere the name that its workers understand. Raises UserError."""
+    return device_of(name) if where.local else name
 
 
-def place_of(device: str, workers: int) -> str:
+def place_of(device: str, where: Where) -> str:
     """What decides how long a task takes beside its work."""
-    return f"{device_of(device)}, {workers} workers" if workers else device_of(device)
+    cluster = f", {where.cluster.replace('|', ' ')}" if where.cluster else ""
+    return device_for(device, where) + (f", {where.workers} workers" if where.workers else "") + cluster
 
 
 def memory_for(workers: int) -> int:

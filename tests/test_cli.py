@@ -28,7 +28,7 @@ def test_help_needs_no_torch():
     code = "import sys; sys.argv=['flowgen','--help']\nfrom flowgen.cli import flowgen\ntry:\n flowgen()\n"
     code += "except SystemExit: pass\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for name in ("check", "plan", "why", "run", "show", "nodes", "cache", "config"):
+    for name in ("check", "plan", "why", "run", "show", "nodes", "cache", "cluster", "config"):
         assert f"\n  {name} " in done.stdout
 
 

@@ -12,7 +12,7 @@ from small import Lab, to_compute
 from test_crash import die_at
 from torch import Tensor
 
-from flowgen.execute.cluster import client
+from flowgen.execute.clusters import Where, client
 from flowgen.execute.driver import execute
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place, open_store
@@ -68,7 +68,7 @@ def work(lab):
     """Run the graph without a run's folder."""
     experiment = lab.load(TOY)
     plan = partial(experiment.plan, lab.store, **PARCELS)
-    return execute(plan, partial(client, 0), Place(str(lab.store)), Silent())
+    return execute(plan, partial(client, Where()), Place(str(lab.store)), Silent())
 
 
 def work_and_die(lab, where, count):

@@ -1,4 +1,4 @@
-"""The command line: ``flowgen check | plan | why | run | show | nodes | cache | config``.
+"""The command line: ``flowgen check | plan | why | run | show | nodes | cache | cluster | config``.
 
 Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
 """
@@ -12,6 +12,7 @@ import click
 from flowgen import __version__
 from flowgen.cli.cache import cache
 from flowgen.cli.check import check
+from flowgen.cli.cluster import cluster
 from flowgen.cli.config import config
 from flowgen.cli.nodes import nodes
 from flowgen.cli.plan import plan
@@ -30,7 +31,7 @@ def flowgen() -> None:
     """
 
 
-for command in (check, plan, why, run, show, nodes, cache, config):
+for command in (check, plan, why, run, show, nodes, cache, cluster, config):
     flowgen.add_command(command)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from flowgen.config import Settings, resolve
-from flowgen.config.kinds import DTYPES, KINDS, understood
+from flowgen.config.kinds import DTYPES, KINDS, seconds, understood
 from flowgen.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,22 +80,41 @@ def store_place(text: str) -> Path | str:
     return found
 
 
+def time(text: str) -> float:
+    """Seconds, as a setting takes them."""
+    try:
+        return seconds(text, Path())
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from None
+
+
+insecure_option = click.option(
+    "--insecure", is_flag=True, help="Accept a cluster on a network without TLS: others there can run code as you."
+)
 runs_option = click.option("--runs", type=click.Path(path_type=Path), help="Where runs' folders are made  [runs]")
 dtype_option = click.option("--dtype", type=click.Choice(DTYPES), help="Precision of models that don't say one.")
 computing = configured(
     click.option("--store", type=store_place, metavar="PLACE", help="Where results are cached  [.flowgen/store]"),
     runs_option,
-    click.option("--workers", type=click.IntRange(0), help="Worker processes; 0 uses this one  [0]"),
+    click.option("--workers", type=click.IntRange(0), help="Worker processes, 0 uses this one; of a cluster.  [0]"),
     click.option("--batch", type=click.IntRange(1), help="Items at once; in strict numerics, the padded size."),
     click.option("--device", help="cpu, cuda, cuda:1, mps or auto  [auto]"),
     dtype_option,
+    click.option("--cluster", help="A running Dask cluster, tls://HOST:PORT; gpus; or a file of jobs, as slurm.toml."),
+    click.option("--tls", type=click.Path(path_type=Path), help="Folder of certificates, for a cluster."),
+    click.option("--wait", type=time, metavar="TIME", help="How long to wait for a cluster's workers  [60s]"),
 )
 """Where and how to compute."""
 
 
 def planning(settings: Settings) -> dict[str, Any]:
     """What ``Experiment.plan`` and ``Experiment.run`` both take."""
-    return {name: settings.found[name].value for name in ("store", "batch", "device", "workers")}
+    return {name: settings.found[name].value for name in ("store", "batch", "device", "workers", "cluster")}
+
+
+def reaching(settings: Settings) -> dict[str, Any]:
+    """What ``Experiment.run`` takes beside: how a cluster is reached."""
+    return {name: settings.found[name].value for name in ("tls", "wait")}
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:

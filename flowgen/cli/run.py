@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flowgen.cli.options import computing, graph_argument, planned, planning, setting
+from flowgen.cli.options import computing, graph_argument, insecure_option, planned, planning, reaching, setting
 from flowgen.config import Settings
 from flowgen.errors import UserError
 
@@ -20,8 +20,9 @@ SHOWN = 10
 @graph_argument
 @setting
 @computing
+@insecure_option
 @click.option("--quiet", is_flag=True, help="No progress, only the folder's name.")
-def run(graph: Path, given: dict[str, Any], settings: Settings, quiet: bool) -> None:
+def run(graph: Path, given: dict[str, Any], settings: Settings, insecure: bool, quiet: bool) -> None:
     """Compute what isn't known yet and write a run folder; its name is the last line."""
     from flowgen.cli.plan_table import totals
     from flowgen.cli.tables import console as wide_console
@@ -35,7 +36,8 @@ def run(graph: Path, given: dict[str, Any], settings: Settings, quiet: bool) -> 
     console.print(totals(planned(experiment, settings, quiet)), highlight=False)
     try:
         with Silent() if quiet else progress(console) as events:
-            done = experiment.run(runs=settings.runs, **planning(settings), events=events)
+            options = {**planning(settings), **reaching(settings), "insecure": insecure}
+            done = experiment.run(runs=settings.runs, **options, events=events)
     except RunFailed as stopped:
         for node, cause in stopped.failures.items():
             said = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"

@@ -51,7 +51,8 @@ def read_project(path: Path, trusted: tuple[Path, ...]) -> File:
     """A project's file. Raises UserError.
 
     It may have come with somebody's graph, so that in a folder that the user doesn't trust it can neither allow code,
-    nor limit a store (which deletes from it), nor name places outside its own folder.
+    nor limit a store (which deletes from it), nor name a cluster (which runs code here), nor name places outside its
+    own folder.
     """
     file = read(path, list(KINDS.values()))
     if any(path.is_relative_to(folder) for folder in trusted):

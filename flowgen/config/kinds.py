@@ -78,6 +78,21 @@ def whole(least: int) -> Callable[[Any, Path], int]:
     return read
 
 
+def cluster(value: Any, folder: Path) -> str:
+    """A scheduler's address, ``gpus``, or the path of a file that describes jobs."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("takes tcp://HOST:PORT, tls://HOST:PORT, gpus or a file")
+    return value if "://" in value or value == "gpus" else str(path(value, folder))
+
+
+def seconds(value: Any, folder: Path) -> float:
+    """A time: a number of seconds, or a text with a unit, as 30s, 10m, 2h."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", str(value).strip())
+    if isinstance(value, bool) or not found:
+        raise ValueError("takes seconds, or a time as 30s, 10m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def device(value: Any, folder: Path) -> str:
     """A device's name; whether the machine has it is seen when something runs."""
     if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(:[0-9]+)?", value):
@@ -111,6 +126,9 @@ KINDS = {
         Kind("device", device, "auto", "FLOWGEN_DEVICE", "cpu, cuda, cuda:1, mps or auto"),
         Kind("dtype", dtype, None, "FLOWGEN_DTYPE", "precision of models that don't say; changes results"),
         Kind("workers", whole(0), 0, "FLOWGEN_WORKERS", "worker processes; 0 uses this one"),
+        Kind("cluster", cluster, "", "FLOWGEN_CLUSTER", "a Dask scheduler's address, gpus, or a file of jobs", True),
+        Kind("tls", path, None, "FLOWGEN_TLS", "folder of certificates for a cluster", trusted=True),
+        Kind("wait", seconds, 60.0, "FLOWGEN_WAIT", "how long to wait for a cluster's workers"),
         Kind("store_limit", size, None, "FLOWGEN_STORE_LIMIT", "bytes that the store may take", trusted=True),
         Kind("import", paths, (), None, "Python files that graphs may run", trusted=True),
     )

@@ -62,6 +62,22 @@ class Settings:
         return int(self.found["workers"].value)
 
     @property
+    def cluster(self) -> str:
+        """A Dask scheduler's address, ``gpus``, or a file of jobs; empty for this machine's processes."""
+        return str(self.found["cluster"].value)
+
+    @property
+    def tls(self) -> Path | None:
+        """A folder of certificates."""
+        value: Path | None = self.found["tls"].value
+        return value
+
+    @property
+    def wait(self) -> float:
+        """Seconds to wait for a cluster's workers."""
+        return float(self.found["wait"].value)
+
+    @property
     def store_limit(self) -> int | None:
         """Bytes that the store may take; None for no limit."""
         value: int | None = self.found["store_limit"].value

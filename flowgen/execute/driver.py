@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from distributed import Client
 
+from flowgen.execute.clusters.preflight import admitted
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone
+from flowgen.execute.placement import Workers
 from flowgen.execute.task import NOTES, Place, Receipt, open_store
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
@@ -92,7 +94,8 @@ def execute(
 ) -> tuple[Plan, Tally]:
     """Plan and run until nothing is missing. ``client`` is a context manager's maker; it isn't used when all is known.
 
-    Raises RunFailed, with everything that did succeed published.
+    Raises UserError if the cluster can't be reached or its workers don't fit, before anything is sent; RunFailed, with
+    everything that did succeed published.
     """
     tally = Tally()
     first = current = make_plan()
@@ -102,10 +105,10 @@ def execute(
     let_go()
     gone: SchedulerGone | None = None
     for _ in range(ATTEMPTS):
-        with client() as connected:
+        with client() as connected, admitted(connected, current, place) as (there, workers):
             connected.subscribe_topic(NOTES, lambda event: note(event[1], events, tally))
             try:
-                until_known(current, make_plan, connected, place, events, tally)
+                until_known(current, make_plan, connected, there, workers, events, tally)
                 return first, tally
             except SchedulerGone as error:
                 gone = error
@@ -116,11 +119,18 @@ def execute(
 
 
 def until_known(
-    current: Plan, make_plan: Callable[[], Plan], client: Client, place: Place, events: Events, tally: Tally
+    current: Plan,
+    make_plan: Callable[[], Plan],
+    client: Client,
+    place: Place,
+    workers: Workers,
+    events: Events,
+    tally: Tally,
 ) -> None:
     """Run a plan, and once more what was lost meanwhile, until nothing is missing. Raises RunFailed, SchedulerGone."""
     for _ in range(ATTEMPTS):
-        lost = run_once(current, client, place, events, tally)
+        flight = Flight(current, client, place, workers, lambda message: note(message, events, tally))
+        lost = run_once(flight, events, tally)
         if not lost:
             return
         for message in dict.fromkeys(str(error) for error in lost):
@@ -136,12 +146,12 @@ def note(message: str, events: Events, tally: Tally) -> None:
     tally.notes.append(message)
 
 
-def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Tally) -> list[Lost]:
+def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:
     """Submit the parcels, some at a time, and follow them; the blocks that were found lost.
 
     Raises RunFailed with the first cause of each node, SchedulerGone.
     """
-    flight, store = Flight(plan, client, place, lambda message: note(message, events, tally)), open_store(place.store)
+    store = open_store(flight.place.store)
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
     try:

@@ -13,8 +13,12 @@ from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker
 
+from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.failures import select
+from flowgen.execute.fitness import Unfit
+from flowgen.execute.placement import Workers
 from flowgen.execute.task import BEGUN, Place, Receipt, run_parcel
+from flowgen.plan.order import Ordered, by_stage, depth_first
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 from flowgen.plan.program import Parcel
@@ -52,8 +56,10 @@ class Task:
     """A parcel, or one item of it, that isn't done."""
 
     order: int
-    """of its parcel in the plan"""
+    """of its parcel among all"""
     cut: Cut
+    parents: list[Name]
+    """parcels that it reads"""
     parcel: Parcel
     deaths: int = 0
     """workers that died while they computed it"""
@@ -77,10 +83,11 @@ class Task:
 class Flight:
     """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
 
-    def __init__(self, plan: Plan, client: Client, place: Place, note: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, client: Client, place: Place, workers: Workers, note: Callable[[str], None]) -> None:
         self.plan = plan
         self.client = client
         self.place = place
+        self.workers = workers
         self.note = note
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
@@ -112,7 +119,7 @@ class Flight:
         Raises SchedulerGone, NoWorkers.
         """
         self.client.subscribe_topic(BEGUN, self.began)
-        waiting = iter(self.plan.parcels)
+        waiting = iter(self.ordered())
         self.refill(waiting)
         while self.sent:
             future = self.next()
@@ -121,18 +128,26 @@ class Flight:
             self.refill(waiting)
         self.client.unsubscribe_topic(BEGUN)
 
-    def refill(self, waiting: Iterator[Cut]) -> None:
-        """Send tasks while there are places, in the order of the plan: what they read is done or sent before."""
+    def ordered(self) -> Ordered:
+        """The parcels in the order in which they are sent, each after those that it reads."""
+        room = room_for_weights(device_of(self.place.device)) if not self.workers.findings else 0
+        order = depth_first if self.workers.side_by_side(self.plan, room) else by_stage
+        return order(self.plan)
+
+    def refill(self, waiting: Iterator[tuple[Cut, list[Name]]]) -> None:
+        """Send tasks while there are places, in their order: what they read is done or sent before."""
         while len(self.sent) < self.most:
             if self.again:
                 self.send(heapq.heappop(self.again)[-1])
                 self.resent += 1
-            elif (cut := next(waiting, None)) is None:
+                continue
+            cut, parents = next(waiting, (None, []))
+            if cut is None:
                 return
-            elif self.broken.intersection(self.plan.depends(cut)):
+            if self.broken.intersection(parents):
                 self.broken.add((cut.stage, cut.number))
             else:
-                task = Task(self.count, cut, self.plan.parcel(cut))
+                task = Task(self.count, cut, parents, self.plan.parcel(cut))
                 self.open[task.name] = [task]
                 self.send(task)
 
@@ -140,7 +155,7 @@ class Flight:
         """Give a task to the cluster, with what it waits for and the receipts that name failed items."""
         before: list[Any] = []
         blocks: list[str] = []
-        for parent in self.plan.depends(task.cut):
+        for parent in task.parents:
             blocks += self.blocks.get(parent, ())
             before += [other.future for other in self.open.get(parent, ()) if other.future]
             before += self.partial.get(parent, ())
@@ -159,6 +174,8 @@ class Flight:
             key=task.key,
             pure=False,
             retries=0,
+            priority=-task.order,
+            **self.workers.options(self.plan, stage, self.client.nthreads() if self.workers.avoided else ()),
         )
         task.future.add_done_callback(self.news.put)
 
@@ -195,6 +212,12 @@ class Flight:
     def ended(self, task: Task, result: Receipt | BaseException) -> Iterator[tuple[str, Receipt | BaseException]]:
         """What a task's end means: a receipt, a failure, or that it is sent again."""
         self.open[task.name].remove(task)
+        if isinstance(result, Unfit) and self.others(result.worker):
+            if result.worker not in self.workers.avoided:
+                self.workers.avoided.add(result.worker)
+                self.note(str(result))
+            self.repeat(task)
+            return
         if isinstance(result, KilledWorker | CancelledError):
             known = task.suspect
             if isinstance(result, KilledWorker) and result.task == task.key:
@@ -213,8 +236,12 @@ class Flight:
             yield task.cut.stage, result
         elif task.name not in self.broken:
             self.broken.add(task.name)
-            if not self.broken.intersection(self.plan.depends(task.cut)):  # else it's a parent's
+            if not self.broken.intersection(task.parents):  # else it's a parent's
                 yield task.cut.stage, result
+
+    def others(self, worker: str) -> list[str]:
+        """Workers that are there beside one, and didn't refuse."""
+        return [name for name in self.client.nthreads() if name != worker and name not in self.workers.avoided]
 
     def blame(self, task: Task, worker: str) -> None:
         """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
@@ -233,7 +260,7 @@ class Flight:
         for part in parts:
             same = part is task.parcel
             deaths, doubts = (task.deaths, task.doubts) if same else (0, SUSPECT)
-            again = Task(task.order, task.cut, part, deaths, doubts)
+            again = Task(task.order, task.cut, task.parents, part, deaths, doubts)
             self.open[task.name].append(again)
             self.count += 1
             heapq.heappush(self.again, (task.order, self.count, again))

@@ -1,4 +1,4 @@
-"""Loaded models of a process: each part once, shared by its tasks, within a budget of bytes."""
+"""Loaded models of a process: each part once, shared by its tasks, within a budget of bytes for each device."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from flowgen.errors import UserError
+from flowgen.execute.device import room_for_weights
 from flowgen.values.model import Part, loader_of
 
 Digests = Mapping[Part, str]
@@ -23,9 +24,9 @@ class StaleWeights(UserError):
 class Pool:
     """Parts by content. The least recently used go when the budget is spent; a part in use lives on with its task."""
 
-    def __init__(self, budget: int = 16 << 30) -> None:
+    def __init__(self, budget: int | None = None) -> None:
         self.budget = budget
-        """bytes of weights"""
+        """bytes of weights on each device; None: by its memory"""
         self.held: OrderedDict[tuple[str, str, bool], Any] = OrderedDict()
         self.loads = 0
         """how many parts were loaded"""
@@ -59,16 +60,18 @@ class Pool:
             if key not in self.held:
                 self.held[key] = loader_of(part).load(part, part.device or device)
                 self.loads += 1
-                self.evict()
+                self.evict(key[1])
             self.held.move_to_end(key)
             return self.held[key]
 
-    def evict(self) -> None:
-        """Let the least recently used parts go, down to the budget; the newest stays."""
-        sizes = {key: size_of(module) for key, module in self.held.items()}
-        while sum(sizes.values()) > self.budget and len(self.held) > 1:
-            key, _ = self.held.popitem(last=False)
-            del sizes[key]
+    def evict(self, device: str) -> None:
+        """Let the least recently used parts of a device go, down to the budget; the newest stays."""
+        budget = room_for_weights(device) if self.budget is None else self.budget
+        sizes = {key: size_of(module) for key, module in self.held.items() if key[1] == device}
+        for key in list(sizes)[:-1]:
+            if sum(sizes.values()) <= budget:
+                return
+            del self.held[key], sizes[key]
 
 
 def size_of(module: Any) -> int:

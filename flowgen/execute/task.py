@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,9 @@ import torch
 from distributed import get_worker
 
 from flowgen.execute.caller import Caller
+from flowgen.execute.device import device_of
 from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
+from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
 from flowgen.execute.memory import give_back, keep
 from flowgen.execute.pool import Pool
@@ -43,10 +45,13 @@ class Place:
     store: str
     """path or URL of the store"""
     device: str = "cpu"
+    """``auto`` is the worker's affair"""
     threads: int = 0
     """torch threads; 0 leaves them as they are"""
     limits: Mapping[str, int] = field(default_factory=dict)
     """how many items calls may have, where memory ran out in earlier runs"""
+    question: Question | None = None
+    """what a worker that joins later asks itself before its first task"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +110,11 @@ def run_parcel(
     Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
-    items whose parents failed fail.
+    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes.
     """
     started = time.perf_counter()
     begin(suspect)
+    place = admit(place)
     keep()
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
@@ -159,6 +165,19 @@ def run_parcel(
         limits=limits.learned,
         steps=0 if failed else parcel.steps,
     )
+
+
+def admit(place: Place) -> Place:
+    """The place with this process's device. Raises Unfit."""
+    if place.question is not None and (problems := found(place.question).problems):
+        raise Unfit(get_worker().address, problems)
+    return replace(place, device=device_of(place.device))
+
+
+@lru_cache(maxsize=8)
+def found(question: Question) -> Finding:
+    """What this process has for a run, looked up once."""
+    return look(question, lambda path: open_store(question.store).file_digest(path))  # a store that is there
 
 
 def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tuple[list[str], dict[str, Record]]:

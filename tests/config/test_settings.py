@@ -89,6 +89,10 @@ def test_a_graphs_folder_is_sought_before_the_current_one(places, tmp_path):
         ("trust = ['/']", "3:1: unknown setting 'trust'\n  it belongs in your own file"),
         ("store_limit = '1GB'", "3:1: this file may not set 'store_limit' before you trust its folder"),
         ("import = ['a.py']", "3:1: this file may not set 'import' before you trust its folder"),
+        ("cluster = 'tls://host:1'", "3:1: this file may not set 'cluster' before you trust its folder"),
+        ("cluster = 7", "3:1: 'cluster' takes tcp://HOST:PORT, tls://HOST:PORT, gpus or a file, not 7"),
+        ("tls = 'certificates'", "3:1: this file may not set 'tls' before you trust its folder"),
+        ("wait = '2 days'", "3:1: 'wait' takes seconds, or a time as 30s, 10m or 2h, not '2 days'"),
         ("store = '../store'", "outside its folder, before you trust its folder"),
         (
             "store = 's3://bucket/theirs'",
@@ -117,13 +121,17 @@ def test_a_link_does_not_lead_out_of_an_untrusted_folder(places, tmp_path):
 
 def test_a_trusted_folder_may_set_everything(places):
     user, project = places
-    project.write_text("import = ['nodes/mine.py']\nstore_limit = '50GB'\nstore = '../store'\n")
+    project.write_text(
+        "import = ['nodes/mine.py']\nstore_limit = '50GB'\nstore = '../store'\ncluster = 'slurm.toml'\nwait = '2h'\n"
+    )
     with pytest.raises(UserError, match="trust = "):
         resolve()
     user.write_text(f"import = ['own.py']\ntrust = ['{project.parent}']\n")
     found = resolve()
     assert found.imports == (project.parent / "nodes" / "mine.py",)
     assert found.store_limit == 50 * 10**9
+    assert found.cluster == str(project.parent / "slurm.toml")
+    assert found.wait == 7200
     project.unlink()
     assert resolve().imports == (user.parent / "own.py",)
 

@@ -1,0 +1,6 @@
+"""Where tasks run: each file one way to come to workers, all answered with a Dask client."""
+
+from flowgen.execute.clusters.connect import at_once, client
+from flowgen.execute.clusters.where import Where
+
+__all__ = ["Where", "at_once", "client"]

@@ -1,0 +1,79 @@
+"""A Dask client of whatever the user named, with workers that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import dask
+from distributed import Client, SpecCluster
+
+from flowgen.errors import UserError
+from flowgen.execute.clusters.forking import preload, prepared
+from flowgen.execute.clusters.gpus import gpus, visible
+from flowgen.execute.clusters.in_process import in_process
+from flowgen.execute.clusters.processes import processes
+from flowgen.execute.clusters.quiet import QUIET
+from flowgen.execute.clusters.running import running
+from flowgen.execute.clusters.where import GPUS, Where
+
+STARTING = 120.0
+"""seconds that processes of this machine may take to start: they import a lot, and the machine may be busy"""
+
+
+@contextmanager
+def client(where: Where) -> Iterator[Client]:
+    """A client, for as long as the context; what was started for it ends with it, a running cluster stays.
+
+    Raises UserError if no worker comes in time, or the cluster can't be reached or started.
+    """
+    forked = bool(where.workers) and where.local and not where.cluster  # a GPU's process starts from nothing
+    with dask.config.set({**QUIET, **(prepared() if forked else {})}), ExitStack() as started:
+        if where.running:
+            found = started.enter_context(running(where))
+        else:
+            cluster = start(where)
+            started.callback(cluster.close)
+            found = started.enter_context(Client(cluster))
+        await_workers(found, where)
+        yield found
+
+
+def at_once(workers: int, cluster: str) -> int:
+    """How many tasks will run side by side, as far as can be said without asking anybody. Raises UserError."""
+    if workers or not cluster or "://" in cluster:
+        return max(1, workers)
+    if cluster == GPUS:
+        return max(1, len(visible()))
+    from flowgen.execute.clusters.jobs import read_jobs
+
+    return read_jobs(Path(cluster)).workers
+
+
+def start(where: Where) -> SpecCluster:
+    """A cluster of the run's own. Raises UserError."""
+    if where.cluster == GPUS:
+        return gpus(where.workers)
+    if where.cluster:
+        from flowgen.execute.clusters.jobs import jobs
+
+        return jobs(where)
+    if not where.workers:
+        return in_process()
+    preload()
+    return processes(where.workers)
+
+
+def await_workers(client: Client, where: Where) -> None:
+    """Wait until as many workers are there as the run counts on. Raises UserError if they don't come."""
+    wanted = len(client.cluster.worker_spec) if where.local else max(1, where.workers)
+    patience = max(STARTING, where.wait) if where.local else where.wait
+    try:
+        client.wait_for_workers(wanted, timeout=patience)
+    except TimeoutError:
+        there = len(client.scheduler_info(n_workers=-1)["workers"])
+        raise UserError(
+            f"{there} of {wanted} workers are there after {patience:.0f} s of waiting for {client.scheduler.address}",
+            hint="--wait SECONDS waits longer; a worker's own output says why it doesn't come",
+        ) from None

@@ -1,0 +1,197 @@
+"""Jobs of a batch system (SLURM, PBS, LSF, ...) as workers, through dask-jobqueue; a file as slurm.toml says which."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed import SpecCluster
+
+from flowgen.config.files import File, read
+from flowgen.config.kinds import Kind, whole
+from flowgen.errors import UserError
+from flowgen.execute.clusters.certificates import security
+from flowgen.execute.clusters.processes import POOLS
+from flowgen.execute.clusters.quiet import QuietScheduler
+from flowgen.execute.clusters.running import is_loopback
+from flowgen.execute.clusters.where import Where
+from flowgen.execute.placement import GPU
+
+SYSTEMS = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "lsf": "LSFCluster",
+    "sge": "SGECluster",
+    "htcondor": "HTCondorCluster",
+    "oar": "OARCluster",
+    "moab": "MoabCluster",
+}
+"""dask-jobqueue's classes"""
+
+
+def text(value: Any, folder: Path) -> str:
+    """A text that isn't empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("takes a text")
+    return value
+
+
+def texts(value: Any, folder: Path) -> list[str]:
+    """A list of lines."""
+    if not isinstance(value, list) or not all(isinstance(entry, str) and "\n" not in entry for entry in value):
+        raise ValueError("takes a list of lines")
+    return value
+
+
+def system(value: Any, folder: Path) -> str:
+    """A batch system."""
+    if value not in SYSTEMS:
+        raise ValueError(f"takes {', '.join(SYSTEMS)}")
+    return str(value)
+
+
+def yes(value: Any, folder: Path) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("takes true or false")
+    return value
+
+
+KINDS = (
+    Kind("system", system, None, None, "the batch system"),
+    Kind("jobs", whole(1), None, None, "how many jobs to submit"),
+    Kind("memory", text, None, None, "memory of a job, as 64GB"),
+    Kind("cores", whole(1), 1, None, "cores of a job, divided among its workers"),
+    Kind("processes", whole(1), 1, None, "workers in a job"),
+    Kind("gpu", yes, False, None, "whether a job has a GPU, asked for by a line of 'directives'; one worker in a job"),
+    Kind("host", text, None, None, "this machine as the jobs reach it, a name or an address"),
+    Kind("interface", text, None, None, "the network interface of this machine and the jobs', as ib0"),
+    Kind("queue", text, None, None, "queue or partition"),
+    Kind("walltime", text, None, None, "how long a job may take, as the system writes it"),
+    Kind("directives", texts, [], None, "more lines for the system, as --gres=gpu:1"),
+    Kind("prologue", texts, [], None, "shell lines before a worker starts, as module load cuda"),
+    Kind("python", text, None, None, "the jobs' Python; this one by default"),
+    Kind("log_directory", text, None, None, "folder of the jobs' output"),
+)
+"""what stands in the file"""
+REQUIRED = ("system", "jobs", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """A file of jobs, read."""
+
+    file: File
+    values: dict[str, Any]
+
+    @property
+    def workers(self) -> int:
+        """Workers of all jobs."""
+        return int(self.values["jobs"] * self.values["processes"])
+
+
+def read_jobs(path: Path) -> Jobs:
+    """A file of jobs. Raises UserError with file:line:column."""
+    file = read(path, list(KINDS))
+    if missing := [name for name in REQUIRED if name not in file.values]:
+        raise UserError(
+            f"{path} doesn't say '{missing[0]}'", hint=next(k.meaning for k in KINDS if k.name == missing[0])
+        )
+    values = {kind.name: file.values.get(kind.name, kind.default) for kind in KINDS}
+    if not values["host"] and not values["interface"]:
+        hint = "'host', this machine's name or address, or 'interface', as ib0"
+        raise UserError(f"{path} doesn't say where the jobs reach this machine", hint=hint)
+    if values["gpu"] and values["processes"] > 1:
+        hint = "more jobs instead: each job's worker has its GPU to itself"
+        raise UserError("jobs with a GPU have one worker each", file.places["processes"], hint)
+    return Jobs(file, values)
+
+
+def jobs(where: Where) -> SpecCluster:
+    """A scheduler in this process, and jobs submitted. Raises UserError where the system takes none."""
+    kind, found = kind_of(where)
+    submit = str(kind.job_cls.submit_command).split()[0]
+    if shutil.which(submit) is None:
+        raise UserError(f"this machine has no '{submit}' to submit jobs with", hint="run flowgen on one that has")
+    host = {"host": found.values["host"]} if found.values["host"] else {"interface": found.values["interface"]}
+    with described(found):
+        cluster = kind(
+            **options(where, found),
+            scheduler_cls=QuietScheduler,
+            scheduler_options={"dashboard": False, **host},
+            silence_logs=logging.CRITICAL,
+        )
+
+    async def submitted() -> None:
+        await cluster
+
+    try:
+        cluster.scale(jobs=found.values["jobs"])
+        cluster.sync(submitted)
+    except (OSError, RuntimeError) as error:
+        cluster.close()
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"{where.cluster}: the system takes no such job", hint="\n  ".join(said)) from None
+    return cluster
+
+
+def job_script(where: Where) -> str:
+    """What would be submitted. Raises UserError."""
+    kind, found = kind_of(where)
+    chosen = options(where, found)
+    with described(found):
+        return str(kind.job_cls(f"{chosen['protocol']}SCHEDULER:PORT", name="flowgen", **chosen).job_script())
+
+
+@contextmanager
+def described(found: Jobs) -> Iterator[None]:
+    """Raises UserError for what the batch system has no word for, or dask-jobqueue doesn't understand."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        name = found.values["system"]
+        raise UserError(f"not for {name}: {error}", found.file.places["system"]) from None
+
+
+def kind_of(where: Where) -> tuple[Any, Jobs]:
+    """dask-jobqueue's class, and the file. Raises UserError."""
+    found = read_jobs(Path(where.cluster))
+    try:
+        queues = importlib.import_module("dask_jobqueue")
+    except ImportError:
+        hint = "pip install 'flowgen[jobqueue]'"
+        raise UserError("jobs are submitted through the package 'dask-jobqueue'", hint=hint) from None
+    host = found.values["host"]
+    if where.tls is None and not where.insecure and not (host and is_loopback(host)):
+        raise UserError(
+            f"without TLS {where.cluster} opens this machine to its network: who reaches it can run code here, as you",
+            hint="--tls FOLDER ('flowgen cluster certificates FOLDER' makes one), or accept it with --insecure",
+        )
+    return getattr(queues, SYSTEMS[found.values["system"]]), found
+
+
+def options(where: Where, found: Jobs) -> dict[str, Any]:
+    """What dask-jobqueue is told of a job; the rest is in the user's own configuration of it."""
+    values, secured = found.values, security(where.tls) if where.tls else None
+    threads = max(1, values["cores"] // values["processes"])
+    # one task at a time, which uses the cores itself; the system looks after the memory
+    worker = ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
+    known = {
+        name: values[name] for name in ("cores", "processes", "memory", "interface", "python", "queue", "walltime")
+    }
+    return {
+        **{name: value for name, value in known.items() if value is not None},
+        **({"log_directory": values["logs"]} if values["logs"] else {}),
+        "job_name": "flowgen",
+        "protocol": "tls://" if secured else "tcp://",
+        "security": secured,
+        "worker_extra_args": [*worker, *(["--resources", f"{GPU}=1"] if values["gpu"] else [])],
+        "job_extra_directives": values["directives"],
+        "job_script_prologue": [*(f"export {name}={threads}" for name in POOLS), *values["prologue"]],
+    }

@@ -1,0 +1,120 @@
+"""Before a task is sent every worker is asked whether it can do the run; what doesn't fit is said at once.
+
+A worker that joins later asks itself the same before its first task (``flowgen.execute.task``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from distributed import Client
+
+from flowgen.errors import UserError
+from flowgen.execute.fitness import Finding, Question, table
+from flowgen.execute.placement import Workers, parts_of
+from flowgen.execute.software import software
+from flowgen.execute.task import Place, found
+from flowgen.plan.plan import Plan
+from flowgen.store.probe import Probe
+
+PATIENCE = 600.0
+"""seconds that a worker may take to answer: it imports torch and may read large weights for the first time"""
+
+
+@contextmanager
+def admitted(client: Client, plan: Plan, place: Place) -> Iterator[tuple[Place, Workers]]:
+    """The place with the question for workers that join later, and what those have that are here.
+
+    This process is not asked. Raises UserError if a worker doesn't fit.
+    """
+    if client.scheduler.address.startswith("inproc:"):
+        yield place, Workers()
+        return
+    with Probe(place.store) as probe:
+        question = question_for(plan, place, probe.name)
+        workers = Workers(ask(client, question), resources(client))
+        judge(workers.findings, probe)
+        workers.settle(plan)
+        yield replace(place, question=question), workers
+
+
+def question_for(plan: Plan, place: Place, probe: str) -> Question:
+    """What a plan takes."""
+    stages = dict.fromkeys(cut.stage for cut in plan.parcels)
+    types = [step.type for stage in stages for step in plan.programs[stage].steps.values()]
+    modules = {type.code.__module__.partition(".")[0] for type in types if type.file is None}
+    packages = tuple(sorted(modules - {"__main__"}))  # what was typed there travels as it is
+    parts = sorted({part for stage in stages for part in parts_of(plan, stage)}, key=lambda p: (p.folder, p.name))
+    return Question(
+        store=place.store,
+        probe=probe,
+        device=place.device,
+        software=tuple(software(packages).items()),
+        packages=packages,
+        parts=tuple((part, plan.keying.parts[part]) for part in parts),
+    )
+
+
+async def asked(question: Question) -> Finding:
+    """A worker's answer; in a thread, so that it goes on talking meanwhile."""
+    return await asyncio.to_thread(found, question)
+
+
+def ask(client: Client, question: Question, patience: float = PATIENCE) -> dict[str, Finding]:
+    """Every worker's answer by its address, all asked at once; one that gives none is a finding too."""
+    workers = list(client.scheduler_info()["workers"])
+
+    async def gathered() -> list[Any]:
+        each = (client.run(asked, question, workers=[worker], on_error="return") for worker in workers)
+        return await asyncio.gather(*(asyncio.wait_for(one, patience) for one in each), return_exceptions=True)
+
+    return {
+        worker: finding_of(said, worker, patience) for worker, said in zip(workers, client.sync(gathered), strict=True)
+    }
+
+
+def finding_of(said: Any, worker: str, patience: float) -> Finding:
+    """An answer, or what its lack means."""
+    if isinstance(said, Mapping):
+        said = said.get(worker, "it left")
+    if isinstance(said, Finding):
+        return said
+    if isinstance(said, TimeoutError):
+        wrong = f"no answer within {patience:.0f} s"
+    elif isinstance(said, ImportError | AttributeError | TypeError):  # it can't take the question in
+        wrong = f"it has another flowgen than here, or none: {said}"
+    else:
+        wrong = f"no answer: {said}"
+    return Finding("", worker, None, (wrong,))
+
+
+def judge(findings: Mapping[str, Finding], probe: Probe) -> None:
+    """Raises UserError that names the workers that don't fit, what is wrong with them, and all workers' devices."""
+    wrong: dict[str, list[str]] = {}
+    for worker, finding in findings.items():
+        problems = finding.problems
+        if not problems and not probe.answered(finding.process):
+            problems = (f"the store {probe.store} is another one there: what the worker wrote isn't here",)
+        for problem in problems:
+            wrong.setdefault(problem, []).append(worker)
+    if wrong:
+        unfit = {worker for workers in wrong.values() for worker in workers}
+        lines = [f"{problem}: {few(workers)}" for problem, workers in wrong.items()]
+        raise UserError(
+            f"{len(unfit)} of {len(findings)} workers can't do this run; nothing was sent",
+            hint="\n  ".join([*lines, "the workers:", *table(findings)]),
+        )
+
+
+def few(names: list[str]) -> str:
+    """Names, the first ones of many."""
+    return ", ".join(sorted(names)[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def resources(client: Client) -> dict[str, dict[str, float]]:
+    """The resources that each worker declares."""
+    return {worker: dict(about["resources"]) for worker, about in client.scheduler_info()["workers"].items()}

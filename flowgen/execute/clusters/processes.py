@@ -1,0 +1,51 @@
+"""Worker processes on this machine, reached over loopback."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distributed import Nanny
+
+from flowgen.execute.clusters.quiet import QuietScheduler, QuietWorker
+from flowgen.execute.clusters.reviving import Reviving
+
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""variables that say how many threads a process computes with"""
+
+
+def processes(count: int) -> Reviving:
+    """Worker processes with the cores divided among them."""
+    return on_loopback([{"env": dict.fromkeys(POOLS, str(threads_of(count)))}] * count)
+
+
+def on_loopback(each: Sequence[Mapping[str, Any]]) -> Reviving:
+    """One worker process with one thread for each entry, which holds what is special about it."""
+    options = {
+        "host": "127.0.0.1",
+        "nthreads": 1,
+        "memory_limit": 0,
+        "worker_class": QuietWorker,
+        "silence_logs": logging.CRITICAL,
+    }
+    return Reviving(
+        scheduler={
+            "cls": QuietScheduler,
+            "options": {
+                "host": "127.0.0.1",
+                "protocol": "tcp://",
+                "port": 0,
+                "dashboard": False,
+                "allowed_failures": 0,  # deaths are counted, and tasks sent again, in flight.py
+            },
+        },
+        workers={n: {"cls": Nanny, "options": {**options, **special}} for n, special in enumerate(each)},
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def threads_of(count: int) -> int:
+    """Cores for each of some processes: two thread pools on the same cores stall each other."""
+    return max(1, (os.cpu_count() or 1) // count)

@@ -1,0 +1,30 @@
+"""Dask's scheduler and worker without what listens beside their own port, and the settings that flowgen runs with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed import Scheduler, Worker
+
+QUIET = {
+    "distributed.scheduler.worker-saturation": float("inf"),
+    "distributed.admin.log-format": "%(message)s",
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
+    "distributed.admin.tick.interval": "1s",
+    "distributed.scheduler.worker-ttl": "60s",  # a process that hangs is let go after that
+}
+
+
+class QuietScheduler(Scheduler):  # type: ignore[misc]
+    """Dask's scheduler without its HTTP server: the default run opens no socket."""
+
+    def start_http_server(self, *arguments: Any, **options: Any) -> None:
+        """Serve nothing."""
+
+
+class QuietWorker(Worker):  # type: ignore[misc]
+    """Dask's worker without its HTTP server."""
+
+    def start_http_server(self, *arguments: Any, **options: Any) -> None:
+        """Serve nothing."""

@@ -1,0 +1,102 @@
+"""Whether this process can do a run's tasks: its code, its device, the run's store and weights."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowgen.errors import UserError
+from flowgen.execute.device import Memory, device_of, memory_of, room_for_weights
+from flowgen.execute.software import differences, software
+from flowgen.store.probe import answer
+from flowgen.values.model import Part
+
+ME = uuid.uuid4().hex
+"""this process, among all machines"""
+SHOWN = 20
+"""workers that a message lists"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a run asks of every worker."""
+
+    store: str
+    probe: str
+    """the driver's sign in the store"""
+    device: str
+    """as the user named it"""
+    software: tuple[tuple[str, str], ...]
+    """the driver's, by name"""
+    packages: tuple[str, ...]
+    """whose code is among that"""
+    parts: tuple[tuple[Part, str], ...] = ()
+    """parts of models that tasks will load, with their digests"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a worker has."""
+
+    process: str
+    """signs its answers in the store"""
+    host: str
+    device: Memory | None
+    """None where it isn't there"""
+    problems: tuple[str, ...]
+    """what stands in the way, in words"""
+    room: int = 0
+    """bytes of weights that it holds at once"""
+
+    def text(self) -> str:
+        """As a table shows it."""
+        return f"{self.host}: {self.device.text() if self.device else 'no such device'}"
+
+
+class Unfit(Exception):
+    """A worker that joined a run doesn't do its tasks."""
+
+    def __init__(self, worker: str, problems: tuple[str, ...]) -> None:
+        super().__init__(worker, problems)
+        self.worker = worker
+        """address"""
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return f"the worker {self.worker} gets no tasks: {'; '.join(self.problems)}"
+
+
+def look(question: Question, file_digest: Callable[[Path], str]) -> Finding:
+    """What this process has for a run."""
+    problems = differences(dict(question.software), software(question.packages))
+    device, room = None, 0
+    try:
+        name = device_of(question.device)
+        device, room = memory_of(name), room_for_weights(name)
+    except UserError as error:
+        problems.append(error.message)
+    wrong = answer(question.store, question.probe, ME)
+    problems += [wrong] if wrong else weights(question, file_digest)
+    return Finding(ME, f"{socket.gethostname()}, process {os.getpid()}", device, tuple(problems), room)
+
+
+def table(findings: Mapping[str, Finding]) -> list[str]:
+    """A line for each worker."""
+    lines = [f"  {worker}  {finding.text()}" for worker, finding in sorted(findings.items())]
+    return lines[:SHOWN] + ([f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])
+
+
+def weights(question: Question, file_digest: Callable[[Path], str]) -> list[str]:
+    """What is wrong with the weights."""
+    found = []
+    for part, digest in question.parts:
+        try:
+            if part.digest(file_digest) != digest:
+                found.append(f"'{part.name}' in {part.folder} has other weights")
+        except OSError as error:
+            found.append(f"no weights of '{part.name}' in {part.folder}: {error.strerror}")
+    return found

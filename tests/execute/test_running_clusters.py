@@ -1,0 +1,193 @@
+"""Runs on a cluster that was started with Dask's own commands, over TLS, on another host where namespaces allow it."""
+
+import os
+import shutil
+import subprocess
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from clusters import HOST, address, certificates, flowgen, scheduler, worker
+from small import SMALL, Lab, computed
+
+from flowgen.errors import UserError
+from flowgen.execute.clusters import Where, client
+from flowgen.execute.clusters.preflight import admitted, ask, judge, question_for, resources
+from flowgen.execute.driver import Flight, Tally, run_once
+from flowgen.execute.placement import GPU, Workers
+from flowgen.execute.progress import Silent
+from flowgen.execute.task import Place
+from flowgen.store.probe import Probe
+
+ROOT = Path(__file__).parents[2]
+GRAPH = SMALL.replace("steps: 4", "steps: 2")
+OTHER_HOST = "fg-other"
+
+
+def ip(*arguments: str) -> None:
+    """A command of iproute2. Raises OSError or CalledProcessError."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    """This machine's address and the prefix of commands that run on another host: a network namespace.
+
+    Without the rights to make one, loopback and nothing.
+    """
+    name, pair = f"{OTHER_HOST}-{os.getpid()}", (f"fga{os.getpid()}", f"fgb{os.getpid()}")
+    net = f"10.{os.getpid() // 250 % 250}.{os.getpid() % 250}"
+    try:
+        ip("netns", "add", name)
+    except (OSError, subprocess.CalledProcessError):
+        yield HOST, ()
+        return
+    try:
+        ip("link", "add", pair[0], "type", "veth", "peer", "name", pair[1], "netns", name)
+        ip("address", "add", f"{net}.1/24", "dev", pair[0])
+        ip("link", "set", pair[0], "up")
+        for words in (f"address add {net}.2/24 dev {pair[1]}", f"link set {pair[1]} up", "link set lo up"):
+            ip("-n", name, *words.split())
+        yield f"{net}.1", ("ip", "netns", "exec", name)
+    finally:
+        ip("netns", "delete", name)
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory, hosts):
+    """Where a cluster over TLS is: a scheduler and two workers that declare a GPU, one on another host."""
+    folder, (host, elsewhere) = tmp_path_factory.mktemp("secured"), hosts
+    tls = certificates(folder / "tls")
+    with ExitStack() as started:
+        started.enter_context(scheduler(folder, "--protocol", "tls", *tls, host=host))
+        at = address(folder)
+        for prefix in ((), elsewhere):
+            started.enter_context(worker(at, "--resources", f"{GPU}=1", *tls, prefix=prefix))
+        yield Where(workers=2, cluster=at, tls=folder / "tls", wait=120)
+
+
+def test_a_run_over_tls_answers_what_one_here_does(tmp_path, zoo_folder, secured):
+    lab = Lab(tmp_path, zoo_folder)
+    here = lab.run(GRAPH)
+    lab.store = tmp_path / "other"
+    file = tmp_path / "g.yaml"
+    where = ("--cluster", secured.cluster, "--tls", secured.tls, "--workers", 2, "--wait", "2m", "--batch", 2)
+    said = flowgen("run", file, "--store", lab.store, "--runs", lab.runs, *where)
+    assert f"computed {here.tally.computed()} items" in said
+    there = lab.run(GRAPH)
+    assert computed(there) == {}
+    left, right = (run.results.load() for run in (here, there))
+    assert float(abs(left.image - right.image).max()) < 1e-4
+    assert left.sizes == right.sizes
+
+
+def test_who_has_no_certificate_is_not_let_in(tmp_path, secured):
+    certificates(tmp_path / "others")
+    for tls in (tmp_path / "others", tmp_path / "nothing"):
+        with pytest.raises(UserError) as caught, client(replace(secured, tls=tls, wait=5)):
+            pass
+        assert "no Dask scheduler answers" in str(caught.value) or "has no ca.pem" in str(caught.value)
+
+
+@pytest.fixture
+def planned(tmp_path, zoo_folder):
+    """A plan whose stages are cut for more workers than there are, and where its tasks work."""
+    lab = Lab(tmp_path, zoo_folder)
+    return lab.load(GRAPH).plan(lab.store, workers=6, batch=2), Place(str(lab.store), "auto")
+
+
+def test_workers_that_lack_something_are_named_before_anything_is_sent(tmp_path, planned, secured):
+    plan, place = planned
+    with client(secured) as connected, Probe(place.store) as probe:
+        question = question_for(plan, place, probe.name)
+        judge(ask(connected, question), probe)  # all is well
+        software = tuple((name, "0.1" if name == "torch" else said) for name, said in question.software)
+        part, digest = next((part, digest) for part, digest in question.parts if part.files)
+        parts = ((part, digest[::-1]), (replace(part, folder="/nowhere"), digest))
+        other = replace(question, software=software, parts=parts, device="cuda:7")
+        for wrong, said in (
+            (other, ["torch is ", ", here 0.1", "has other weights", "no weights of", "has no device 'cuda:7'"]),
+            (replace(question, store="/nowhere"), ["the store /nowhere isn't there"]),
+            (replace(question, probe="probe-0"), [f"the store {place.store} is another one there"]),
+        ):
+            with pytest.raises(UserError) as caught:
+                judge(ask(connected, wrong), probe)
+            assert "2 of 2 workers can't do this run; nothing was sent" in str(caught.value)
+            missing = [text for text in [*said, *resources(connected)] if text not in str(caught.value)]
+            assert not missing, str(caught.value)
+        with pytest.raises(UserError, match="no answer within 0 s"):
+            judge(ask(connected, question, patience=0), probe)
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+
+
+def test_a_worker_that_joins_later_with_other_code_gets_no_tasks(tmp_path, planned, secured):
+    plan, place = planned
+    shutil.copytree(ROOT / "flowgen", tmp_path / "code" / "flowgen", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "code" / "flowgen" / "errors.py").open("a") as file:
+        file.write("# another\n")
+    tls = [f"--tls-{k}={secured.tls / v}.pem" for k, v in (("ca-file", "ca"), ("cert", "certificate"), ("key", "key"))]
+    said, tally = [], Tally()
+    events = Silent()
+    events.note = said.append
+    with client(secured) as connected, admitted(connected, plan, place) as (asking, workers):
+        options = ("--resources", f"{GPU}=1", *tls)
+        with worker(secured.cluster, *options, python_path=f"{tmp_path / 'code'}:"):
+            connected.wait_for_workers(3, timeout=120)
+            assert run_once(Flight(plan, connected, asking, workers), events, tally) == []
+    assert tally.computed() == plan.compute
+    assert not tally.failed
+    assert len(said) == 1
+    assert "the code of flowgen is" in said[0]
+
+
+def test_stages_go_where_their_tensors_or_their_models_are(planned, secured):
+    plan, place = planned
+    denoiser, decoder = plan.check.weights["cond"], plan.check.weights["image"]
+    with client(secured) as connected, admitted(connected, plan, place) as (asking, workers):
+        assert workers.has_gpus
+        assert workers.homes == {}  # each holds all models
+        ran = where_ran(Flight(plan, connected, asking, workers))
+        assert len({process for (stage, _), process in ran.items() if stage == "sampler"}) == 2
+        for cut in (cut for cut in plan.parcels if cut.stage == "image"):
+            assert ran["image", cut.number] in {ran[parent] for parent in plan.depends(cut)}
+        findings = {name: replace(found, room=denoiser + decoder // 2) for name, found in workers.findings.items()}
+        small = Workers(findings, workers.resources)
+        small.settle(plan)
+        assert set(small.homes["sampler"]).isdisjoint(small.homes["image"])
+        ran = where_ran(Flight(plan, connected, asking, small))
+        processes = connected.run(os.getpid)
+        for stage, home in small.homes.items():
+            assert {process for (name, _), process in ran.items() if name == stage} == {processes[w] for w in home}
+
+
+def where_ran(flight: Flight) -> dict[tuple[str, int], int]:
+    """The process that each parcel ran in."""
+    tally = Tally()
+    assert run_once(flight, Silent(), tally) == []
+    return {(receipt.stage, receipt.number): receipt.worker for receipt in tally.receipts}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ("tcp://203.0.113.9:8786", "has no TLS: whoever reaches that network"),
+        ("tls://127.0.0.1:8786", "tls:// takes certificates: --tls FOLDER"),
+        ("ucx://127.0.0.1:8786", "is no cluster"),
+        ("tcp://127.0.0.1", "is no cluster"),
+        ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1"),
+        ("gpus", "this machine has no GPU"),
+    ],
+)
+def test_clusters_that_are_refused(cluster, said):
+    with pytest.raises(UserError) as caught, client(Where(cluster=cluster, wait=1)):
+        pass
+    assert said in str(caught.value)
+
+
+def test_strict_results_need_a_device_that_is_known(tmp_path, zoo_folder):
+    lab = Lab(tmp_path, zoo_folder)
+    graph = lab.load(GRAPH.replace("flowgen: 1", "flowgen: 1\nnumerics: strict"))
+    with pytest.raises(UserError, match="--device cuda or --device cpu"):
+        graph.plan(lab.store, cluster="tls://127.0.0.1:1")
+    assert graph.plan(lab.store, cluster="tls://127.0.0.1:1", device="cpu").compute
