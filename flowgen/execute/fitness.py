@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from flowgen.errors import UserError
@@ -15,8 +16,6 @@ from flowgen.execute.software import differences, software
 from flowgen.store.probe import answer
 from flowgen.values.model import Part
 
-ME = uuid.uuid4().hex
-"""this process, among all machines"""
 SHOWN = 20
 """workers that a message lists"""
 
@@ -70,6 +69,12 @@ class Unfit(Exception):
         return f"the worker {self.worker} gets no tasks: {'; '.join(self.problems)}"
 
 
+@lru_cache(maxsize=1)
+def sign(process: int) -> str:
+    """What a process signs with, among all machines; one that is forked has another number, so a sign of its own."""
+    return uuid.uuid4().hex
+
+
 def look(question: Question, file_digest: Callable[[Path], str]) -> Finding:
     """What this process has for a run."""
     problems = differences(dict(question.software), software(question.packages))
@@ -79,9 +84,10 @@ def look(question: Question, file_digest: Callable[[Path], str]) -> Finding:
         device, room = memory_of(name), room_for_weights(name)
     except UserError as error:
         problems.append(error.message)
-    wrong = answer(question.store, question.probe, ME)
+    me = sign(os.getpid())
+    wrong = answer(question.store, question.probe, me)
     problems += [wrong] if wrong else weights(question, file_digest)
-    return Finding(ME, f"{socket.gethostname()}, process {os.getpid()}", device, tuple(problems), room)
+    return Finding(me, f"{socket.gethostname()}, process {os.getpid()}", device, tuple(problems), room)
 
 
 def table(findings: Mapping[str, Finding]) -> list[str]:
