@@ -155,7 +155,7 @@ def test_stages_go_where_their_tensors_or_their_models_are(planned, secured):
         small = Workers(findings, workers.resources)
         small.settle(plan)
         assert set(small.homes["sampler"]).isdisjoint(small.homes["image"])
-        ran = where_ran(Flight(plan, connected, asking, small))
+        ran = where_ran(Flight(plan, connected, asking, small, print))
         processes = connected.run(os.getpid)
         for stage, home in small.homes.items():
             assert {process for (name, _), process in ran.items() if name == stage} == {processes[w] for w in home}
