@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from distributed import Client
+from distributed.client import ClosedClientError
 
 from flowgen.execute.clusters.preflight import admitted
-from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone
-from flowgen.execute.placement import Workers
+from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, identity
 from flowgen.execute.task import NOTES, Place, Receipt, open_store
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost
 
 ATTEMPTS = 5
-"""how often a run is planned anew for blocks that were lost, and how often for a scheduler that was lost"""
+"""how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
 
 
 class RunFailed(Exception):
@@ -98,52 +100,76 @@ def execute(
     everything that did succeed published.
     """
     tally = Tally()
-    first = current = make_plan()
-    events.planned(current)
-    if not current.parcels:
+    first = make_plan()
+    events.planned(first)
+    if not first.parcels:
         return first, tally
     let_go()
-    gone: SchedulerGone | None = None
-    for _ in range(ATTEMPTS):
-        with client() as connected, admitted(connected, current, place) as (there, workers):
-            connected.subscribe_topic(NOTES, lambda event: note(event[1], events, tally))
-            try:
-                until_known(current, make_plan, connected, there, workers, events, tally)
-                return first, tally
-            except SchedulerGone as error:
-                gone = error
-                note(f"{error}; connecting again", events, tally)
-        current = make_plan()
-        events.planned(current)
-    raise RunFailed({"cluster": gone or SchedulerGone()})
+    drive = Drive(first, make_plan, place, events, tally)
+    fruitless = 0
+    while True:
+        before = len(tally.receipts)
+        try:
+            with watched(client) as connected:
+                drive.until_known(connected)
+            return first, tally
+        except SchedulerGone as error:
+            fruitless = 0 if len(tally.receipts) > before else fruitless + 1
+            if fruitless >= ATTEMPTS:
+                raise RunFailed({"cluster": error}) from None
+            drive.note(f"{error}; connecting again")
+            drive.plan_anew()
 
 
-def until_known(
-    current: Plan,
-    make_plan: Callable[[], Plan],
-    client: Client,
-    place: Place,
-    workers: Workers,
-    events: Events,
-    tally: Tally,
-) -> None:
-    """Run a plan, and once more what was lost meanwhile, until nothing is missing. Raises RunFailed, SchedulerGone."""
-    for _ in range(ATTEMPTS):
-        flight = Flight(current, client, place, workers, lambda message: note(message, events, tally))
-        lost = run_once(flight, events, tally)
-        if not lost:
-            return
-        for message in dict.fromkeys(str(error) for error in lost):
-            note(message, events, tally)
-        current = make_plan()
-        events.planned(current)
-    raise RunFailed({"store": lost[-1]})
+@contextmanager
+def watched(client: Callable[[], Any]) -> Iterator[Client]:
+    """A client; what fails in the context because its scheduler is gone is raised as SchedulerGone."""
+    with client() as connected:
+        scheduler = identity(connected)
+        try:
+            yield connected
+        except (OSError, CancelledError, ClosedClientError) as error:
+            if identity(connected) == scheduler:
+                raise
+            raise SchedulerGone from error
 
 
-def note(message: str, events: Events, tally: Tally) -> None:
-    """Tell the user something that the run's provenance keeps."""
-    events.note(message)
-    tally.notes.append(message)
+@dataclass(slots=True)
+class Drive:
+    """A run on its way."""
+
+    plan: Plan
+    """what is left to do"""
+    make_plan: Callable[[], Plan]
+    place: Place
+    events: Events
+    tally: Tally
+
+    def until_known(self, client: Client) -> None:
+        """Run the plan, and once more what was lost meanwhile, until nothing is missing.
+
+        Raises RunFailed, SchedulerGone.
+        """
+        client.subscribe_topic(NOTES, lambda event: self.note(event[1]))
+        with admitted(client, self.plan, self.place) as (place, workers):
+            for _ in range(ATTEMPTS):
+                lost = run_once(Flight(self.plan, client, place, workers, self.note), self.events, self.tally)
+                if not lost:
+                    return
+                for message in dict.fromkeys(str(error) for error in lost):
+                    self.note(message)
+                self.plan_anew()
+        raise RunFailed({"store": lost[-1]})
+
+    def plan_anew(self) -> None:
+        """See what is left to do."""
+        self.plan = self.make_plan()
+        self.events.planned(self.plan)
+
+    def note(self, message: str) -> None:
+        """Tell the user something that the run's provenance keeps."""
+        self.events.note(message)
+        self.tally.notes.append(message)
 
 
 def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:

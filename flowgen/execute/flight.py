@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker
+from distributed.client import ClosedClientError
 
 from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.failures import select
@@ -271,7 +272,7 @@ def identity(client: Client) -> str | None:
     """Which scheduler a client is connected to; None if to none."""
     try:
         return str(client.sync(client.scheduler.identity, n_workers=0)["id"])
-    except (OSError, AttributeError, TimeoutError):
+    except (OSError, AttributeError, ClosedClientError):
         return None
 
 

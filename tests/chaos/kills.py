@@ -21,6 +21,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import xarray
@@ -93,7 +94,7 @@ class Counted:
         Flight.began = began  # type: ignore[method-assign]
 
 
-def run(name: str, folder: Path, workers: int) -> Run:
+def run(name: str, folder: Path, **where: Any) -> Run:
     """Run a part of an example in strict numerics."""
     text = (GRAPHS / f"{name}.yaml").read_text()
     file = folder / f"{name}.yaml"
@@ -101,7 +102,7 @@ def run(name: str, folder: Path, workers: int) -> Run:
     for helper in GRAPHS.iterdir():
         if helper.is_dir() and not (folder / helper.name).exists():
             (folder / helper.name).symlink_to(helper)
-    return load(file, where=NAMES[name]).run(folder / "store", folder / "runs", workers=workers, batch=4)
+    return load(file, where=NAMES[name]).run(folder / "store", folder / "runs", batch=4, **where)
 
 
 def published_twice(store: Path) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dask
 from distributed import Client, SpecCluster
+from distributed.utils import silence_logging_cmgr
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters.forking import preload, prepared
@@ -30,6 +32,8 @@ def client(where: Where) -> Iterator[Client]:
     """
     forked = bool(where.workers) and where.local and not where.cluster  # a GPU's process starts from nothing
     with dask.config.set({**QUIET, **(prepared() if forked else {})}), ExitStack() as started:
+        # what Dask says of a lost connection in tracebacks, the driver says in words
+        started.enter_context(silence_logging_cmgr(logging.CRITICAL, root="distributed"))
         if where.running:
             found = started.enter_context(running(where))
         else:
