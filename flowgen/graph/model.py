@@ -116,13 +116,20 @@ def blamed(error: UserError, node: GraphNode, document: Document, argument: str 
     expression = node.entry.arguments.get(about, defaults.get(about))
     inputs = [ref.name for ref in references(expression) if ref.port is None and ref.name not in document.nodes]
     said = dict.fromkeys(origin(name, document) for name in inputs)
-    hints = [*([error.hint] if error.hint else []), *([f"its value comes from {', '.join(said)}"] if said else [])]
+    hints = [error.hint] if error.hint else []
+    if about in node.type.signature.params and about not in node.entry.arguments:
+        hints.append(f"it is a default, which '{node.name}' takes")
+    hints += [f"its value comes from {', '.join(said)}"] if said else []
     return type(error)(error.message, place_of(node, about, document), "\n  ".join(hints))
 
 
 def place_of(node: GraphNode, argument: str, document: Document) -> Position | None:
-    """Where an argument stands, in the node or among the defaults, else the node."""
-    return node.entry.places.get(argument) or document.default_place(node.entry, argument) or node.entry.at
+    """Where an argument stands: in the node, a parameter also among the defaults; else the node.
+
+    What is wrong with a wire says little where many nodes share it by default.
+    """
+    default = document.default_place(node.entry, argument) if argument in node.type.signature.params else None
+    return node.entry.places.get(argument) or default or node.entry.at
 
 
 def origin(name: str, document: Document) -> str:

@@ -276,7 +276,7 @@ WRONG = [
     (
         "a default that the model can't have",
         ("{model: $digits}", "{model: $digits, height: 6}"),
-        "7:36: height must be a multiple of 4 pixels, not 6\n  as 8",
+        "7:36: height must be a multiple of 4 pixels, not 6\n  as 8\n  it is a default, which 'noise' takes",
     ),
     (
         "seconds for a model of pictures",

@@ -154,10 +154,10 @@ nodes:
   image: {{type: decoder.vae, latent: $sampler, model: $other}}
 outputs: [image]
 """)
-    with pytest.raises(UserError, match=r"g\.yaml:10:3: the latent's space .*0\.18215.* is not the one .*0\.13025"):
+    with pytest.raises(UserError, match=r"g\.yaml:10:38: the latent's space .*0\.18215.* is not the one .*0\.13025"):
         load(file).check()
     file.write_text(file.read_text().replace(", model: $other", "").replace("$text}", "$text, model: $other}"))
-    with pytest.raises(UserError, match=r"g\.yaml:9:3: the latent is of the space '.*0\.18215"):
+    with pytest.raises(UserError, match=r"g\.yaml:9:29: the latent is of the space '.*0\.18215"):
         load(file).check()
 
 
