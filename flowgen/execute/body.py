@@ -177,12 +177,8 @@ class Body:
             for argument in made.type.signature.carries:
                 made.carried[argument] = self.carry(group.calls[0], argument)
             outputs, carried = self.stage.caller.run(made)
-            start = 0
-            for prepared in group.calls:
-                stop = start + len(prepared.items)
-                own = outputs if len(group.calls) == 1 else {k: v.part(start, stop) for k, v in outputs.items()}
+            for prepared, own in zip(group.calls, group.parted(outputs), strict=True):
                 parts.setdefault(prepared.step.name, []).append((prepared.items, own))
-                start = stop
             for argument, value in carried.items():
                 self.keep_carry(group.calls[0], argument, value)
         for name, pieces in parts.items():

@@ -10,6 +10,7 @@ from flowgen.execute.caller import Call, fits, together
 from flowgen.execute.held import Held
 from flowgen.graph.model import Wire
 from flowgen.plan.program import Step
+from flowgen.values import Record
 
 
 @dataclass(slots=True)
@@ -49,6 +50,15 @@ class Group:
         for name in self.fresh:
             ports[name] = together([prepared.port(name, values) for prepared in self.calls])
         return Call(self.constant.type, ports, self.constant.params, self.constant.count)
+
+    def parted(self, outputs: dict[str, Record]) -> list[dict[str, Record]]:
+        """Each call's part of what the batch gave."""
+        if len(self.calls) == 1:
+            return [outputs]
+        pieces = {
+            name: value.split([prepared.call.count for prepared in self.calls]) for name, value in outputs.items()
+        }
+        return [{name: own[n] for name, own in pieces.items()} for n in range(len(self.calls))]
 
 
 @dataclass(slots=True)

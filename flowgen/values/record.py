@@ -80,9 +80,14 @@ class Record:
         index = torch.as_tensor(rows, dtype=torch.long)
         return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
-    def part(self, start: int, stop: int) -> Self:
-        """The items of some consecutive rows, as views."""
-        return self.map(lambda tensor: tensor[start:stop])
+    def split(self, sizes: Sequence[int]) -> list[Self]:
+        """The items in consecutive pieces of these sizes, as views."""
+        pieces: list[dict[str, Any]] = [{} for _ in sizes]
+        for name, value in self._fields():
+            if isinstance(value, (Tensor, Record)):
+                for piece, own in zip(pieces, value.split(sizes), strict=True):
+                    piece[name] = own
+        return [self.replace(**piece) for piece in pieces]
 
     def to(self, device: torch.device | str) -> Self:
         """A copy on a device."""
@@ -114,7 +119,7 @@ class Record:
         first = records[0]
         if len(records) == 1:
             return first
-        if not all(first.fits(other) for other in records[1:]):
+        if not all(other is first or first.fits(other) for other in records[1:]):
             raise WiringError(f"{cls.__name__} of unequal shape or metadata can't share a batch")
         changes: dict[str, Any] = {}
         for name, value in first._fields():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cached_property, lru_cache
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
 
 from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 from flowgen.values.random import draw
 
-from .discrete import Discrete, at, scale
+from .by_step import ByStep
+from .discrete import Discrete, scale
 from .sampler import DiffusionState
+from .schedule import Array, Plan
 
 State = TypeVar("State", bound=DiffusionState)
 
@@ -40,16 +44,29 @@ class DDIM(Discrete):
         self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
     ) -> DiffusionState:
         """One step; only items with eta above 0 draw noise."""
-        plans = self.ways(())
-        bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
+        now = torch.from_numpy(self.coefficients.at(i.values)).to(state.x.device)
+        alpha, sigma, to_x0, to_epsilon, fresh = now.unbind()
         x0, epsilon = self.clean(prediction), (renoise or prediction).epsilon()
         if self.use_clipped_epsilon and renoise is None:
-            epsilon = (state.x - scale(bar.sqrt(), state.x) * x0) / scale((1 - bar).sqrt(), state.x)
-        variance = (1 - following) / (1 - bar) * (1 - bar / following)
-        sigma = self.eta.tensor.double() * variance.clamp(min=0).sqrt()
-        direction = (1 - following - sigma**2).clamp(min=0).sqrt()
-        x = scale(following.sqrt(), state.x) * x0 + scale(direction, state.x) * epsilon
-        return add_noise(state.replace(x=x), sigma, [eta > 0 for eta in self.eta.values])
+            epsilon = (state.x - scale(alpha, state.x) * x0) / scale(sigma, state.x)
+        x = scale(to_x0, state.x) * x0 + scale(to_epsilon, state.x) * epsilon
+        return add_noise(state.replace(x=x), fresh, [eta > 0 for eta in self.eta.values])
+
+    @cached_property
+    def coefficients(self) -> ByStep:
+        """Those of each item's steps."""
+        each = zip(self.ways(()), self.eta.values, strict=True)
+        return ByStep([coefficients(plan, float(eta)) for plan, eta in each])
+
+
+@lru_cache(maxsize=1024)
+def coefficients(plan: Plan, eta: float) -> Array:
+    """By step, [5, n]: alpha and sigma of x, and what x0, epsilon and fresh noise are multiplied by."""
+    bar, following = plan.alpha_bar, plan.alpha_bar_next
+    variance = (1 - following) / (1 - bar) * (1 - bar / following)
+    fresh = eta * np.sqrt(np.maximum(variance, 0))
+    to_epsilon = np.sqrt(np.maximum(1 - following - fresh**2, 0))
+    return np.stack([plan.alpha, plan.sigma, np.sqrt(following), to_epsilon, fresh])
 
 
 def add_noise(state: State, sigma: torch.Tensor, drawing: list[bool]) -> State:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, Literal
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from flowgen.errors import WiringError
@@ -11,8 +14,9 @@ from flowgen.node import node
 from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
-from .discrete import Discrete, at, scale
+from .discrete import Discrete, scale
 from .sampler import DiffusionState
+from .schedule import Array, Plan
 
 
 @node("scheduler.ddpm", version=2)
@@ -35,16 +39,11 @@ class DDPM(Discrete):
         self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
     ) -> DiffusionState:
         """One step: the posterior's mean, and noise."""
-        plans = self.ways(())
-        bar, following = at(i, [p.alpha_bar for p in plans]), at(i, [p.alpha_bar_next for p in plans])
-        alpha = bar / following
-        beta = 1 - alpha
+        now = self.by_step(posterior, ()).at(i.values)
+        to_x0, to_x, small, beta, _ = torch.from_numpy(now).to(state.x.device).unbind()
         x0 = self.clean(prediction)
-        to_x0 = following.sqrt() * beta / (1 - bar)
-        to_x = alpha.sqrt() * (1 - following) / (1 - bar)
         mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * self.origin(state, x0, renoise)
-        small = ((1 - following) / (1 - bar) * beta).clamp(min=1e-20)
-        drawing = [p.times[k] > 0 for p, k in zip(plans, i.values, strict=True)]
+        drawing = (now[-1] > 0).tolist()
         return add_noise(state.replace(x=mean), self.deviation(small, beta, prediction), drawing)
 
     def deviation(self, small: Tensor, large: Tensor, prediction: Prediction) -> Tensor:
@@ -69,3 +68,15 @@ class DDPM(Discrete):
         share = (prediction.variance + 1) / 2
         low, high = (scale(bound.log(), share) for bound in (small, large))
         return ((share * high + (1 - share) * low) / 2).exp()
+
+
+@lru_cache(maxsize=1024)
+def posterior(plan: Plan) -> Array:
+    """By step, [5, n]: what x0 and x are multiplied by, the two variances (beta tilde, beta), the timestep."""
+    bar, following = plan.alpha_bar, plan.alpha_bar_next
+    alpha = bar / following
+    beta = 1 - alpha
+    to_x0 = np.sqrt(following) * beta / (1 - bar)
+    to_x = np.sqrt(alpha) * (1 - following) / (1 - bar)
+    small = np.maximum((1 - following) / (1 - bar) * beta, 1e-20)
+    return np.stack([to_x0, to_x, small, beta, plan.times])

@@ -15,7 +15,7 @@ from flowgen.values import PerItem, Prediction
 from .ddim import add_noise
 from .grid import Grid, Habits, between
 from .sampler import DiffusionState, Sampler
-from .table import Table, mapped
+from .table import Table, coefficients, mapped
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,13 @@ class Linear(Sampler):
         self, state: LinearState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
     ) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
-        tables = list(zip(self.ways(tuple(state.x.shape[1:])), i.values, strict=True))
-        maps = np.array([t.maps[k] for t, k in tables])
+        *maps, noise = self.by_step(coefficients, tuple(state.x.shape[1:])).at(i.values)
         kept = [] if state.kept is None else list(state.kept.unbind(1))
         x0 = self.clean(prediction)
         terms = [self.origin(state, x0, renoise), x0, *kept]
-        x, *keeping = (mapped(maps[:, row], terms) for row in range(maps.shape[1]))
+        x, *keeping = (mapped(columns, terms) for columns in np.split(np.array(maps), 1 + len(kept)))
         after = state.replace(x=x, kept=torch.stack(keeping, 1) if keeping else None)
-        noise = [float(t.noise[k]) for t, k in tables]
-        return add_noise(after, torch.tensor(noise, dtype=torch.float64), [bool(each) for each in noise])
+        return add_noise(after, torch.from_numpy(noise), (noise != 0).tolist())
 
     def limits(self) -> Mapping[str, Any]:
         """What the configuration says of the range of x0, as far as diffusers' class heeds it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Rec
 from flowgen.values.per_item import over_items
 from flowgen.values.random import is_abstract
 
+from .by_step import ByStep
 from .clipping import Limit, bounded
 from .inverted import Inversion, check_taken_up, ended
 from .kinds import check_kind
@@ -166,6 +167,17 @@ class Sampler(Loop):
         """Each item's ``Way``, of the sampler's own kind."""
         raise NotImplementedError  # pragma: no cover
 
+    def by_step(self, numbers: Callable[[Any], Array], shape: tuple[int, ...]) -> ByStep:
+        """The numbers of each item's way, ``numbers`` of it, for every step; put together once, as ``ways``."""
+        if (numbers, shape) not in self.tables:
+            self.tables[numbers, shape] = ByStep([numbers(way) for way in self.ways(shape)])
+        return self.tables[numbers, shape]
+
+    @cached_property
+    def tables(self) -> dict[tuple[Callable[[Any], Array], tuple[int, ...]], ByStep]:
+        """What ``by_step`` put together."""
+        return {}
+
     def calls_of(self, first: int, last: int) -> int:
         """The denoiser calls of the steps from ``first`` to before ``last``; the schedule goes on after that."""
         return last - first
@@ -254,12 +266,11 @@ class Sampler(Loop):
 
     def time(self, state: DiffusionState, at: Sequence[int]) -> Time:
         """The time of x before its item's call of this number; at the end of the schedule x is clean."""
-        ways = list(zip(self.ways(tuple(state.x.shape[1:])), at, strict=True))
-        now = [(way.times[k], way.sigma[k], way.alpha[k]) if k < len(way.times) else (0, 0.0, 1.0) for way, k in ways]
-        times, sigma, alpha = (torch.from_numpy(np.array(column)) for column in zip(*now, strict=True))
-        fraction = numbers([k / len(way.times) for way, k in ways])
-        times = times.float() if times.is_floating_point() else times
-        return Time(torch.tensor(at), times, sigma, alpha, fraction).to(state.x.device)
+        shape = tuple(state.x.shape[1:])
+        found = torch.from_numpy(self.by_step(clock, shape).at(at)).to(state.x.device)
+        index, timestep, sigma, alpha, fraction = found.unbind()
+        whole = self.ways(shape)[0].times.dtype.kind == "i"
+        return Time(index.long(), timestep.long() if whole else timestep.float(), sigma, alpha, fraction)
 
     def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
         """x and its time."""
@@ -295,6 +306,15 @@ class Sampler(Loop):
     def limits(self) -> Mapping[str, Any]:
         """What the configuration says of the range of x0."""
         raise NotImplementedError  # pragma: no cover
+
+
+@lru_cache(maxsize=1024)
+def clock(way: Way) -> Array:
+    """The fields of Time, [5, n + 1], at each call of a way and at its end, where x is clean."""
+    count = len(way.times)
+    calls = np.arange(count + 1)
+    times, sigma, alpha = way.times, way.sigma[:count], way.alpha[:count]
+    return np.stack([calls, np.append(times, 0), np.append(sigma, 0), np.append(alpha, 1), calls / count])
 
 
 def numbers(values: Sequence[float]) -> Tensor:

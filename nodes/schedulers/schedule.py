@@ -116,9 +116,9 @@ def timesteps(total: int, steps: int, spacing: Spacing, offset: int) -> tuple[in
     return tuple(int(t) - 1 for t in np.round(np.arange(total, 0, -total / steps)))[:steps]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """One item's way through the schedule; every array has one entry per step."""
+    """One item's way through the schedule; every array has one entry per step. Compared by identity, as a Grid."""
 
     times: NDArray[np.int64]
     alpha_bar: Array

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,9 +26,9 @@ Step = Callable[[int, Array, Array, list[Array]], tuple[Array, list[Array]]]
 """From the number of the call, x, the predicted x0 and what was kept: the next x, and what is kept next. Vectors."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A sampler's way for one item; one entry per denoiser call."""
+    """A sampler's way for one item; one entry per denoiser call. Compared by identity, as a Grid."""
 
     times: Array
     """[n], the model's own time"""
@@ -44,6 +45,12 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.times)
+
+
+@lru_cache(maxsize=1024)
+def coefficients(table: Table) -> Array:
+    """A table's maps, row by row, and last its noise, [F, n]: see ``ByStep``."""
+    return np.vstack([table.maps.reshape(len(table), -1).T, table.noise])
 
 
 def tabulate(
@@ -69,13 +76,13 @@ def evaluated(step: Step, calls: int, kept: int) -> Array:
     return np.array([[after, *keeping] for after, keeping in made])
 
 
-def mapped(rows: Array, terms: list[Tensor]) -> Tensor:
-    """Sums of the items of ``terms``, each [B, ...], with the coefficients ``rows`` [B, terms]. A term that no item
+def mapped(columns: Array, terms: list[Tensor]) -> Tensor:
+    """Sums of the items of ``terms``, each [B, ...], with the coefficients ``columns`` [terms, B]. A term that no item
     has a use for is not read."""
     total: Tensor | None = None
-    for column, term in zip(rows.T, terms, strict=True):
+    for column, term in zip(columns, terms, strict=True):
         if not column.any():
             continue
-        part = term if (column == 1).all() else over_items(torch.from_numpy(column.copy()), term) * term
+        part = term if (column == 1).all() else over_items(torch.from_numpy(column), term) * term
         total = part if total is None else total + part
     return torch.zeros_like(terms[0]) if total is None else total
