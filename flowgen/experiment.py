@@ -32,7 +32,7 @@ from flowgen.plan.recipes import recipe
 from flowgen.plan.why import Answer, why
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
-from flowgen.store import Store
+from flowgen.store import Store, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
 from flowgen.store.quantities import shown
@@ -234,6 +234,7 @@ class Experiment:
             Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, workers)))
             folder = write_run(runs, first, tally, store, again)
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+        uses.tell(store)
         if (limit := self.settings.store_limit) is not None:
             gone = keep_within(store, limit)
             if gone.going:

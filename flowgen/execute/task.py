@@ -22,11 +22,13 @@ from flowgen.execute.stage import compute
 from flowgen.execute.waiting import shares
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
-from flowgen.store import Store
+from flowgen.store import Store, uses
 from flowgen.values import Record
 from flowgen.values.model import opening
 
 _THREADS = threading.Lock()
+TELLING = 600.0
+"""seconds after which a worker tells again which blocks its machine used"""
 NOTES = "flowgen-notes"
 """what tasks have to say travels under this name"""
 
@@ -123,6 +125,7 @@ def run_parcel(code: Program, parcel: Parcel, place: Place, blocks: Sequence[str
             items += len(part) - sum(key in failed for key in part.keys)
             del results
     give_back()
+    uses.tell(store, TELLING)
     return Receipt(
         stage=parcel.stage,
         number=parcel.number,
