@@ -21,6 +21,7 @@ import torch
 from flowgen.store import Store
 from flowgen.store.block import read as read_block
 from flowgen.store.index import About, Index
+from flowgen.store.processes import machine
 from flowgen.values import Image, Latent, Record
 
 SHAPES: dict[str, Callable[[], Record]] = {
@@ -76,7 +77,7 @@ def throughput(folder: Path, kind: str, rounds: int) -> tuple[float, float, floa
             times[name].append(seconds(work))
         loads: list[tuple[str, Callable[[], object]]] = [
             ("load", lambda made=made: np.load(made["path"])),  # type: ignore[misc]
-            ("read", lambda made=made: read_block(store.path, made["block"])),  # type: ignore[misc]
+            ("read", lambda made=made: read_block(store.medium, made["block"])),  # type: ignore[misc]
         ]
         for _ in range(3):
             for name, work in random.sample(loads, 2):
@@ -102,7 +103,7 @@ def opening(folder: Path, count: int) -> tuple[float, float]:
     """Seconds to open a store of many blocks: the first time, and when nothing changed since."""
     for n in range(count):
         (folder / "opened" / "blocks" / f"{n % 256:02x}" / f"{n % 256:02x}{n:038x}").mkdir(parents=True)
-    index = Index(folder / "opened" / "index.sqlite")
+    index = Index(folder / "opened" / f"index-{machine()}.sqlite")
     for n in range(count):
         index.add(About(f"{n % 256:02x}{n:038x}", "bench", 1, 0, 0.0, 0.0), [f"{n:040x}"])
     index.close()

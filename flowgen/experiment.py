@@ -33,7 +33,7 @@ from flowgen.plan.recipes import recipe
 from flowgen.plan.why import Answer, why
 from flowgen.results.failures import Failure, failures
 from flowgen.results.run import write_run
-from flowgen.store import Store
+from flowgen.store import Store, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
 from flowgen.store.limits import remember, remembered
@@ -275,6 +275,7 @@ class Experiment:
             remember(store.medium, tally.limits)
             folder = write_run(runs, first, tally, store, again, events.writing)
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+        uses.tell(store)
         if (limit := self.settings.store_limit) is not None:
             gone = keep_within(store, limit)
             if gone.going:

@@ -50,12 +50,9 @@ def url(endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[s
     """An empty place in object storage, and a cache folder of this machine's own."""
     from s3 import ANOTHER, environment
 
-    from flowgen.store import patience
-
     for name, value in environment(ANOTHER or endpoint.url).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(patience, "PATIENCE", 3.0)
     yield f"s3://bucket/{uuid.uuid4().hex}"
     if endpoint:
         endpoint.before = lambda method, key: None

@@ -38,14 +38,18 @@ class S3:
         """methods and paths of the requests so far"""
         self.before = lambda method, path: None
         """called for each request; may raise Drop"""
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), handler(self))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # a client sends many at once, and one that finds no place tries again a second later
 
 
 class Drop(Exception):

@@ -25,7 +25,7 @@ from flowgen.execute.stage import compute
 from flowgen.execute.waiting import shares
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
-from flowgen.store import Store
+from flowgen.store import Store, uses
 from flowgen.values import Record
 from flowgen.values.model import opening
 
@@ -36,6 +36,8 @@ NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
 """what tasks have to say, and which of them begin where, travels under these names"""
 HEARD = 0.2
 """seconds in which what a task says has surely left its process"""
+TELLING = 600.0
+"""seconds after which a worker tells again which blocks its machine used"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def run_parcel(
             del results
     give_back()
     _LIMITS.update(limits.learned)
+    uses.tell(store, TELLING)
     return Receipt(
         stage=parcel.stage,
         number=parcel.number,

@@ -87,9 +87,10 @@ class Aside:
         try:
             os.rename(self.folder, target)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                shutil.rmtree(self.folder)  # the same block is there already
+            elif error.errno != errno.ENOENT or not os.path.exists(target):  # NFS may say so of one that was done
                 raise
-            shutil.rmtree(self.folder)  # the same block is there already
         if self.lasting:
             sync(target.parent)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flowgen.store import keys as key_format
+from flowgen.store import uses
 from flowgen.store.index import About
 from flowgen.store.reach import protected
 from flowgen.store.store import Store
@@ -47,6 +48,7 @@ def choose(
     used until the rest takes at most ``keep`` bytes. What is pinned or needed by a living run stays.
     """
     now = time.time()
+    uses.hear(store)
     guarded = store.index.counts(protected(store))
     needed = store.index.counts(wanted) if wanted is not None else {}
     going: list[About] = []

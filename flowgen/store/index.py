@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,6 +181,12 @@ class Index:
         used = self.database.run(lambda c: c.execute("SELECT used FROM blocks WHERE name = ?", (name,)).fetchone())
         if used and now - used[0] > NOTED:
             self.database.transact(lambda c: c.execute("UPDATE blocks SET used = ? WHERE name = ?", (now, name)))
+
+    def used(self, latest: Mapping[str, float]) -> None:
+        """Note when blocks were used elsewhere; an earlier time than the one that is known changes nothing."""
+        query = "UPDATE blocks SET used = ? WHERE name = ? AND used < ?"
+        rows = [(used, name, used) for name, used in latest.items()]
+        self.database.transact(lambda c: c.executemany(query, rows))
 
     def gone(self, keys: Iterable[str]) -> dict[str, tuple[float, str]]:
         """When and why keys were removed: of those that are remembered."""

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flowgen.store.medium import Entry, Medium
-from flowgen.store.patience import Unwritable
+from flowgen.store.patience import Unreachable, Unwritable
 from flowgen.store.processes import is_here, lives, name_process
 
 EXPIRY = 30.0
@@ -71,7 +71,7 @@ class Leases:
         self.process = 0
         self.me = ""
         """name of this process, as of ``process``"""
-        self.living = 0
+        self.mine: set[str] = set()
         """leases of this process"""
         self.signed = 0.0
         """when it last gave a sign of life, monotonic; 0 for never"""
@@ -129,35 +129,39 @@ class Leases:
     @contextmanager
     def lease(self, kind: str, keys: bytes) -> Iterator[str]:
         """A lease of this process: its name."""
-        with self.alive():
-            name = f"{FOLDER}/{self.me}.{uuid.uuid4().hex}.{kind}"
-            try:
-                self.medium.put(name, keys)
-                yield name
-            finally:
-                if self.untold:
-                    self.sign()
-                self.medium.delete([name])
+        self.ready()
+        name = f"{FOLDER}/{self.me}.{uuid.uuid4().hex}.{kind}"
+        self.mine.add(name)
+        try:
+            self.medium.put(name, keys)
+            yield name
+        except Unreachable:  # so that its end can't be told now; ``bury`` removes it later
+            self.mine.discard(name)
+            raise
+        except BaseException:
+            self.end(name)
+            raise
+        self.end(name)
 
-    @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Give signs of life as long as the context lasts."""
+    def end(self, name: str) -> None:
+        """A lease is over; what was published under it is told before."""
+        if self.untold:
+            self.sign()
+        self.mine.discard(name)
+        self.medium.delete([name])
+
+    def ready(self) -> None:
+        """Give a sign of life if the last is old, and go on with it while there are leases."""
         with self.lock:
             if self.process != os.getpid():  # at first, and in a fork
                 self.process, self.me = os.getpid(), name_process()
-                self.living, self.signed, self.published, self.untold = 0, 0.0, {}, set()
-            self.living += 1
+                self.mine, self.signed, self.published, self.untold = set(), 0.0, {}, set()
             if self.beating is None or self.beating[0] != self.process:
                 self.beating = (self.process, threading.Event())
                 given = (weakref.ref(self), self.beating[1])
                 threading.Thread(target=keep_alive, args=given, daemon=True, name="leases").start()
-        try:
-            if not self.signed or time.monotonic() - self.signed > BEAT:
-                self.sign()
-            yield
-        finally:
-            with self.lock:
-                self.living -= 1
+        if not self.signed or time.monotonic() - self.signed > BEAT:
+            self.sign()
 
     def sign(self) -> None:
         """A sign of life, with the news of this process."""
@@ -172,25 +176,25 @@ class Leases:
 
     def look(self) -> Look:
         """All leases, and whose process lives: by the medium's clock, compared with this process's own sign."""
-        with self.alive():
-            entries = self.medium.entries(FOLDER)
-            signs = {process_of(entry): entry for entry in entries if entry.name.endswith(SIGN)}
-            if self.me not in signs:  # somebody deleted it
-                self.sign()
-                signs[self.me] = self.medium.stat(f"{FOLDER}/{self.me}.{SIGN}")
+        self.ready()
+        entries = self.medium.entries(FOLDER)
+        signs = {process_of(entry): entry for entry in entries if entry.name.endswith(SIGN)}
+        if self.me not in signs:  # somebody deleted it
+            self.sign()
+            signs[self.me] = self.medium.stat(f"{FOLDER}/{self.me}.{SIGN}")
         found, now = Look(signs), signs[self.me].time
         for entry in entries:
             if entry.name.endswith(SIGN):
                 dead = now - entry.time > NEWS
+            elif process_of(entry) == self.me:
+                dead = entry.name not in self.mine
             else:
                 dead = not self.lives(process_of(entry), signs, now)
             (found.dead if dead else found.living)[entry.name] = entry
         return found
 
     def lives(self, process: str, signs: Mapping[str, Entry], now: float) -> bool:
-        """Whether the owner of a lease lives."""
-        if process == self.me:
-            return True
+        """Whether another owner of a lease lives."""
         if not lives(process):
             return False
         try:  # a listing may leave out what is written anew meanwhile
@@ -236,7 +240,7 @@ def keep_alive(leases: weakref.ref[Leases], stop: threading.Event) -> None:
         if found is None:
             return
         try:
-            if found.living:
+            if found.mine:
                 found.sign()
         except (Unwritable, OSError):
             continue

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +71,8 @@ class Store:
         self.recent = Recent(cache_bytes)
         self.synced = 0.0
         """when the index was last compared with the blocks, monotonic"""
+        self.told = 0.0
+        """when other machines were last told of what this one used, monotonic"""
         try:
             self.medium = opened(path)
             self.medium.prepare()
@@ -141,19 +143,26 @@ class Store:
 
         Raises Lost for items that aren't there or lie in a block that is damaged, which is then set aside.
         """
-        if len(self.find(wanted := set(keys))) < len(wanted):
-            self.sync()  # another machine may have published them
+        places = self.sought(set(keys))
         for _ in range(MOVES):
-            places = self.find(wanted)
             if missing := [key for key in dict.fromkeys(keys) if key not in places]:
                 raise Lost(missing, "items are gone from the store")
             try:
                 return self.gather(keys, places, output)
             except Lost as lost:  # compacted meanwhile: its items lie in another block now
-                now = self.find(places)
+                now = self.sought(places)
                 if len(now) < len(places) or any(now[key] == places[key] for key in lost.keys if key in places):
                     raise
+                places = now
         return self.gather(keys, places, output)
+
+    def sought(self, keys: Collection[str]) -> dict[str, Location]:
+        """Where keys lie, with a look at what other machines did if the index doesn't know them all."""
+        places = self.find(keys)
+        if len(places) < len(keys):
+            self.sync()
+            places = self.find(keys)
+        return places
 
     def gather(
         self, keys: Sequence[str], places: Mapping[str, Location], output: str

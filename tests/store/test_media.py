@@ -2,9 +2,9 @@
 
 import pytest
 from small import on_machine
-from storing import get, key, known, put
+from storing import get, key, known, put, used
 
-from flowgen.store import Lost, Store
+from flowgen.store import Lost, Store, uses
 from flowgen.store.collect import choose, collect, keep_within
 from flowgen.store.medium import MANIFEST, Damaged, folder_of, manifest_at
 from flowgen.store.medium import get as content
@@ -159,8 +159,24 @@ def test_another_machine_collects_and_compacts(place, monkeypatch, tmp_path):
     for name in (held, pair):
         one.forget(name)
     assert len(one.on_disk()) == 1
-    with pytest.raises(Lost):
-        get(one, 1, 3, 4)  # where it had them they aren't
-    assert get(one, 5, 3, 1, 4) == [5, 3, 1, 4]
+    assert get(one, 5, 3, 1, 4) == [5, 3, 1, 4]  # not where the index of this machine had them
     collect(two, choose(two, keep=0).going)
     assert Store(place).on_disk() == set()
+
+
+def test_what_another_machine_uses_is_not_the_least_recently_used(place, monkeypatch, tmp_path):
+    one = on_machine(monkeypatch, place, "one", tmp_path)
+    two = on_machine(monkeypatch, place, "two", tmp_path)
+    blocks = [put(one, n) for n in range(3)]
+    two.sync()
+    for store in (one, two):
+        for n, name in enumerate(blocks):
+            used(store, name, 1000.0 + n)
+    two.index.database.transact(lambda c: c.execute("UPDATE blocks SET published = 500"))
+    two.recent.clear()
+    assert get(two, 0) == [0]
+    with monkeypatch.context() as patch:
+        patch.setattr(uses, "machine", lambda: "two")
+        uses.tell(two)
+    assert {about.name for about in choose(one, older=3600).going} == set(blocks[1:])
+    assert [about.name for about in choose(one, keep=1).going] == [blocks[1], blocks[2], blocks[0]]
