@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from distributed import Client
 
+from flowgen.execute.crew import crew
+from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone
 from flowgen.execute.task import NOTES, Place, Receipt
 from flowgen.execute.threads import let_go
@@ -25,19 +27,6 @@ class RunFailed(Exception):
         super().__init__(f"failed: {', '.join(failures)}")
         self.failures = failures
         """by node, the first cause"""
-
-
-class Events(Protocol):
-    """Who is told how a run goes."""
-
-    def planned(self, plan: Plan) -> None:
-        """A plan is about to be run."""
-
-    def done(self, receipt: Receipt) -> None:
-        """A parcel is in the store."""
-
-    def note(self, message: str) -> None:
-        """Something a user should know."""
 
 
 @dataclass(slots=True)
@@ -74,6 +63,13 @@ class Tally:
         """Items computed, of one node or of all."""
         return sum(r.items for r in self.receipts if stage in (None, r.stage))
 
+    def add(self, other: Tally) -> None:
+        """Count what a later part of the run did."""
+        self.receipts += other.receipts
+        self.notes += other.notes
+        self.deaths += other.deaths
+        self.repeated += other.repeated
+
     def calls(self) -> dict[str, tuple[int, int]]:
         """By node type: runs of its code, and items in them."""
         found: dict[str, tuple[int, int]] = {}
@@ -99,7 +95,7 @@ def execute(
     let_go()
     gone: SchedulerGone | None = None
     for _ in range(ATTEMPTS):
-        with client() as connected:
+        with client() as connected, crew(connected, events):
             connected.subscribe_topic(NOTES, lambda event: note(event[1], events, tally))
             try:
                 until_known(current, make_plan, connected, place, events, tally)
@@ -138,7 +134,7 @@ def run_once(plan: Plan, client: Client, place: Place, events: Events, tally: Ta
 
     Raises RunFailed with the first cause of each node, SchedulerGone.
     """
-    flight = Flight(plan, client, place, lambda message: note(message, events, tally))
+    flight = Flight(plan, client, place, lambda message: note(message, events, tally), events)
     lost: list[Lost] = []
     failures: dict[str, BaseException] = {}
     try:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker
 
+from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.task import BEGUN, Place, Receipt, run_parcel
 from flowgen.plan.parcels import Cut
@@ -77,11 +78,12 @@ class Task:
 class Flight:
     """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
 
-    def __init__(self, plan: Plan, client: Client, place: Place, note: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, client: Client, place: Place, note: Callable[[str], None], events: Events) -> None:
         self.plan = plan
         self.client = client
         self.place = place
         self.note = note
+        self.events = events
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
@@ -123,8 +125,10 @@ class Flight:
         """Send tasks while there are places, in the order of the plan: what they read is done or sent before."""
         while len(self.sent) < self.most:
             if self.again:
-                self.send(heapq.heappop(self.again)[-1])
+                task = heapq.heappop(self.again)[-1]
+                self.send(task)
                 self.resent += 1
+                self.events.repeated(task.cut.stage, len(task.parcel))
             elif (cut := next(waiting, None)) is None:
                 return
             elif self.broken.intersection(self.plan.depends(cut)):
@@ -214,6 +218,7 @@ class Flight:
         """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
         if worker not in self.dead:
             self.dead[worker] = {key for key, addresses in self.begun.items() if worker in addresses}
+            self.events.died(worker, len(self.dead[worker]))
             self.note(f"worker {worker} died; what it had is computed again")
         if not self.dead[worker]:
             task.doubts += 1

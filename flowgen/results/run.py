@@ -33,9 +33,8 @@ LIBRARIES = ("flowgen", "torch", "diffusers", "transformers", "zarr", "distribut
 ATTEMPTS = 3
 
 
-def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any]) -> Path:
-    """Write the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
-    folder = new_folder(runs, Path(plan.graph.document.file).stem)
+def write_run(folder: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any]) -> None:
+    """Fill the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
     columns = outputs(plan, tally)
     about = provenance(plan, tally)
     attributes: dict[str, Any] = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
@@ -52,7 +51,6 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
     write_text(folder / "graph.yaml", plan.graph.document.source)
     write_text(folder / "resolved.json", json.dumps(resolved(plan), indent=2, ensure_ascii=False))
     write_keys(folder / "keys.npz", {column.name: column.keys for column in columns})
-    write_keys(folder / "stored.npz", plan.stored_keys())
     made = make_outputs(folder, plan, columns, dataset)
     write_report(
         folder,
@@ -68,7 +66,11 @@ def write_run(runs: Path, plan: Plan, tally: Tally, store: Store, again: Callabl
     about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
     # last, since a folder that has it is a finished run
     write_text(folder / "provenance.json", json.dumps(about, indent=2, ensure_ascii=False))
-    return folder
+
+
+def write_reach(folder: Path, plan: Plan) -> None:
+    """What a run stands on, written before it computes: who collects for runs that were stopped keeps it too."""
+    write_keys(folder / "stored.npz", plan.stored_keys())
 
 
 def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:
@@ -164,6 +166,8 @@ def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in failures(plan, tally)],
         "warnings": plan.check.warnings,
         "notes": tally.notes,
+        "deaths": tally.deaths,
+        "sent_again": tally.repeated,
     }
 
 
@@ -204,6 +208,8 @@ def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
         "computed": str(computed),
         "from the store": str(max(0, items - computed)),
         **({"failed": str(sum(f["points"] for f in about["failures"]))} if about["failures"] else {}),
+        **({"workers that died": str(about["deaths"])} if about["deaths"] else {}),
+        **({"tasks sent again": str(about["sent_again"])} if about["sent_again"] else {}),
         **({"warnings": "; ".join(about["warnings"])} if about["warnings"] else {}),
         "computing": f"{seconds:.1f} s",
         "finished": about["finished"],
