@@ -34,18 +34,18 @@ def status(run: str | None, as_json: bool, settings: Settings) -> None:
     RUN is the name of its folder, its path, or 'last'.
     """
     from flowgen.cli.tables import console as wide_console
-    from flowgen.results.runs import document, find_run, look, runs_in
+    from flowgen.results.runs import VERSION, document, find_run, look, runs_in
 
     if run is not None:
         seen = look(find_run(settings.runs, run))
         if as_json:
-            click.echo(json.dumps({"version": 1, **document(seen)}, indent=2, ensure_ascii=False))
+            click.echo(json.dumps({"version": VERSION, **document(seen)}, indent=2, ensure_ascii=False))
         else:
             detail(seen)
         return
     found = [look(folder) for folder in runs_in(settings.runs)]
     if as_json:
-        told = {"version": 1, "runs": [document(seen) for seen in found]}
+        told = {"version": VERSION, "runs": [document(seen) for seen in found]}
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     elif not found:
         click.echo(f"there are no runs in '{settings.runs}'; 'flowgen run GRAPH' makes one")

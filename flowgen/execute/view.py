@@ -14,6 +14,10 @@ WIDEST = 110
 """columns"""
 NAME = 24
 """columns of a node's name"""
+COLUMNS = ("done", "in store", "rate", "left")
+NARROW = 60
+"""columns of a terminal that can't show all of these"""
+SPARED = ("in store", "rate")
 BESIDE = 8
 """lines of a screen that aren't rows of nodes"""
 
@@ -25,14 +29,16 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     table = Table(box=None, pad_edge=False, width=min(width, WIDEST), header_style="dim")
     table.add_column("node", max_width=NAME, overflow="ellipsis", no_wrap=True)
     table.add_column("", ratio=1)
-    for name in ("done", "in store", "rate", "left"):
+    kept = [name for name in COLUMNS if width >= NARROW or name not in SPARED]
+    for name in kept:
         table.add_column(name, justify="right", no_wrap=True)
     nodes = {name: node for name, node in course.nodes.items() if node.total}
     shown, ended, later = chosen(nodes, max(3, height - BESIDE))
     if ended:
         table.add_row(Text(f"{ended} nodes are done", style="dim"))
     for name in shown:
-        table.add_row(*row(name, nodes[name]))
+        cells = row(nodes[name])
+        table.add_row(Text(name), ProgressBar(max(1, nodes[name].total), nodes[name].done), *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
     for what, (done, total) in course.wrote.items():
@@ -48,18 +54,16 @@ def chosen(nodes: dict[str, NodeCourse], room: int) -> tuple[list[str], int, int
     return shown[:room], len(away), max(0, len(shown) - room)
 
 
-def row(name: str, node: NodeCourse) -> list[RenderableType]:
-    """A node's cells."""
+def row(node: NodeCourse) -> dict[str, Text]:
+    """A node's cells, by column."""
     left = node.left() if node.remaining else None
     failed = f" ({node.failed} failed)" if node.failed else ""
-    return [
-        Text(name),
-        ProgressBar(max(1, node.total), node.done),
-        Text(f"{node.done}/{node.total}{failed}", style="red" if failed else ""),
-        Text(str(node.known or "")),
-        Text(rate(node.rate)),
-        Text("" if left is None else duration(left)),
-    ]
+    return {
+        "done": Text(f"{node.done}/{node.total}{failed}", style="red" if failed else ""),
+        "in store": Text(str(node.known or "")),
+        "rate": Text(rate(node.rate)),
+        "left": Text("" if left is None else duration(left)),
+    }
 
 
 def summary(course: Course, now: float) -> list[str]:

@@ -21,6 +21,8 @@ FINISHED = "provenance.json"
 PRINTED = "run.log"
 """in the folder of a detached run, what its process printed"""
 LATEST = "last"
+VERSION = 1
+"""of what ``document`` gives: raised when a field changes its meaning or goes"""
 PAUSE = 0.1
 """seconds between two looks at a process that is asked to end"""
 
