@@ -59,7 +59,7 @@ def listed(found: list[Seen], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from flowgen.execute.view import rate
+    from flowgen.execute.view import ABOUT, rate
     from flowgen.store.quantities import duration
 
     table = Table(box=None, pad_edge=False)
@@ -74,7 +74,7 @@ def listed(found: list[Seen], width: int) -> Table:
             "state": seen.state,
             "done": f"{course.done}/{course.total}" if course.total else "all known" if course.planned else "",
             "rate": rate(course.rate),
-            "left": "" if left is None else duration(left),
+            "left": "" if left is None else duration(left, ABOUT),
             "failed": str(course.failed or ""),
             "started": local(course.first) if course.first else "",
             "took": duration(seen.seconds) if course.first else "",

@@ -15,6 +15,8 @@ WIDEST = 110
 NAME = 24
 """columns of a node's name"""
 COLUMNS = ("done", "in store", "rate", "left")
+ABOUT = 2
+"""digits of times that are estimates, or change while one looks"""
 NARROW = 60
 """columns of a terminal that can't show all of these"""
 SPARED = ("in store", "rate")
@@ -62,16 +64,16 @@ def row(node: NodeCourse) -> dict[str, Text]:
         "done": Text(f"{node.done}/{node.total}{failed}", style="red" if failed else ""),
         "in store": Text(str(node.known or "")),
         "rate": Text(rate(node.rate)),
-        "left": Text("" if left is None else duration(left)),
+        "left": Text("" if left is None else duration(left, ABOUT)),
     }
 
 
 def summary(course: Course, now: float) -> list[str]:
     """What is true of the whole."""
-    found = [f"{course.state} {duration(max(0.0, now - course.first))}"]
+    found = [f"{course.state} {duration(max(0.0, now - course.first), ABOUT)}"]
     if course.state == "running" and course.done < course.total:
         left = course.left()
-        found.append("time left not known yet" if left is None else f"about {duration(left)} left")
+        found.append("time left not known yet" if left is None else f"about {duration(left, ABOUT)} left")
     if course.state == "stopping":
         found.append("batches that were begun are finished; Ctrl-C again ends it at once")
     if course.workers > 1 or course.deaths:

@@ -28,13 +28,14 @@ def age(text: str) -> float:
     return float(found[1]) * AGES[found[2]]
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit that reads best: ``12 s``, ``3.5 min``."""
+def duration(seconds: float | None, digits: int = 3) -> str:
+    """Seconds in the unit that reads best: ``12 s``, ``3.25 min``; ``digits`` for minutes and what is longer."""
     if seconds is None:
         return "unknown"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
+            count = seconds / length
+            return f"{count:.0f} {unit}" if count >= 100 else f"{count:.{digits}g} {unit}"
     return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.2g} s"
 
 
