@@ -52,6 +52,9 @@ class Screen(Watched):
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self.lock:
+            stopped = isinstance(error, KeyboardInterrupt)
+            self.course.state = "stopped" if stopped else "failed" if error else "finished"
         self.live.stop()
 
     def drawn(self) -> RenderableType:

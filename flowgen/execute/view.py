@@ -20,32 +20,44 @@ ABOUT = 2
 NARROW = 60
 """columns of a terminal that can't show all of these"""
 SPARED = ("in store", "rate")
-BESIDE = 8
-"""lines of a screen that aren't rows of nodes"""
+WRITTEN = 2
+"""things that are written, the latest, that are shown"""
+BESIDE = 4
+"""lines around the rows of nodes: the head, what is left out, the prompt"""
 
 
 def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     """The nodes that have something to compute, then the whole in a line or two."""
     if not course.planned and not course.wrote:
         return Text("planning", style="dim")
+    whole = Text(" · ".join(summary(course, now)), style="dim")
+    nodes = {name: node for name, node in course.nodes.items() if node.total}
+    if not nodes and not course.wrote:
+        return whole
     table = Table(box=None, pad_edge=False, width=min(width, WIDEST), header_style="dim")
     table.add_column("node", max_width=NAME, overflow="ellipsis", no_wrap=True)
     table.add_column("", ratio=1)
     kept = [name for name in COLUMNS if width >= NARROW or name not in SPARED]
     for name in kept:
         table.add_column(name, justify="right", no_wrap=True)
-    nodes = {name: node for name, node in course.nodes.items() if node.total}
-    shown, ended, later = chosen(nodes, max(3, height - BESIDE))
+    wrote = list(course.wrote.items())[-WRITTEN:]
+    beside = BESIDE + len(wrote) + len(whole) // width + 2
+    shown, ended, later = chosen(nodes, max(1, height - beside))
     if ended:
         table.add_row(Text(f"{ended} nodes are done", style="dim"))
     for name in shown:
         cells = row(nodes[name])
-        table.add_row(Text(name), ProgressBar(max(1, nodes[name].total), nodes[name].done), *(cells[c] for c in kept))
+        table.add_row(Text(name), bar(nodes[name].done, nodes[name].total), *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
-    for what, (done, total) in course.wrote.items():
-        table.add_row(Text(f"writing {what}"), ProgressBar(max(1, total), done), f"{done}/{total}")
-    return Group(table, Text(" · ".join(summary(course, now)), style="dim"))
+    for what, (done, total) in wrote:
+        table.add_row(Text(f"writing {what}"), bar(done, total), f"{done}/{total}")
+    return Group(table, whole)
+
+
+def bar(done: int, total: int) -> ProgressBar:
+    """How much of the whole; in colours that terminals of sixteen can tell apart."""
+    return ProgressBar(max(1, total), done, complete_style="cyan", finished_style="green")
 
 
 def chosen(nodes: dict[str, NodeCourse], room: int) -> tuple[list[str], int, int]:

@@ -104,7 +104,13 @@ def test_the_view_fits_the_screen(width, height):
     parts = [parcel(10, name, 100 if n < 10 else 30, 1.0) for n, name in enumerate(nodes) if n < 12]
     link = at(2, "workers", count=8, dashboard="http://127.0.0.1:8787/status")
     died = [at(3, "worker_died", worker="w", tasks=2), at(3, "sent_again", node="x", items=4)]
-    found = course(planned(1, **nodes), link, *died, *parts, at(12, "writing", what="results", done=1, total=3))
+    found = course(
+        planned(1, **nodes),
+        link,
+        *died,
+        *parts,
+        *(at(12, "writing", what=f"part {n}", done=1, total=3) for n in range(9)),
+    )
     console = Console(width=width, height=height, force_terminal=True, record=True, file=io.StringIO())
     console.print(view(found, width, height, 1_000_020))
     lines = console.export_text().splitlines()
@@ -154,3 +160,20 @@ def test_plain_lines_elsewhere(capsys):
             shown.take(record)
     said = capsys.readouterr().out.splitlines()
     assert said == ["a: 4/10, 2 items/s, 3 s left", "[not markup]", "a: 10/10, 3.33 items/s", "writing results"]
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(None, "finished"), (KeyboardInterrupt(), "stopped"), (OSError(), "failed")]
+)
+def test_a_terminal_shows_the_last_state(error, state):
+    console = Console(width=80, height=24, force_terminal=True, file=io.StringIO())
+    shown = progress(console)
+    shown.__enter__()
+    shown.take(planned(1, a=(10, 0, None, 0)))
+    shown.take(at(2, "note", message="[not markup]"))
+    shown.take(parcel(3, "a", 10, 1.0))
+    shown.__exit__(type(error) if error else None, error, None)
+    assert "[not markup]" in console.file.getvalue()
+    last = console.file.getvalue().rpartition("node")[2]
+    assert "10/10" in last
+    assert f"{state} " in last
