@@ -20,8 +20,9 @@ from flowgen.errors import UserError, with_article
 from flowgen.execute.clusters import Where, at_once, client
 from flowgen.execute.clusters.processes import threads_of
 from flowgen.execute.device import device_of
-from flowgen.execute.driver import Events, Tally, execute
-from flowgen.execute.progress import Silent
+from flowgen.execute.driver import Tally, execute
+from flowgen.execute.event_log import EventLog
+from flowgen.execute.events import Both, Events, Silent
 from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
@@ -32,7 +33,7 @@ from flowgen.plan.plan import Options, Plan, plan
 from flowgen.plan.recipes import recipe
 from flowgen.plan.why import Answer, why
 from flowgen.results.failures import Failure, failures
-from flowgen.results.run import write_run
+from flowgen.results.run import new_folder, write_reach, write_run
 from flowgen.store import Store, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
@@ -80,7 +81,7 @@ class Run:
     """A finished run."""
 
     folder: Path
-    """holds results.zarr, images, report.html, provenance.json and the graph"""
+    """holds results.zarr, images, report.html, provenance.json, events.jsonl and the graph"""
     plan: Plan
     """as it was before the run"""
     tally: Tally
@@ -257,31 +258,37 @@ class Experiment:
 
     def _run(self, make_plan: Any, where: Where, place: Place, events: Events, store: Store, runs: Path) -> Run:
         ready(runs)
-        with ExitStack() as holds:  # what the run stands on isn't collected while it lives
+        folder = new_folder(runs, Path(self.document.file).stem)
+        log = EventLog(folder)
+        log.begin(graph=self.document.file, store=place.store, device=place.device, processes=where.workers)
+        events = Both(log, events)
+        with log.until_the_end(), ExitStack() as holds:  # what the run stands on isn't collected while it lives
+            events.begun(folder)
 
             def held() -> Plan:
                 made: Plan = make_plan()
+                if not log.course.planned:
+                    write_reach(folder, made)
                 keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
                 holds.enter_context(store.leases.hold(packed(keys)))
                 return made
 
             def again() -> None:
-                _, more = execute(held, partial(client, where), place, events)
-                tally.receipts += more.receipts
-                tally.notes += more.notes
+                tally.add(execute(held, partial(client, where), place, events)[1])
 
             first, tally = execute(held, partial(client, where), place, events)
             Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
             remember(store.medium, tally.limits)
-            folder = write_run(runs, first, tally, store, again, events.writing)
-        History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
-        uses.tell(store)
-        if (limit := self.settings.store_limit) is not None:
-            gone = keep_within(store, limit)
-            if gone.going:
-                events.note(
-                    f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
-                )
+            write_run(folder, first, tally, store, again, events.writing)
+            holds.close()
+            History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+            uses.tell(store)
+            if (limit := self.settings.store_limit) is not None:
+                gone = keep_within(store, limit)
+                if gone.going:
+                    events.note(
+                        f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
+                    )
         return Run(folder, first, tally)
 
 

@@ -28,7 +28,8 @@ def test_help_needs_no_torch():
     code = "import sys; sys.argv=['flowgen','--help']\nfrom flowgen.cli import flowgen\ntry:\n flowgen()\n"
     code += "except SystemExit: pass\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for name in ("check", "plan", "why", "run", "show", "nodes", "cache", "cluster", "config"):
+    commands = "check plan why run status logs stop show nodes cache cluster config"
+    for name in commands.split():
         assert f"\n  {name} " in done.stdout
 
 
@@ -40,7 +41,7 @@ def test_a_run_ends_with_its_folder_and_plain_lines(tmp_path, zoo_folder):
     folder = tmp_path / lines[-1]
     assert folder.parent == tmp_path / "out"
     assert {p.name for p in folder.iterdir()} >= {
-        "results.zarr", "report.html", "provenance.json", "graph.yaml", "resolved.json", "images",
+        "results.zarr", "report.html", "provenance.json", "events.jsonl", "graph.yaml", "resolved.json", "images",
     }  # fmt: skip
     assert any(line.startswith("sampler: 2/2") for line in lines)
     assert "writing results" in lines

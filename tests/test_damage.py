@@ -14,6 +14,7 @@ from small import SMALL, Lab, computed
 
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import open_store
+from flowgen.results.runs import look, runs_in
 
 IMAGES = SMALL.replace("[image, clip, fid]", "[image]")
 
@@ -131,7 +132,10 @@ def test_a_stopped_run_says_so_and_keeps_what_it_has(lab):
     time.sleep(3)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=120)
-    assert run.returncode == 1
-    assert "stopped; what was computed is kept" in said
+    assert run.returncode == 130
+    (seen,) = map(look, runs_in(lab.folder / "runs"))
+    assert (seen.state, seen.gone) == ("stopped", False)
+    assert seen.course.nodes["text"].done == 2
+    assert f"stopped; {seen.course.done} of {seen.course.total} items are computed and kept" in said
     assert "Traceback" not in said
     assert "text" not in {n for n, p in lab.load(text).plan(lab.store).nodes.items() if p.compute}

@@ -1,6 +1,8 @@
-"""The command line: ``flowgen check | plan | why | run | show | nodes | cache | cluster | config``.
+"""The command line: ``flowgen check | plan | why | run | status | logs | stop | show | nodes | cache | cluster |
+config``.
 
-Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong. Commands import what they need when they are called.
+Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong, 130 it was stopped. Commands import what
+they need when they are called.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from flowgen.cli.cache import cache
 from flowgen.cli.check import check
 from flowgen.cli.cluster import cluster
 from flowgen.cli.config import config
+from flowgen.cli.interrupts import STOPPED
+from flowgen.cli.logs import logs
 from flowgen.cli.nodes import nodes
 from flowgen.cli.plan import plan
 from flowgen.cli.run import run
 from flowgen.cli.show import show
+from flowgen.cli.status import status
+from flowgen.cli.stop import stop
 from flowgen.cli.why import why
 from flowgen.errors import UserError
 
@@ -31,7 +37,7 @@ def flowgen() -> None:
     """
 
 
-for command in (check, plan, why, run, show, nodes, cache, cluster, config):
+for command in (check, plan, why, run, status, logs, stop, show, nodes, cache, cluster, config):
     flowgen.add_command(command)
 
 
@@ -47,7 +53,7 @@ def main() -> None:
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; what was computed is kept", err=True)
-        sys.exit(1)
+        sys.exit(STOPPED)
 
 
 SHOWN = 160

@@ -8,6 +8,7 @@ from rich.text import Text
 from flowgen.cli.tables import NARROW, amount, axes_of, indented
 from flowgen.plan.plan import NodePlan, Plan
 from flowgen.plan.rows import Rows
+from flowgen.store.quantities import duration
 
 COLUMNS = (
     "node", "axes", "items", "in store", "to compute", "batch", "parcels", "rows alone", "rows", "FLOPs", "bytes",
@@ -54,16 +55,6 @@ def rows_of(rows: Rows | None) -> dict[str, Text]:
 def time_of(node: NodePlan) -> str:
     """The expected time of a node."""
     return duration(node.seconds)
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit that reads best."""
-    if seconds is None:
-        return "unknown"
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.2g} s"
 
 
 def totals(made: Plan) -> str:

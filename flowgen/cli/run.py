@@ -4,49 +4,93 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from flowgen.cli.detach import Detachable, Detaching, Folder
+from flowgen.cli.detach import detach as away
+from flowgen.cli.interrupts import STOPPED, interruptible
 from flowgen.cli.options import computing, graph_argument, insecure_option, planned, planning, reaching, setting
 from flowgen.config import Settings
-from flowgen.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from flowgen.experiment import Run
 
 SHOWN = 10
 """failures that are printed"""
 
 
-@click.command()
+@click.command(cls=Detachable)
 @graph_argument
 @setting
 @computing
 @insecure_option
+@click.option("--detach", is_flag=True, help="Go on in the background once the graph is checked and planned.")
+@click.option("--told", type=int, hidden=True, help="Where a detached run says that it is planned.")
 @click.option("--quiet", is_flag=True, help="No progress, only the folder's name.")
-def run(graph: Path, given: dict[str, Any], settings: Settings, insecure: bool, quiet: bool) -> None:
+@click.pass_context
+def run(
+    ctx: click.Context,
+    graph: Path,
+    given: dict[str, Any],
+    settings: Settings,
+    insecure: bool,
+    detach: bool,
+    told: int | None,
+    quiet: bool,
+) -> None:
     """Compute what isn't known yet and write a run folder; its name is the last line."""
+    if detach and told is None:
+        away(ctx)
+        return
+    with interruptible():
+        compute(graph, given, settings, insecure, told, quiet)
+
+
+def compute(
+    graph: Path, given: dict[str, Any], settings: Settings, insecure: bool, told: int | None, quiet: bool
+) -> None:
+    """Run a graph here, and say what became of it."""
     from flowgen.cli.plan_table import totals
     from flowgen.cli.tables import console as wide_console
     from flowgen.execute.driver import RunFailed
-    from flowgen.execute.progress import Silent, progress
+    from flowgen.execute.event_log import cause_text
+    from flowgen.execute.events import Both, Silent
+    from flowgen.execute.progress import progress
     from flowgen.experiment import load
-    from flowgen.results.table import scalar_table
 
     console = wide_console(quiet=quiet)
     experiment = load(graph, **given, dtype=settings.dtype)
     console.print(totals(planned(experiment, settings, quiet)), highlight=False)
+    place = Folder() if told is None else Detaching(told)
     try:
-        with Silent() if quiet else progress(console) as events:
+        with Silent() if quiet or told is not None else progress(console) as shown:
             options = {**planning(settings), **reaching(settings), "insecure": insecure}
-            done = experiment.run(runs=settings.runs, **options, events=events)
+            done = experiment.run(runs=settings.runs, **options, events=Both(place, shown))
     except RunFailed as stopped:
         for node, cause in stopped.failures.items():
-            said = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
-            click.echo(f"'{node}' failed: {said}", err=True)
+            click.echo(f"'{node}' failed: {cause_text(cause)}", err=True)
         click.echo("what was computed is in the store; the next run goes on from there", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; {kept(place.path)}", err=True)
+        sys.exit(STOPPED)
+    report(done, wide_console(quiet=quiet))
+
+
+def report(done: Run, console: Console) -> None:
+    """Print a finished run's table, what it computed and what failed. Ends with exit code 1 if anything did."""
+    from flowgen.execute.view import retries
+    from flowgen.results.table import scalar_table
+
     if (table := scalar_table(done.results)) is not None:
         console.print(table)
-    console.print(f"computed {done.tally.computed()} items; report: {done.folder / 'report.html'}", highlight=False)
+    tally = done.tally
+    lost = "".join(f", {part}" for part in retries(tally.deaths, tally.repeated))
+    console.print(f"computed {tally.computed()} items{lost}; report: {done.folder / 'report.html'}", highlight=False)
     for failure in (failed := done.failures)[:SHOWN]:
         click.echo(f"failed: {failure}", err=True)
     if failed:
@@ -55,3 +99,13 @@ def run(graph: Path, given: dict[str, Any], settings: Settings, insecure: bool, 
     click.echo(str(done.folder))
     if failed:
         sys.exit(1)
+
+
+def kept(folder: Path | None) -> str:
+    """What a run that was stopped leaves."""
+    from flowgen.results.runs import look
+
+    course = look(folder).course if folder else None
+    if course is None or not course.planned:
+        return "nothing was computed yet"
+    return f"{course.done} of {course.total} items are computed and kept; the same command goes on from there"

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from distributed import Client
 from distributed.client import ClosedClientError
 
 from flowgen.execute.clusters.preflight import admitted
+from flowgen.execute.crew import crew
+from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, identity
 from flowgen.execute.task import NOTES, Place, Receipt, open_store
 from flowgen.execute.threads import let_go
@@ -29,22 +31,6 @@ class RunFailed(Exception):
         super().__init__(f"failed: {', '.join(failures)}")
         self.failures = failures
         """by node, the first cause"""
-
-
-class Events(Protocol):
-    """Who is told how a run goes."""
-
-    def planned(self, plan: Plan) -> None:
-        """A plan is about to be run."""
-
-    def done(self, receipt: Receipt) -> None:
-        """A parcel is in the store."""
-
-    def writing(self, what: str, done: int, total: int) -> None:
-        """So much of a run's folder is written: points of the results, files of an output."""
-
-    def note(self, message: str) -> None:
-        """Something a user should know."""
 
 
 @dataclass(slots=True)
@@ -81,6 +67,13 @@ class Tally:
         """Items computed, of one node or of all."""
         return sum(r.items for r in self.receipts if stage in (None, r.stage))
 
+    def add(self, other: Tally) -> None:
+        """Count what a later part of the run did."""
+        self.receipts += other.receipts
+        self.notes += other.notes
+        self.deaths += other.deaths
+        self.repeated += other.repeated
+
     def calls(self) -> dict[str, tuple[int, int]]:
         """By node type: runs of its code, and items in them."""
         found: dict[str, tuple[int, int]] = {}
@@ -110,7 +103,7 @@ def execute(
     while True:
         before = len(tally.receipts)
         try:
-            with watched(client) as connected:
+            with watched(client) as connected, crew(connected, events):
                 drive.until_known(connected)
             return first, tally
         except SchedulerGone as error:
@@ -153,7 +146,8 @@ class Drive:
         client.subscribe_topic(NOTES, lambda event: self.note(event[1]))
         with admitted(client, self.plan, self.place) as (place, workers):
             for _ in range(ATTEMPTS):
-                lost = run_once(Flight(self.plan, client, place, workers, self.note), self.events, self.tally)
+                flight = Flight(self.plan, client, place, workers, self.note, self.events)
+                lost = run_once(flight, self.events, self.tally)
                 if not lost:
                     return
                 for message in dict.fromkeys(str(error) for error in lost):

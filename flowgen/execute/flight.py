@@ -15,6 +15,7 @@ from distributed import Client, Future, KilledWorker
 from distributed.client import ClosedClientError
 
 from flowgen.execute.device import device_of, room_for_weights
+from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.placement import Workers
@@ -84,12 +85,21 @@ class Task:
 class Flight:
     """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
 
-    def __init__(self, plan: Plan, client: Client, place: Place, workers: Workers, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        client: Client,
+        place: Place,
+        workers: Workers,
+        note: Callable[[str], None],
+        events: Events,
+    ) -> None:
         self.plan = plan
         self.client = client
         self.place = place
         self.workers = workers
         self.note = note
+        self.events = events
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
@@ -139,8 +149,10 @@ class Flight:
         """Send tasks while there are places, in their order: what they read is done or sent before."""
         while len(self.sent) < self.most:
             if self.again:
-                self.send(heapq.heappop(self.again)[-1])
+                task = heapq.heappop(self.again)[-1]
+                self.send(task)
                 self.resent += 1
+                self.events.repeated(task.cut.stage, len(task.parcel))
                 continue
             cut, parents = next(waiting, (None, []))
             if cut is None:
@@ -248,6 +260,7 @@ class Flight:
         """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
         if worker not in self.dead:
             self.dead[worker] = {key for key, addresses in self.begun.items() if worker in addresses}
+            self.events.died(worker, len(self.dead[worker]))
             self.note(f"worker {worker} died; what it had is computed again")
         if not self.dead[worker]:
             task.doubts += 1

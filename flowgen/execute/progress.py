@@ -1,142 +1,118 @@
-"""Progress of a run: a bar for each node on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.live import Live
 
-from flowgen.execute.task import Receipt
-from flowgen.plan.plan import Plan
+from flowgen.execute.course import Course
+from flowgen.execute.events import Silent
+from flowgen.execute.records import EVERY, Record, Recorder, seconds_of
+from flowgen.execute.view import rate, view
+from flowgen.store.quantities import duration
 
-EVERY = 10.0
-"""seconds between two plain lines of one node"""
+REDRAWN = 2.0
+"""how often a second"""
 
 
-class Silent:
-    """Tells nobody."""
+class Watched(Recorder):
+    """Follows a run's course and shows it."""
 
-    def planned(self, plan: Plan) -> None:
-        """Nothing."""
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self.course = Course()
+        self.lock = threading.Lock()
 
-    def done(self, receipt: Receipt) -> None:
-        """Nothing."""
+    def take(self, found: Record) -> None:
+        """Take account of a record, then show it."""
+        with self.lock:
+            self.course.apply(found)
+        self.show(found)
 
-    def writing(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
+    def show(self, found: Record) -> None:
+        """What a record changes on the screen."""
+        raise NotImplementedError
 
-    def note(self, message: str) -> None:
-        """Nothing."""
+
+class Screen(Watched):
+    """A row for each node with items to compute, a line about the whole; notes stand above."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.live = Live(console=console, get_renderable=self.drawn, refresh_per_second=REDRAWN)
 
     def __enter__(self) -> Self:
+        self.live.start(refresh=True)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing."""
+        with self.lock:
+            stopped = isinstance(error, KeyboardInterrupt)
+            self.course.state = "stopped" if stopped else "failed" if error else "finished"
+        self.live.stop()
+
+    def drawn(self) -> RenderableType:
+        """The view as it is now."""
+        with self.lock:
+            return view(self.course, self.console.width, self.console.height, time.time())
+
+    def show(self, found: Record) -> None:
+        """The view is drawn again anyhow."""
+        if found["event"] == "note":
+            self.console.print(found["message"], style="yellow", highlight=False, markup=False)
 
 
-class Bars(Silent):
-    """A bar for each node with items to compute: done of all, rate, time left."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self.planning = self.progress.add_task("planning", total=None, rate="")
-        self.tasks: dict[str, TaskID] = {}
-        self.started: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.progress.stop()
-
-    def planned(self, plan: Plan) -> None:
-        """Bars for the nodes to compute."""
-        self.progress.update(self.planning, visible=False)
-        for node in plan.nodes.values():
-            if node.compute:
-                self.tasks[node.name] = self.progress.add_task(node.name, total=node.compute, rate="")
-
-    def done(self, receipt: Receipt) -> None:
-        """Move a bar."""
-        begun = self.started.setdefault(receipt.stage, time.monotonic() - receipt.seconds)
-        task = self.tasks[receipt.stage]
-        self.progress.advance(task, receipt.items)
-        completed = self.progress.tasks[task].completed
-        self.progress.update(task, rate=rate(completed, time.monotonic() - begun))
-
-    def writing(self, what: str, done: int, total: int) -> None:
-        """A bar for what is written."""
-        said = f"writing {what}"
-        if said not in self.tasks:
-            self.tasks[said] = self.progress.add_task(said, rate="")
-        self.progress.update(self.tasks[said], completed=done, total=total)
-
-    def note(self, message: str) -> None:
-        """A line above the bars."""
-        self.console.print(f"[yellow]{message}")
-
-
-class Lines(Silent):
-    """Plain lines, for logs."""
+class Lines(Watched):
+    """Plain lines, for logs: one now and then, and one at a node's end."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.total: dict[str, int] = {}
-        self.completed: dict[str, int] = {}
-        self.started: dict[str, float] = {}
-        self.said: dict[str, float] = {}
+        super().__init__(console)
+        self.spoke: dict[str, float] = {}
 
-    def planned(self, plan: Plan) -> None:
-        """Totals of the nodes to compute."""
-        self.total = {node.name: node.compute for node in plan.nodes.values() if node.compute}
-        self.completed = dict.fromkeys(self.total, 0)
+    def show(self, found: Record) -> None:
+        """Print it if it is worth a line now."""
+        if line := self.line(found):
+            self.console.print(line, highlight=False, markup=False)
 
-    def done(self, receipt: Receipt) -> None:
-        """A line now and then, and one at a node's end."""
-        name, now = receipt.stage, time.monotonic()
-        begun = self.started.setdefault(name, now - receipt.seconds)
-        self.completed[name] += receipt.items
-        done, total = self.completed[name], self.total[name]
-        if done < total and now - self.said.get(name, begun) < EVERY:
-            return
-        self.said[name] = now
-        left = (now - begun) / max(1, done) * (total - done)
-        rest = f", {left:.0f} s left" if done < total else ""
-        self.console.print(f"{name}: {done}/{total}, {rate(done, now - begun)}{rest}", highlight=False)
-
-    def writing(self, what: str, done: int, total: int) -> None:
-        """A line at the beginning, and one now and then."""
-        last, now = self.said.get("writing"), time.monotonic()
-        if last is None or (done < total and now - last >= EVERY):
-            self.said["writing"] = now
-            self.console.print(f"writing {what}" + (f": {done}/{total}" if done else ""), highlight=False)
-
-    def note(self, message: str) -> None:
-        """A line."""
-        self.console.print(message, highlight=False)
-
-
-def rate(items: float, seconds: float) -> str:
-    """Items a second, or seconds an item, three digits."""
-    if items <= 0 or seconds <= 0:
+    def line(self, found: Record) -> str:
+        """A record in words; empty if it isn't worth a line now."""
+        match found["event"]:
+            case "note":
+                return str(found["message"])
+            case "stopping":
+                return STOPPING
+            case "writing" if self.due("", found):
+                return f"writing {found['what']}" + (f": {found['done']}/{found['total']}" if found["done"] else "")
+            case "parcel" | "failed_items":
+                name = found["node"]
+                node = self.course.nodes[name]
+                begun = seconds_of(found["time"]) - found.get("seconds", 0.0)
+                if self.due(name, found, begun) or not node.remaining:
+                    left = f", {duration(node.left())} left" if node.remaining else ""
+                    return f"{name}: {node.done}/{node.total}, {rate(node.rate)}{left}"
         return ""
-    each = items / seconds
-    return f"{each:.3g} items/s" if each >= 1 else f"{1 / each:.3g} s/item"
+
+    def due(self, what: str, found: Record, begun: float = 0.0) -> bool:
+        """Whether nothing was said of it for a while."""
+        when = seconds_of(found["time"])
+        if when - self.spoke.setdefault(what, begun) < EVERY:
+            return False
+        self.spoke[what] = when
+        return True
 
 
-def progress(console: Console) -> Bars | Lines:
-    """Bars on a terminal, lines elsewhere."""
-    return Bars(console) if console.is_terminal else Lines(console)
+STOPPING = "stopping: batches that were begun are finished; once more ends it at once"
+
+
+def progress(console: Console) -> Screen | Lines:
+    """A live view on a terminal, lines elsewhere."""
+    return Screen(console) if console.is_terminal else Lines(console)
+
+
+__all__ = ["Lines", "Screen", "Silent", "progress"]

@@ -78,6 +78,8 @@ class Receipt:
     """reductions that skipped failed items: the key of what was pooled, by the key that was planned"""
     waited: int = 0
     """items that another run was computing"""
+    known: int = 0
+    """items that another run had published by then"""
     worker: int = 0
     """process"""
     limits: dict[str, int] = field(default_factory=dict)
@@ -121,6 +123,7 @@ def run_parcel(
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
     gone = {key for receipt in parents for key in receipt.failed}
+    planned = len(parcel)
     parcel, failed, renamed = less_failed(code, parcel, gone)
     limits = Limits(place.device, {**place.limits, **_LIMITS})
     caller = Caller(code.numerics, limits)
@@ -164,6 +167,7 @@ def run_parcel(
         failed=failed,
         renamed=renamed,
         waited=waited[0],
+        known=planned - items - len(failed),
         worker=os.getpid(),
         limits=limits.learned,
         steps=0 if failed else parcel.steps,

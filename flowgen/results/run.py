@@ -34,10 +34,9 @@ ATTEMPTS = 3
 
 
 def write_run(
-    runs: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any], told: Told = untold
-) -> Path:
-    """Write the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
-    folder = new_folder(runs, Path(plan.graph.document.file).stem)
+    folder: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any], told: Told = untold
+) -> None:
+    """Fill the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
     columns = outputs(plan, tally)
     about = provenance(plan, tally)
     attributes: dict[str, Any] = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
@@ -54,7 +53,6 @@ def write_run(
     write_text(folder / "graph.yaml", plan.graph.document.source)
     write_text(folder / "resolved.json", json.dumps(resolved(plan), indent=2, ensure_ascii=False))
     write_keys(folder / "keys.npz", {column.name: column.keys for column in columns})
-    write_keys(folder / "stored.npz", plan.stored_keys())
     made = make_outputs(folder, plan, columns, dataset, told)
     told("the report", 0, 1)
     write_report(
@@ -72,7 +70,11 @@ def write_run(
     about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
     # last, since a folder that has it is a finished run
     write_text(folder / "provenance.json", json.dumps(about, indent=2, ensure_ascii=False))
-    return folder
+
+
+def write_reach(folder: Path, plan: Plan) -> None:
+    """What a run stands on, written before it computes: who collects for runs that were stopped keeps it too."""
+    write_keys(folder / "stored.npz", plan.stored_keys())
 
 
 def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:
@@ -168,6 +170,8 @@ def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in failures(plan, tally)],
         "warnings": plan.check.warnings,
         "notes": tally.notes,
+        "deaths": tally.deaths,
+        "sent_again": tally.repeated,
     }
 
 
@@ -208,6 +212,8 @@ def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
         "computed": str(computed),
         "from the store": str(max(0, items - computed)),
         **({"failed": str(sum(f["points"] for f in about["failures"]))} if about["failures"] else {}),
+        **({"workers that died": str(about["deaths"])} if about["deaths"] else {}),
+        **({"tasks sent again": str(about["sent_again"])} if about["sent_again"] else {}),
         **({"warnings": "; ".join(about["warnings"])} if about["warnings"] else {}),
         "computing": f"{seconds:.1f} s",
         "finished": about["finished"],

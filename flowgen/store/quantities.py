@@ -1,4 +1,4 @@
-"""Sizes and ages as people write them."""
+"""Sizes, ages and times as people write them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def age(text: str) -> float:
     if found is None:
         raise UserError(f"'{text}' is no age", hint="a number and s, m, h, d or w: 30d")
     return float(found[1]) * AGES[found[2]]
+
+
+def duration(seconds: float | None, digits: int = 3) -> str:
+    """Seconds in the unit that reads best: ``12 s``, ``3.25 min``; ``digits`` for minutes and what is longer."""
+    if seconds is None:
+        return "unknown"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            count = seconds / length
+            return f"{count:.0f} {unit}" if count >= 100 else f"{count:.{digits}g} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.2g} s"
 
 
 def shown(count: float) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import threading
+from collections import Counter
 
 import numpy as np
 import psutil
 import pytest
 from small import Lab
 
+from flowgen.execute.event_log import read_records
 from flowgen.experiment import load
+from flowgen.results.runs import look
 
 CODE = '''\
 """Numbers that take their time, and deadly ones."""
@@ -89,6 +93,14 @@ def test_items_that_workers_die_of_fail_alone(lab):
     assert float(done.results["all"]) == pytest.approx(2 * (sum(range(24)) - 20) / 22)
     assert done.tally.computed("one") == 22
     assert any("can't be used by this process any more: CUDA error" in note for note in done.tally.notes)
+    about = json.loads((done.folder / "provenance.json").read_text())
+    told = Counter(record["event"] for record in read_records(done.folder / "events.jsonl")[0])
+    assert (about["deaths"], about["sent_again"]) == (done.tally.deaths, done.tally.repeated)
+    assert (told["worker_died"], told["sent_again"]) == (done.tally.deaths, done.tally.repeated)
+    assert done.tally.deaths >= 6  # three for each deadly item
+    assert "workers that died" in (done.folder / "report.html").read_text()
+    course = look(done.folder).course
+    assert (course.done, course.total, course.failed) == (24 * 2 + 1, 24 * 2 + 1, 4)
     (lab.folder / "deadly.txt").write_text("")
     again = run(lab, workers=0)
     assert again.failures == []

@@ -1,0 +1,115 @@
+"""``flowgen status``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from flowgen.cli.options import configured, runs_option
+from flowgen.config import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from flowgen.results.runs import Seen
+
+ROOM = 110
+"""columns of a terminal that shows all of the table"""
+NOTES = 10
+"""notes that are printed"""
+COLUMNS = ("run", "state", "done", "rate", "left", "failed", "started", "took")
+SPARED = ("rate", "started")
+"""columns that a narrow terminal doesn't show"""
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; docs/long_runs.md describes it.")
+@configured(runs_option)
+def status(run: str | None, as_json: bool, settings: Settings) -> None:
+    """Show how far runs are: all of them, the newest first, or RUN with its nodes.
+
+    RUN is the name of its folder, its path, or 'last'.
+    """
+    from flowgen.cli.tables import console as wide_console
+    from flowgen.results.runs import VERSION, document, find_run, look, runs_in
+
+    if run is not None:
+        seen = look(find_run(settings.runs, run))
+        if as_json:
+            click.echo(json.dumps({"version": VERSION, **document(seen)}, indent=2, ensure_ascii=False))
+        else:
+            detail(seen)
+        return
+    found = [look(folder) for folder in runs_in(settings.runs)]
+    if as_json:
+        told = {"version": VERSION, "runs": [document(seen) for seen in found]}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    elif not found:
+        click.echo(f"there are no runs in '{settings.runs}'; 'flowgen run GRAPH' makes one")
+    else:
+        console = wide_console()
+        console.print(listed(found, console.width))
+
+
+def listed(found: list[Seen], width: int) -> Table:
+    """A line for each run."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from flowgen.execute.view import ABOUT, rate
+    from flowgen.store.quantities import duration
+
+    table = Table(box=None, pad_edge=False)
+    kept = [name for name in COLUMNS if width >= ROOM or name not in SPARED]
+    for name in kept:
+        table.add_column(name, justify="left" if name in ("run", "state", "started") else "right", overflow="fold")
+    for seen in found:
+        course = seen.course
+        left = course.left() if seen.state == "running" else None
+        cells = {
+            "run": seen.folder.name,
+            "state": seen.state,
+            "done": f"{course.done}/{course.total}" if course.total else "all known" if course.planned else "",
+            "rate": rate(course.rate),
+            "left": "" if left is None else duration(left, ABOUT),
+            "failed": str(course.failed or ""),
+            "started": local(course.first) if course.first else "",
+            "took": duration(seen.seconds) if course.first else "",
+        }
+        table.add_row(*(Text(cells[name]) for name in kept))
+    return table
+
+
+def detail(seen: Seen) -> None:
+    """One run: where, its nodes, its workers, what it had to say."""
+    from flowgen.cli.tables import console as wide_console
+    from flowgen.execute.view import view
+
+    console, course = wide_console(), seen.course
+    said = f"{seen.folder.name}: {seen.state}"
+    console.print(said + (": its process is gone" if seen.gone else ""), highlight=False, markup=False)
+    if about := course.about:
+        where = f"{about['graph']}, process {about['pid']} on {about['host']}, store {about['store']}"
+        console.print(where, highlight=False, markup=False, soft_wrap=True)
+    if course.planned:
+        course.state = seen.state
+        console.print(view(course, min(console.width, ROOM), 10_000, course.first + seen.seconds))
+    for note in course.notes[-NOTES:]:
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for node, cause in course.causes.items():
+        console.print(f"'{node}' failed: {cause}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if seen.abroad:
+        console.print(f"it runs on {seen.host}: from here one can't see whether it lives", highlight=False)
+    elif seen.state == "stopped":
+        console.print("what was computed is kept; the same 'flowgen run' goes on from there", highlight=False)
+    click.echo(str(seen.folder))
+
+
+def local(seconds: float) -> str:
+    """A time of day here: ``11-27 17:13``."""
+    import time
+
+    return time.strftime("%m-%d %H:%M", time.localtime(seconds))

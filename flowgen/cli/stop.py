@@ -1,0 +1,38 @@
+"""``flowgen stop``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from flowgen.cli.options import configured, runs_option
+from flowgen.config import Settings
+
+
+@click.command()
+@click.argument("run")
+@click.option("--wait", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for its end.")
+@configured(runs_option)
+def stop(run: str, wait: float, settings: Settings) -> None:
+    """End a run as Ctrl-C does: batches that were begun are finished, and what was computed is kept.
+
+    RUN is the name of its folder, its path, or 'last'.
+    """
+    from flowgen.results.runs import find_run, look
+    from flowgen.results.runs import stop as end
+
+    seen = look(find_run(settings.runs, run))
+    if seen.ended:
+        click.echo(f"{seen.folder.name}: {seen.state} already")
+        return
+    if not end(seen, wait):
+        pid = seen.course.about["pid"]
+        click.echo(f"{seen.folder.name} is still finishing its batches; 'kill -9 {pid}' ends it at once", err=True)
+        click.echo("what was published is kept in any case", err=True)
+        sys.exit(1)
+    now = look(seen.folder)
+    course = now.course
+    kept = "it had finished" if now.state == "finished" else f"{course.done - course.failed} of {course.total} items"
+    more = "" if now.state == "finished" else " were computed and are kept; the same 'flowgen run' goes on from there"
+    click.echo(f"{now.folder.name}: {now.state}; {kept}{more}")

@@ -1,0 +1,51 @@
+"""The workers of a run: how many there are is told whenever it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from distributed import Client
+from distributed.client import ClosedClientError
+
+from flowgen.execute.events import Events
+
+TOPIC = "all"
+"""where Dask's scheduler says who comes and goes"""
+
+
+@contextmanager
+def crew(client: Client, events: Events) -> Iterator[None]:
+    """Tell of a client's workers as long as the context lasts, and of the wish to stop if it ends by that."""
+    there = set(client.nthreads())
+    link = dashboard(client)
+
+    def heard(event: tuple[float, Any]) -> None:
+        about = event[1] if isinstance(event[1], dict) else {}
+        if about.get("action") == "add-worker":
+            there.add(about["worker"])
+        elif about.get("action") == "remove-worker":
+            there.discard(about["worker"])
+        else:
+            return
+        events.workers(len(there), link)
+
+    client.subscribe_topic(TOPIC, heard)
+    events.workers(len(there), link)
+    try:
+        yield
+    except KeyboardInterrupt:
+        events.stopping()
+        raise
+    finally:
+        with suppress(ClosedClientError):  # else the scheduler tells a client of its own end
+            client.unsubscribe_topic(TOPIC)
+
+
+def dashboard(client: Client) -> str:
+    """The address of the scheduler's dashboard; empty if it has none."""
+    try:
+        return client.dashboard_link or ""
+    except (KeyError, OSError, ValueError):  # no such service; no connection
+        return ""

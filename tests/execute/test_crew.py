@@ -1,0 +1,57 @@
+"""Who works on a run: the number of workers and the dashboard's address, against Dask's own word."""
+
+import time
+from urllib.request import urlopen
+
+import pytest
+from distributed import Client, LocalCluster
+from flowgen.execute.cluster import client
+
+from flowgen.execute.crew import crew
+from flowgen.execute.events import Silent
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def workers(self, count, dashboard):
+        self.said.append((count, dashboard))
+
+    def stopping(self):
+        self.said.append("stopping")
+
+
+def until(condition):
+    for _ in range(600):
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_workers_that_come_and_go_and_the_dashboard():
+    heard = Heard()
+    options = {"processes": False, "host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
+    with (
+        LocalCluster(n_workers=1, **options) as cluster,
+        Client(cluster.scheduler_address) as connected,
+        crew(connected, heard),
+    ):
+        count, link = heard.said[0]
+        assert count == 1
+        port = connected.scheduler_info()["services"]["dashboard"]
+        assert link == f"http://127.0.0.1:{port}/status"
+        with urlopen(link.replace("/status", "/health"), timeout=30) as answer:
+            assert answer.read() == b"ok"
+        cluster.scale(2)
+        assert until(lambda: heard.said[-1] == (2, link))
+        cluster.scale(1)
+        assert until(lambda: heard.said[-1] == (1, link))
+
+
+def test_the_default_cluster_has_none_and_the_wish_to_stop_is_told():
+    heard = Heard()
+    with pytest.raises(KeyboardInterrupt), client(0) as connected, crew(connected, heard):
+        raise KeyboardInterrupt
+    assert heard.said == [(1, ""), "stopping"]

@@ -1,0 +1,168 @@
+"""Runs by their folders: found, judged, stopped; a run's events against what it computed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from small import Lab
+from test_crash_often import TOTAL, TOY
+
+from flowgen.cli import flowgen as command
+from flowgen.errors import UserError
+from flowgen.execute.event_log import EventLog, read_records
+from flowgen.execute.events import Silent
+from flowgen.results.runs import find_run, look, runs_in, stop
+from flowgen.store.processes import born
+
+
+@pytest.fixture
+def process():
+    """A process that ends when it is asked to."""
+    with subprocess.Popen([sys.executable, "-S", "-c", "print(flush=True); import time; time.sleep(60)"],
+                          stdout=subprocess.PIPE) as started:  # fmt: skip
+        started.stdout.readline()
+        yield started
+        started.kill()
+
+
+def folder(tmp_path, name="2026-11-27_120000_g", **about):
+    """A run's folder whose process is planning."""
+    found = tmp_path / "runs" / name
+    found.mkdir(parents=True)
+    log = EventLog(found)
+    log.begin(graph="g.yaml", store="store", device="cpu", processes=0)
+    log.close()
+    path = found / "events.jsonl"
+    path.write_text(json.dumps(json.loads(path.read_text()) | about) + "\n")
+    return found
+
+
+def of(process):
+    return {"pid": process.pid, "born": born(process.pid)}
+
+
+def test_events_say_what_a_run_computed(tmp_path):
+    lab = Lab(tmp_path, tmp_path)
+    done = lab.run(TOY)
+    records, _ = read_records(done.folder / "events.jsonl")
+    assert [records[0]["event"], records[1]["event"], records[-1]["event"]] == ["started", "planned", "finished"]
+    assert {record["v"] for record in records} == {1}
+    assert [record["time"] for record in records] == sorted(record["time"] for record in records)
+    for name in ("first", "second", "third"):
+        mine = [record["items"] for record in records if record["event"] == "parcel" and record["node"] == name]
+        assert sum(mine) == done.tally.computed(name) == 6
+    assert (records[-1]["computed"], records[-1]["failed"]) == (TOTAL, 0)
+    again = lab.run(TOY)
+    assert again.folder != done.folder
+    records, _ = read_records(again.folder / "events.jsonl")
+    assert [record["event"] for record in records if record["event"] != "writing"] == ["started", "planned", "finished"]
+    assert records[-1]["computed"] == 0
+    seen = look(again.folder)
+    assert (seen.state, seen.course.known) == ("finished", TOTAL)
+    assert [path.name for path in runs_in(lab.runs)] == sorted((done.folder.name, again.folder.name), reverse=True)
+    table = CliRunner().invoke(command, ["status", "--runs", str(lab.runs)], catch_exceptions=False).output
+    assert f"{TOTAL}/{TOTAL}" in table
+    assert "all known" in table
+    told = CliRunner().invoke(command, ["status", "last", "--json", "--runs", str(lab.runs)], catch_exceptions=False)
+    assert json.loads(told.output)["nodes"]["third"] == {
+        "items": 6, "known": 6, "compute": 0, "done": 0, "failed": 0, "rate": None, "left": None,
+    }  # fmt: skip
+    lines = CliRunner().invoke(command, ["logs", "last", "--runs", str(lab.runs)], catch_exceptions=False).output
+    assert "planned: all is known" in lines
+
+
+def test_a_run_that_cannot_be_planned_leaves_no_folder(tmp_path):
+    class Breaks(Silent):
+        def begun(self, folder):
+            assert look(folder).state == "planning"
+            raise UserError("no")
+
+    lab = Lab(tmp_path, tmp_path)
+    with pytest.raises(UserError):
+        lab.run(TOY, options={"events": Breaks()})
+    assert list(lab.runs.iterdir()) == []
+
+
+def test_a_run_that_breaks_says_why(tmp_path):
+    class Breaks(Silent):
+        def done(self, receipt):
+            raise ValueError("no")
+
+    lab = Lab(tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="no"):
+        lab.run(TOY, options={"events": Breaks()})
+    (left,) = lab.runs.iterdir()
+    assert not (left / "provenance.json").exists()
+    seen = look(left)
+    assert (seen.state, seen.course.causes) == ("failed", {"run": "ValueError: no"})
+    shown = CliRunner().invoke(command, ["status", "last", "--runs", str(lab.runs)], catch_exceptions=False).output
+    assert "'run' failed: ValueError: no" in shown
+    asked = CliRunner().invoke(command, ["show", "--runs", str(lab.runs)])
+    assert "there are no runs" in str(asked.exception)
+    # what it stands on is kept by who collects for all folders
+    options = ["--store", str(lab.store), "--dry-run"]
+    kept = CliRunner().invoke(
+        command, ["cache", "collect", "--unreachable", str(left), *options], catch_exceptions=False
+    )
+    assert kept.exit_code == 0, kept.output
+
+
+def test_a_process_that_is_gone_is_told_from_one_that_has_its_number(tmp_path, process):
+    living = folder(tmp_path, **of(process))
+    assert (look(living).state, look(living).here) == ("planning", True)
+    stranger = folder(tmp_path, "2026-11-27_120001_g", pid=process.pid, born="1")
+    seen = look(stranger)
+    assert (seen.state, seen.gone) == ("stopped", True)
+    assert stop(seen, 0.0)
+    assert process.poll() is None
+    assert stop(look(living), 30.0)
+    assert process.wait() == -signal.SIGTERM
+    assert (look(living).state, look(living).gone) == ("stopped", True)
+
+
+def test_one_that_does_not_end_is_told(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True)\n"
+         "time.sleep(60)"], stdout=subprocess.PIPE) as deaf:  # fmt: skip
+        deaf.stdout.readline()
+        arguments = ["stop", str(folder(tmp_path, **of(deaf))), "--wait", "0.2"]
+        said = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        assert said.exit_code == 1
+        assert f"'kill -9 {deaf.pid}' ends it at once" in said.output
+        deaf.kill()
+
+
+def test_another_host_is_named(tmp_path):
+    seen = look(folder(tmp_path, host="elsewhere", pid=os.getpid()))
+    assert (seen.state, seen.abroad, seen.here) == ("planning", True, False)
+    with pytest.raises(UserError) as caught:
+        stop(seen, 0.0)
+    assert f"runs on 'elsewhere', this is '{socket.gethostname()}'" in str(caught.value)
+    assert "ssh elsewhere flowgen stop /" in caught.value.hint
+
+
+def test_runs_are_found_by_name_path_and_last(tmp_path):
+    runs = tmp_path / "runs"
+    with pytest.raises(UserError, match="there are no runs"):
+        find_run(runs, "last")
+    older, newer = folder(tmp_path, "2026-11-26_120000_g"), folder(tmp_path)
+    assert find_run(runs, "last") == newer
+    assert find_run(runs, older.name) == find_run(tmp_path, str(older)) == older
+    with pytest.raises(UserError) as caught:
+        find_run(runs, "2026-11-26_12000_g")
+    assert caught.value.hint == "did you mean '2026-11-26_120000_g'?; 'flowgen status' lists all"
+
+
+def test_a_log_cut_off_or_damaged_is_read_as_far_as_it_goes(tmp_path):
+    path = folder(tmp_path) / "events.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + 'nonsense\n{"event": "planned", "time": "2026-11-27T12:00:00Z"}\n[1]\n{"v": 1, "ti')
+    records, place = read_records(path)
+    assert [record["event"] for record in records] == ["started", "planned"]
+    assert path.read_bytes()[place:] == b'{"v": 1, "ti'
+    assert not look(path.parent).course.planned
