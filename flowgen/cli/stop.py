@@ -12,9 +12,9 @@ from flowgen.config import Settings
 
 @click.command()
 @click.argument("run")
-@click.option("--wait", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for its end.")
+@click.option("--wait", "patience", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for its end.")
 @configured(runs_option)
-def stop(run: str, wait: float, settings: Settings) -> None:
+def stop(run: str, patience: float, settings: Settings) -> None:
     """End a run as Ctrl-C does: batches that were begun are finished, and what was computed is kept.
 
     RUN is the name of its folder, its path, or 'last'.
@@ -26,7 +26,7 @@ def stop(run: str, wait: float, settings: Settings) -> None:
     if seen.ended:
         click.echo(f"{seen.folder.name}: {seen.state} already")
         return
-    if not end(seen, wait):
+    if not end(seen, patience):
         pid = seen.course.about["pid"]
         click.echo(f"{seen.folder.name} is still finishing its batches; 'kill -9 {pid}' ends it at once", err=True)
         click.echo("what was published is kept in any case", err=True)

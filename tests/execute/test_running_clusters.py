@@ -134,7 +134,7 @@ def test_a_worker_that_joins_later_with_other_code_gets_no_tasks(tmp_path, plann
         options = ("--resources", f"{GPU}=1", *tls)
         with worker(secured.cluster, *options, python_path=f"{tmp_path / 'code'}:"):
             connected.wait_for_workers(3, timeout=120)
-            assert run_once(Flight(plan, connected, asking, workers, events.note), events, tally) == []
+            assert run_once(Flight(plan, connected, asking, workers, events.note, events), events, tally) == []
     assert tally.computed() == plan.compute
     assert not tally.failed
     assert len(said) == 1
@@ -147,7 +147,7 @@ def test_stages_go_where_their_tensors_or_their_models_are(planned, secured):
     with client(secured) as connected, admitted(connected, plan, place) as (asking, workers):
         assert workers.has_gpus
         assert workers.homes == {}  # each holds all models
-        ran = where_ran(Flight(plan, connected, asking, workers, print))
+        ran = where_ran(Flight(plan, connected, asking, workers, print, Silent()))
         assert len({process for (stage, _), process in ran.items() if stage == "sampler"}) == 2
         for cut in (cut for cut in plan.parcels if cut.stage == "image"):
             assert ran["image", cut.number] in {ran[parent] for parent in plan.depends(cut)}
@@ -155,7 +155,7 @@ def test_stages_go_where_their_tensors_or_their_models_are(planned, secured):
         small = Workers(findings, workers.resources)
         small.settle(plan)
         assert set(small.homes["sampler"]).isdisjoint(small.homes["image"])
-        ran = where_ran(Flight(plan, connected, asking, small, print))
+        ran = where_ran(Flight(plan, connected, asking, small, print, Silent()))
         processes = connected.run(os.getpid)
         for stage, home in small.homes.items():
             assert {process for (name, _), process in ran.items() if name == stage} == {processes[w] for w in home}
