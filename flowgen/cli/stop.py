@@ -12,7 +12,9 @@ from flowgen.config import Settings
 
 @click.command()
 @click.argument("run")
-@click.option("--wait", "patience", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for its end.")
+@click.option(
+    "--wait", "patience", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for its end."
+)
 @configured(runs_option)
 def stop(run: str, patience: float, settings: Settings) -> None:
     """End a run as Ctrl-C does: batches that were begun are finished, and what was computed is kept.

@@ -1,4 +1,4 @@
-"""Parcels on their way: sent some at a time, sent again when a worker dies, item by item if that happens twice."""
+"""Parcels on their way: sent some at a time, sent again when a worker dies, in pieces if that happens twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from math import isqrt
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
@@ -30,7 +31,9 @@ Name = tuple[str, int]
 IN_FLIGHT = 128
 """tasks that are sent and not done, at least; four for each thread where that is more"""
 SUSPECT = 2
-"""workers that die at a task before its items are sent one by one"""
+"""workers that die at a task before it is sent in pieces"""
+FEW = 8
+"""items of a suspect that are sent one by one"""
 DEADLY = 3
 """workers that die at a single item before it counts as failed"""
 LOOK = 5.0
@@ -267,17 +270,18 @@ class Flight:
         task.deaths += len(self.begun.get(task.key, ()))
 
     def repeat(self, task: Task) -> None:
-        """Arrange that a task is sent once more: as it is, or each item alone if it may be to blame."""
-        parts = [task.parcel]
-        if task.suspect and len(task.parcel) > 1:
-            parts = [select(task.parcel, [n]) for n in range(len(task.parcel))]
-        for part in parts:
-            same = part is task.parcel
-            deaths, doubts = (task.deaths, task.doubts) if same else (0, SUSPECT)
-            again = Task(task.order, task.cut, task.parents, part, deaths, doubts)
-            self.open[task.name].append(again)
+        """Arrange that a task is sent once more: as it is, or in pieces if one of its items may be to blame."""
+        size = len(task.parcel)
+        if task.suspect and size > 1:
+            each = isqrt(size - 1) if size > FEW else 1  # two rounds find one of a thousand items
+            pieces = [select(task.parcel, list(range(n, min(n + each, size)))) for n in range(0, size, each)]
+            again = [Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT) for piece in pieces]
+        else:
+            again = [Task(task.order, task.cut, task.parents, task.parcel, task.deaths, task.doubts)]
+        for piece in again:
+            self.open[task.name].append(piece)
             self.count += 1
-            heapq.heappush(self.again, (task.order, self.count, again))
+            heapq.heappush(self.again, (task.order, self.count, piece))
         self.begun.pop(task.key, None)
 
 

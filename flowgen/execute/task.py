@@ -34,8 +34,8 @@ _LIMITS: dict[str, int] = {}
 """what this process learned"""
 NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
 """what tasks have to say, and which of them begin where, travels under these names"""
-HEARD = 0.2
-"""seconds in which what a task says has surely left its process"""
+HEARD = 0.05
+"""seconds in which what a task says has left its process"""
 TELLING = 600.0
 """seconds after which a worker tells again which blocks its machine used"""
 

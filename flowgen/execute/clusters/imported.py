@@ -1,0 +1,9 @@
+"""What worker processes need, imported once before they are forked; see ``forking``."""
+
+from contextlib import suppress
+
+import flowgen.execute.task  # noqa: F401
+from flowgen.node.registry import load_packs
+
+with suppress(Exception):  # a pack that can't be imported is told by whoever needs it
+    load_packs()
