@@ -1,9 +1,11 @@
 """Small models that every test may use: the shipped layouts, weights drawn at random."""
 
+import multiprocessing
 import os
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         export(untrained(), folder)
         write_statistics(folder, (torch.rand(64, 3, 32, 32) * 2 - 1 for _ in range(4)))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tiny models of families are written once, for every process of the tests; see tiny_models."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["TINY_MODELS"] = str(shared / "tiny-models")
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +66,29 @@ def url(endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[s
     yield f"s3://bucket/{uuid.uuid4().hex}"
     if endpoint:
         endpoint.before = lambda method, key: None
+
+
+IMPORTED = (
+    "flowgen.experiment",
+    "flowgen_nodes",
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "diffusers.models.unets.unet_2d_condition",
+    "transformers.models.clip.modeling_clip",
+    "transformers.models.clip.tokenization_clip",
+    "accelerate",
+    "dask.array",
+    "distributed.deploy.spec",
+    "matplotlib.backends.backend_svg",
+)
+"""what a run imports, some of it on its way: seconds, which processes that are killed in it are spared"""
+
+
+@pytest.fixture(scope="session")
+def server() -> ForkServerContext:
+    """A server that forks after the imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
+    return context
 
 
 LONG = ("test_docs", "test_damage", "test_crash", "test_crash_often", "test_batch_is_invisible", "test_family_graphs")

@@ -1,6 +1,5 @@
 """A run killed at any point loses nothing that was published, and the next run answers the same."""
 
-import multiprocessing
 import os
 import signal
 
@@ -71,14 +70,6 @@ def run_and_die(lab, where, count):
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A server that forks after the imports."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["flowgen.experiment", "flowgen_nodes", "diffusers", "transformers"])
-    return context
-
-
-@pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, zoo_folder):
     lab = Lab(tmp_path_factory.mktemp("undisturbed"), zoo_folder)
     return lab.run(STRICT, options=OPTIONS).results.load()
@@ -93,10 +84,11 @@ def test_a_killed_run_goes_on(tmp_path, zoo_folder, server, undisturbed, where, 
     child.start()
     child.join(120)
     assert child.exitcode == -signal.SIGKILL
-    left = sum(to_compute(lab.load(STRICT).plan(lab.store, batch=2)).values())
+    experiment = lab.load(STRICT)
+    left = sum(to_compute(experiment.plan(lab.store, batch=2)).values())
     published = sum(len(m["keys"]) for m in manifests(lab))
     assert left + published == TOTAL
-    run = lab.run(STRICT, options=OPTIONS)
+    run = experiment.run(lab.store, lab.runs, **OPTIONS)
     assert run.tally.computed() == left
     assert run.results.load().equals(undisturbed)
 

@@ -1,7 +1,6 @@
 """The driver killed at eighty more points, on a graph of toy nodes whose results are known in closed form."""
 
 import json
-import multiprocessing
 import os
 import signal
 from dataclasses import dataclass
@@ -75,14 +74,6 @@ def work_and_die(lab, where, count):
     """What the child process does."""
     die_at(where, count)
     work(lab)
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A server that forks after the imports."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["flowgen.experiment", "flowgen_nodes", "diffusers", "transformers"])
-    return context
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def random(*shape):
 def test_the_refiner(folders):
     """Its pipeline starts from a picture; its parts are those of the larger model, told a score."""
     model = read("sdxl-refiner", folders)
-    pipe = type(tiny_models.build("sdxl-refiner")).from_pretrained(tiny_models.folder("sdxl-refiner", folders))
+    pipe = tiny_models.pipeline(tiny_models.folder("sdxl-refiner", folders))
     states, _, pooled, _ = pipe.encode_prompt(TEXTS, do_classifier_free_guidance=False)
     x = random(3, 4, 16, 16)
     sizes = torch.tensor([[32, 32, 0, 0, 6.0], [32, 64, 0, 0, 2.5], [32, 32, 0, 0, 6.0]])
@@ -207,7 +207,7 @@ def test_two_networks_take_turns_by_row(folders):
         mine = denoise(whole, model, context).data
         alone = [denoise(whole.take([row]), model, context.take([row])).data for row in range(4)]
     assert close(mine, torch.cat(alone), 1e-5)
-    pipe = type(tiny_models.build("wan-2.2")).from_pretrained(tiny_models.folder("wan-2.2", folders))
+    pipe = tiny_models.pipeline(tiny_models.folder("wan-2.2", folders))
     with torch.no_grad():
         for row, net in enumerate([pipe.transformer, pipe.transformer_2, pipe.transformer, pipe.transformer_2]):
             one = slice(row, row + 1)
@@ -225,7 +225,7 @@ def test_a_time_for_each_frame_is_refused(tmp_path):
 
 def test_audioldm2_reads_each_text_alone(folders):
     """Texts of three lengths in one batch, beside the pipeline's own for each; what is padded is masked."""
-    pipe = type(tiny_models.build("audioldm2")).from_pretrained(tiny_models.folder("audioldm2", folders))
+    pipe = tiny_models.pipeline(tiny_models.folder("audioldm2", folders))
     with opened():
         mine = encode_text(PerItem(TEXTS), read("audioldm2", folders))
     assert mine.states.shape == (3, 4 + 77, 32)

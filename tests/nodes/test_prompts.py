@@ -37,7 +37,7 @@ def read(name, folders):
 
 
 def pipeline(name, folders):
-    found = type(tiny_models.build(name)).from_pretrained(tiny_models.folder(name, folders))
+    found = tiny_models.pipeline(tiny_models.folder(name, folders))
     if hasattr(found.text_encoder, "final_layer_norm"):  # transformers 5 dropped a name that diffusers' pipeline uses
         object.__setattr__(found.text_encoder, "text_model", found.text_encoder)
     return found
@@ -49,6 +49,7 @@ def encode(model, texts, **options):
         return encode_text(PerItem(texts), model, **options)
 
 
+@torch.no_grad()  # with gradients, other kernels round otherwise
 def theirs(pipe, texts, **options):
     """What a pipeline encodes: states, and the summary where there is one."""
     if "StableDiffusionPipeline" in type(pipe).__name__:

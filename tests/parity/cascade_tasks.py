@@ -136,7 +136,7 @@ def gaps(parent: Path, folders: Path, family: str, task: str) -> tuple[float, fl
 
 def embeddings(prior: Path, picture: Any) -> dict[str, Tensor]:
     """What Kandinsky's decoder is told: a picture, and a black one."""
-    pipe = pipeline("kandinsky-prior", prior)
+    pipe = pipeline(prior)
     with torch.no_grad():
         seen = pipe.image_encoder(pipe.image_processor(picture, return_tensors="pt").pixel_values).image_embeds
         return {"image_embeds": seen.expand(2, -1), "negative_image_embeds": pipe.get_zero_embed(2)}

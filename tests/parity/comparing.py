@@ -11,6 +11,7 @@ import numpy as np
 import tiny_models
 import torch
 from PIL import Image as Pillow
+from tiny_models import pipeline
 from torch import Tensor
 
 from flowgen.experiment import load
@@ -109,7 +110,7 @@ class Case:
 
     def reference(self, folder: Path) -> Both:
         """What diffusers makes."""
-        pipe = pipeline(self.family, folder, **self.loading)
+        pipe = pipeline(folder, **self.loading)
         return self.theirs(pipe, {"num_inference_steps": STEPS, "guidance_scale": self.guidance, **self.options})
 
     def gaps(self, parent: Path, folders: Path) -> tuple[float, float]:
@@ -126,13 +127,6 @@ def both(run: Any) -> Both:
         torch.tensor(results[name].values).flatten(0, len(results[name].attrs["axes"]) - 1)
         for name in ("sampler", "made")
     )
-
-
-def pipeline(family: str, folder: Path, **options: Any) -> Any:
-    """diffusers' pipeline of a tiny folder."""
-    found = type(tiny_models.build(family)).from_pretrained(folder, **options)
-    found.set_progress_bar_config(disable=True)
-    return found
 
 
 def asked(output_type: str, **options: Any) -> dict[str, Any]:

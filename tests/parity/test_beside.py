@@ -104,7 +104,7 @@ def test_equal_to_the_pipeline(tmp_path, folders, case):
     file = tmp_path / "g.yaml"
     file.write_text(HEAD.format(seeds=SEEDS, folder=folder, more=nodes))
     latents, made = both(load(file).run(tmp_path / "store", tmp_path / "runs", batch=4))
-    pipe = pipeline(family, folder, **({"safety_checker": None} if family == "pix2pix" else {}))
+    pipe = pipeline(folder, **({"safety_checker": None} if family == "pix2pix" else {}))
     for row, (number, seed) in enumerate([(0, 3), (0, 5), (1, 3), (1, 5)]):
         told = {"prompt": "a red cat", "num_inference_steps": STEPS, **options(photo(number))}
         theirs, pictures = (

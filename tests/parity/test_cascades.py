@@ -57,7 +57,7 @@ outputs: [sampler, made]
 """)
     latents, made = both(load(file).run(tmp_path / "store", tmp_path / "runs"))
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in SEEDS]
-    theirs = pipeline(family, folder)(2, generators, num_inference_steps=4, output_type="np").images
+    theirs = pipeline(folder)(2, generators, num_inference_steps=4, output_type="np").images
     assert ((made / 2 + 0.5).clamp(0, 1) - torch.tensor(theirs).movedim(-1, 1)).abs().max() <= 1e-4
     assert torch.equal(latents, made)
 
@@ -69,7 +69,7 @@ def test_deepfloyd(tmp_path, folders):
         f"nodes:\n  m: {{type: model, from: {small}}}\n{LOOP}  made: {{type: decoder.vae, latent: $sampler}}\n",
     )
     plain = options(clean_caption=False)
-    first = pipeline("if", small, watermarker=None)(**asked("pt", **plain)).images
+    first = pipeline(small, watermarker=None)(**asked("pt", **plain)).images
     assert gap(mine, first) <= 1e-4
     text = f"""\
 nodes:
@@ -96,7 +96,7 @@ nodes:
   untold: {{type: condition.class, label: 100, context: $empty}}
 """
     _, mine = run(tmp_path, text)
-    pipe = pipeline("if-upscaler", large, watermarker=None)
+    pipe = pipeline(large, watermarker=None)
     second = pipe(image=first, noise_level=100, **asked("pt", **plain)).images
     assert gap(mine, second) <= 1e-4
 
@@ -118,11 +118,11 @@ nodes:
   made: {{type: decoder.vae, latent: $decoder, model: $d}}
 """
     latents, made = run(tmp_path, text)
-    first = pipeline("kandinsky-prior", prior)
+    first = pipeline(prior)
     embeddings = first(**asked("pt", **options()))
     assert gap(first.prior.post_process_latents(latents), embeddings.image_embeds) <= 1e-4
     asks = asked("pt", **options(height=32, width=32))
     asks.pop("prompt")
     asks |= {"image_embeds": embeddings.image_embeds, "negative_image_embeds": embeddings.negative_image_embeds}
-    pictures = pipeline("kandinsky", decoder)(**asks).images
+    pictures = pipeline(decoder)(**asks).images
     assert gap(made, pictures) <= 1e-4  # 'pt' is as the decoder has it

@@ -60,8 +60,7 @@ def folder(tmp_path_factory):
 
 
 def theirs(folder, family, kinds, **options):
-    pipe = type(tiny_models.build(family)).from_pretrained(folder / f"tiny-{family}")
-    pipe.set_progress_bar_config(disable=True)
+    pipe = tiny_models.pipeline(folder / f"tiny-{family}")
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
     eye = CLIPVisionModelWithProjection.from_pretrained(folder / "eye")

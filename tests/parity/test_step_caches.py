@@ -78,7 +78,7 @@ def test_equal_to_the_pipeline(tmp_path, folders, name, cache):
     folder = tiny_models.folder(name, folders)
     experiment = graph(tmp_path, folder, "denoiser.cached" + CACHES[cache], more=PLAIN, outputs="sampler, plain")
     mine, run = latents(tmp_path, experiment, batch=3)
-    pipe, row = pipeline(name, folder), 0
+    pipe, row = pipeline(folder), 0
     options = {"negative_prompt": "", "num_inference_steps": STEPS, "height": 32, "width": 32, "output_type": "latent"}
     options |= {"num_frames": 9, "guidance_scale": 4.0} if name == "wan" else {"true_cfg_scale": 4.0}
     exact = torch.tensor(run.results.load()["plain"].values).flatten(0, 1)
@@ -102,7 +102,7 @@ def test_both_halves_of_a_guided_batch(tmp_path, folders):
     folder = tiny_models.folder("cogvideox-5b", folders)
     experiment = graph(tmp_path, folder, "denoiser.cached" + TAYLOR, seeds=[3], noise=", frames: 5", sampler="ddim")
     mine, _ = latents(tmp_path, experiment)
-    pipe = pipeline("cogvideox-5b", folder)
+    pipe = pipeline(folder)
     found = [r"transformer_blocks\.\d+\.attn1"]
     pipe.transformer.enable_cache(
         TaylorSeerCacheConfig(2, 2, max_order=2, taylor_factors_dtype=torch.float32, cache_identifiers=found)

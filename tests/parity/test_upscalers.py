@@ -73,7 +73,7 @@ def drawn(seed):
 def test_pictures(lab, folders):
     folder = tiny_models.folder("upscaler", folders)
     latents, made = both(lab.run(PICTURES.replace("FOLDER", str(folder)), options={"batch": 8}))
-    pipe, photo = pipeline("upscaler", folder), Pillow.open(lab.folder / "photo.png")
+    pipe, photo = pipeline(folder), Pillow.open(lab.folder / "photo.png")
     rows = [(prompt, level, seed) for prompt in PROMPTS for level in (20, 300) for seed in SEEDS[:1]]
     for row, (prompt, level, seed) in enumerate(rows):
         theirs = []
@@ -91,7 +91,7 @@ def test_latents(lab, folders):
     latents, made = both(run)
     small = torch.tensor(run.results.small.values)
     small = small[None] if small.dim() == 3 else small
-    pipe = pipeline("latent-upscaler", folder)
+    pipe = pipeline(folder)
     for row, (prompt, seed) in enumerate((prompt, seed) for prompt in PROMPTS for seed in SEEDS):
         theirs = []
         for kind in ("latent", "pt"):

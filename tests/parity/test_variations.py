@@ -79,7 +79,7 @@ def generators():
 def test_image_variations(tmp_path, folders, photos):
     folder = tiny_models.folder("sd1-variations", folders)
     latents, made = mine(tmp_path, folder, VARIATIONS)
-    pipe = pipeline("sd1-variations", folder)
+    pipe = pipeline(folder)
     options = {"image": [photo for photo in photos for _ in SEEDS], "guidance_scale": 4.0, "num_inference_steps": STEPS}
     theirs = pipe(**options, generator=generators(), output_type="latent").images
     assert gap(latents, theirs) <= 1e-4
@@ -90,7 +90,7 @@ def test_image_variations(tmp_path, folders, photos):
 def test_kandinsky_mixes_a_picture_and_a_text(tmp_path, folders, photos):
     prior, decoder = (tiny_models.folder(name, folders) for name in ("kandinsky-prior", "kandinsky"))
     _, made = mine(tmp_path, prior, KANDINSKY.format(decoder=decoder, at=SHARE))
-    first, second = pipeline("kandinsky-prior", prior), pipeline("kandinsky", decoder)
+    first, second = pipeline(prior), pipeline(decoder)
     rows = []
     for photo in photos:
         generator = torch.Generator("cpu").manual_seed(7)

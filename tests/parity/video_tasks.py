@@ -87,7 +87,7 @@ def gaps(parent: Path, folders: Path, family: str) -> tuple[float, float]:
     latent = task.encoded(pipe.vae.config, torch.tensor(run.results.filmed.values)[None])
     pipe.vae.encode = lambda video: SimpleNamespace(latents=latent)
     # the texts by the pipeline from text alone: Wan's from videos can't without an optional package
-    texts = pipeline(family, folder).encode_prompt("a red cat", "a dog", max_sequence_length=task.length)
+    texts = pipeline(folder).encode_prompt("a red cat", "a dog", max_sequence_length=task.length)
     told = {"video": [photo(0).resize(task.size)] * 9, "height": height, "width": width, "strength": STRENGTH}
     told |= dict(zip(("prompt_embeds", "negative_prompt_embeds"), texts, strict=True))
     theirs, shown = (
