@@ -14,6 +14,7 @@ import psutil
 import pytest
 from small import Lab
 
+from flowgen.execute.clusters.quiet import QUIET
 from flowgen.execute.event_log import read_records
 from flowgen.experiment import load
 from flowgen.results.runs import look
@@ -43,6 +44,9 @@ def number(value: PerItem[int], seconds: float = 0.0) -> Score:
         for found in value.values:
             if str(found) in deadly():
                 os.kill(os.getpid(), signal.SIGKILL)
+            if f"{found}..." in deadly():
+                Path(__file__).with_name("deadly.txt").write_text("")
+                os.kill(os.getpid(), signal.SIGSTOP)
             if f"{found}!" in deadly():
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             time.sleep(seconds)
@@ -151,3 +155,15 @@ def test_random_kills_change_nothing_and_cost_what_they_interrupt(lab):
     for pids in by_item.values():  # who computed an item that had to be computed again was killed
         assert len(set(pids) - killer.killed) <= 1
         assert len(pids) - 1 <= len(set(pids) & killer.killed)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced(lab, monkeypatch):
+    monkeypatch.setitem(QUIET, "distributed.scheduler.worker-ttl", "1s")
+    monkeypatch.setitem(QUIET, "distributed.deploy.lost-worker-timeout", "1s")
+    (lab.folder / "deadly.txt").write_text("5...")
+    done = run(lab, workers=1)
+    assert done.failures == []
+    assert done.results.two.values.tolist() == [2.0 * n for n in range(24)]
+    assert done.tally.deaths == 1
+    assert not any(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in worker_processes())
