@@ -1,4 +1,4 @@
-"""Processes that do everything to one store at once: whatever they read is right, or Lost."""
+"""Processes of two machines that do everything to one store at once: whatever they read is right, or Lost."""
 
 import multiprocessing
 import random
@@ -7,8 +7,9 @@ import traceback
 import pytest
 from storing import folder_of, get, key, known, put
 
-from flowgen.store import Lost, Store
+from flowgen.store import Lost, Store, processes
 from flowgen.store import compact as compacting
+from flowgen.store import store as store_module
 from flowgen.store.collect import choose, collect, keep_within
 
 ITEMS = 60
@@ -31,8 +32,14 @@ def read(rng, store):
 def claim(rng, store):
     """An item is never claimed by two at once."""
     keys = [key(n) for n in rng.sample(range(ITEMS), 5)]
-    with store.leases.claim(keys) as mine:
-        assert mine.mine <= store.leases.claimed(keys)
+    with store.leases.claim(keys) as claim:
+        assert claim.mine <= store.leases.claimed(keys)
+        owned = [store.path / "owned" / key for key in claim.mine]
+        for path in owned:
+            path.touch(exist_ok=False)
+        for path in owned:
+            path.unlink()
+        store.learn(claim.news)
 
 
 def collecting(rng, store):
@@ -90,8 +97,10 @@ WEIGHTS = {
 
 
 def work(root, seed, failures, tally):
-    """A process: operations drawn at random. No exception but Lost."""
+    """A process, every second on another machine: operations drawn at random. No exception but Lost."""
     rng = random.Random(seed)
+    if seed % 2:
+        processes.place = store_module.machine = lambda: "elsewhere"
     try:
         store = Store(root)
         for _ in range(OPERATIONS):
@@ -110,6 +119,7 @@ def work(root, seed, failures, tally):
 @pytest.mark.slow
 def test_whatever_processes_do_at_once_no_read_is_wrong(tmp_path):
     context = multiprocessing.get_context("fork")
+    (tmp_path / "owned").mkdir()
     failures, tally = context.Manager().Queue(), context.Manager().Queue()
     children = [context.Process(target=work, args=(tmp_path, seed, failures, tally)) for seed in range(PROCESSES)]
     for child in children:
@@ -126,4 +136,5 @@ def test_whatever_processes_do_at_once_no_read_is_wrong(tmp_path):
     store.rebuild_index()
     left = sorted(known(store, *range(ITEMS)))
     assert not left or get(store, *left) == [float(n) for n in left]
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "tmp").iterdir()) == [] == list((tmp_path / "owned").iterdir())
+    assert len(list(tmp_path.glob("index-*.sqlite"))) == 2
