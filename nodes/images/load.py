@@ -18,6 +18,11 @@ from flowgen.values.random import is_abstract
 
 from .resample import Filter
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""what pictures come in; Pillow's readers of other formats start programs or have a history of faults"""
+LARGEST = 89_478_485
+"""pixels; what Pillow warns of as a possible bomb, 256 MiB as RGB"""
+
 
 @node("image.load", stored=False)
 def load(file: Source, width: int = 0, height: int = 0, crop: bool = True, filter: Filter = "lanczos") -> Image:
@@ -42,7 +47,9 @@ def load_mask(file: Source, width: int = 0, height: int = 0, crop: bool = True, 
 def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop: bool, filter: str) -> Tensor:
     """The pixels of a file, [1, C, H, W] in 0..1. Raises WiringError for a file that is no picture."""
     try:
-        with Pillow.open(file.path) as opened:
+        with Pillow.open(file.path, formats=FORMATS) as opened:
+            if opened.width * opened.height > LARGEST:
+                raise Pillow.DecompressionBombError(f"{opened.width} x {opened.height} are more than {LARGEST} pixels")
             size = (width or opened.width, height or opened.height)
             if is_abstract() and width and height:
                 return torch.empty(1, 3 if mode == "RGB" else 1, height, width)
@@ -51,7 +58,7 @@ def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop:
                 white = Pillow.new("RGBA", picture.size, "white")
                 picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
             picture = picture.convert(mode)
-    except (OSError, PIL.UnidentifiedImageError) as error:
+    except (OSError, PIL.UnidentifiedImageError, Pillow.DecompressionBombError) as error:
         raise WiringError(f"'{file.text}' is no picture that can be read: {error}") from None
     size = (width or picture.width, height or picture.height)
     if picture.size != size:

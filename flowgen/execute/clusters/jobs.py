@@ -28,11 +28,10 @@ SYSTEMS = {
     "pbs": "PBSCluster",
     "lsf": "LSFCluster",
     "sge": "SGECluster",
-    "htcondor": "HTCondorCluster",
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
-"""dask-jobqueue's classes"""
+"""dask-jobqueue's classes; HTCondor's takes no lines for the system"""
 
 
 def text(value: Any, folder: Path) -> str:
@@ -151,7 +150,7 @@ def job_script(where: Where) -> str:
 
 @contextmanager
 def described(found: Jobs) -> Iterator[None]:
-    """Raises UserError for what the batch system has no word for, or dask-jobqueue doesn't understand."""
+    """Raises UserError for what dask-jobqueue doesn't understand."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -182,12 +181,9 @@ def options(where: Where, found: Jobs) -> dict[str, Any]:
     threads = max(1, values["cores"] // values["processes"])
     # one task at a time, which uses the cores itself; the system looks after the memory
     worker = ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
-    known = {
-        name: values[name] for name in ("cores", "processes", "memory", "interface", "python", "queue", "walltime")
-    }
+    known = ("cores", "processes", "memory", "interface", "python", "queue", "walltime", "log_directory")
     return {
-        **{name: value for name, value in known.items() if value is not None},
-        **({"log_directory": values["logs"]} if values["logs"] else {}),
+        **{name: values[name] for name in known if values[name] is not None},
         "job_name": "flowgen",
         "protocol": "tls://" if secured else "tcp://",
         "security": secured,
