@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distributed import SpecCluster
+from distributed import SpecCluster, Status
 
 from flowgen.config.files import File, read
 from flowgen.config.kinds import Kind, whole
@@ -128,12 +128,14 @@ def jobs(where: Where) -> SpecCluster:
         )
 
     async def submitted() -> None:
-        await cluster
+        cluster.scale(jobs=found.values["jobs"])
+        await cluster._correct_state()  # what scale only asks for: here it raises what submitting raised
 
     try:
-        cluster.scale(jobs=found.values["jobs"])
         cluster.sync(submitted)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
+        for job in cluster.workers.values():
+            job.status = Status.failed if job.status == Status.created else job.status
         cluster.close()
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UserError(f"{where.cluster}: the system takes no such job", hint="\n  ".join(said)) from None
