@@ -19,6 +19,7 @@ from flowgen.config.kinds import KINDS, understood
 from flowgen.errors import UserError, with_article
 from flowgen.execute.clusters import Where, at_once, client
 from flowgen.execute.clusters.processes import threads_of
+from flowgen.execute.clusters.where import GPUS
 from flowgen.execute.device import device_of
 from flowgen.execute.driver import Tally, execute
 from flowgen.execute.event_log import EventLog
@@ -46,6 +47,7 @@ from flowgen.values.model import allowing_pickles
 if TYPE_CHECKING:
     import xarray
 
+AUTO = "--device auto is a GPU on a machine that has one"
 STRICT_PAD = 16
 """rows of every model call in strict numerics, unless --batch says otherwise"""
 
@@ -304,7 +306,10 @@ def ready(runs: Path) -> None:
 
 def device_for(name: str, where: Where) -> str:
     """A device of this machine, or for a cluster elsewhere the name that its workers understand. Raises UserError."""
-    return device_of(name) if where.local else name
+    found = device_of(name) if where.local else name
+    if where.cluster == GPUS and found != "cuda":
+        raise UserError(f"'--cluster gpus' gives each process a GPU, and you ask for '{found}'", hint=AUTO)
+    return found
 
 
 def place_of(device: str, where: Where) -> str:

@@ -160,13 +160,29 @@ def test_nodes_shows_the_contract():
     assert "eta" in page
 
 
+class Sockets(Silent):
+    """Looks at the sockets of this process and its children whenever a parcel is done."""
+
+    def __init__(self):
+        self.looks, self.all, self.listening = 0, set(), set()
+
+    def done(self, receipt):
+        self.looks += 1
+        for process in (me := psutil.Process(), *me.children(recursive=True)):
+            found = process.net_connections(kind="inet")
+            self.all.update(found)
+            self.listening.update(each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN)
+
+
 def test_a_default_run_opens_no_socket(tmp_path, zoo_folder):
-    seen = []
+    sockets = Sockets()
+    Lab(tmp_path, zoo_folder).run(FAST, options={"events": sockets})
+    assert sockets.looks
+    assert not sockets.all
 
-    class Watch(Silent):
-        def done(self, receipt):
-            seen.append(psutil.Process().net_connections(kind="inet"))
 
-    Lab(tmp_path, zoo_folder).run(FAST, options={"events": Watch()})
-    assert seen
-    assert not any(seen)
+def test_workers_of_this_machine_listen_on_loopback_alone(tmp_path, zoo_folder):
+    sockets = Sockets()
+    Lab(tmp_path, zoo_folder).run(FAST, options={"events": sockets, "workers": 2})
+    assert sockets.looks
+    assert sockets.listening == {"127.0.0.1"}

@@ -75,12 +75,20 @@ def read_pattern(text: Any) -> Pattern:
                 continue
             if not NAME.fullmatch(name) or conversion or "{" in (form or ""):
                 raise UserError(f"'{{{name}}}' is no place for a label", hint="inside {...} stands the name of an axis")
+            check_form(form or "")
             parts.append(Place(name, form or ""))
     except ValueError:
         raise UserError(f"'{text}' has a brace without its other half", hint="{{ and }} stand for braces") from None
     found = Pattern(text, tuple(parts))
     check_path("".join(part if isinstance(part, str) else "label" for part in parts))
     return found
+
+
+def check_form(form: str) -> None:
+    """A format that fills no more than a file's name may have: widths are what Python allocates. Raises UserError."""
+    for digits in re.findall(r"[0-9]+", form):
+        if len(digits) > len(str(COMPONENT)) or int(digits) > COMPONENT:
+            raise UserError(f"the format '{form}' is wider than a file's name", hint=f"{COMPONENT} characters at most")
 
 
 def check_path(path: str) -> None:

@@ -75,7 +75,7 @@ def scalar(text: str) -> Any:
 def read_tree(text: str, file: str) -> Tree:
     """Parse YAML text; ``file`` is named in positions. Raises UserError."""
     if len(text) > MAX_BYTES:
-        raise UserError(f"the file is larger than {MAX_BYTES // 10**6} MB", Position(file, 1, 1))
+        raise too_large(file)
     builder = Builder(file)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -88,6 +88,11 @@ def read_tree(text: str, file: str) -> Tree:
         raise UserError(f"not valid YAML: {str(error).splitlines()[0]}", Position(file, 1, 1)) from None
     builder.tree.values.setdefault((), Position(file, 1, 1))
     return builder.tree
+
+
+def too_large(file: str) -> UserError:
+    """A graph is written by hand; what is large belongs into tables beside it."""
+    return UserError(f"the file is larger than {MAX_BYTES // 10**6} MB", Position(file, 1, 1))
 
 
 def yaml_hint(text: str, at: Position) -> str:
@@ -189,6 +194,10 @@ class Builder:
 def read_file(path: Path) -> Tree:
     """Parse a YAML file. Raises UserError if it can't be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"can't read {path}: not a file")
+        if path.stat().st_size > MAX_BYTES:
+            raise too_large(str(path))
         return read_tree(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start})") from None

@@ -219,4 +219,6 @@ def find_source(text: str, folder: Path, kind: type[Source] = Source) -> Source:
     path = (folder / text).resolve()
     if not path.exists() and not issubclass(kind, Named):
         raise UserError(f"there is no file or folder '{text}'", hint=f"looked at {path}")
+    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe may never end
+        raise UserError(f"'{text}' is neither a file nor a folder", hint=f"looked at {path}")
     return kind(text, path)

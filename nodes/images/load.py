@@ -18,6 +18,11 @@ from flowgen.values.random import is_abstract
 
 from .resample import Filter
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""what pictures come in; Pillow's readers of other formats start programs or have a history of faults"""
+LARGEST = 89_478_485
+"""pixels; what Pillow warns of as a possible bomb, 256 MiB as RGB"""
+
 
 @node("image.load", stored=False)
 def load(file: Source, width: int = 0, height: int = 0, crop: bool = True, filter: Filter = "lanczos") -> Image:
@@ -45,7 +50,9 @@ def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop:
         if pixels < 0:
             raise WiringError(f"{name} is a number of pixels, not {pixels}", hint="0 is the file's own")
     try:
-        with Pillow.open(file.path) as opened:
+        with Pillow.open(file.path, formats=FORMATS) as opened:
+            if opened.width * opened.height > LARGEST:
+                raise Pillow.DecompressionBombError(f"{opened.width} x {opened.height} are more than {LARGEST} pixels")
             size = (width or opened.width, height or opened.height)
             if is_abstract() and width and height:
                 return torch.empty(1, 3 if mode == "RGB" else 1, height, width)
@@ -54,7 +61,7 @@ def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop:
                 white = Pillow.new("RGBA", picture.size, "white")
                 picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
             picture = picture.convert(mode)
-    except (OSError, PIL.UnidentifiedImageError) as error:
+    except (OSError, PIL.UnidentifiedImageError, Pillow.DecompressionBombError) as error:
         raise WiringError(f"'{file.text}' is no picture that can be read: {error}", about="file") from None
     size = (width or picture.width, height or picture.height)
     if picture.size != size:

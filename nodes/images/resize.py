@@ -10,6 +10,9 @@ from flowgen.values import Image, Latent
 
 from .resample import Filter, resample
 
+LARGEST = 1 << 17
+"""of a side; what JPEG and WEBP can hold is half of it at most, and the weights of a resampling grow with it"""
+
 
 @node("image.resize", stored=False)
 def resize_image(image: Image, width: int = 0, height: int = 0, by: float = 1.0, filter: Filter = "lanczos") -> Image:
@@ -45,4 +48,6 @@ def resized(data: Tensor, size: tuple[int, int], filter: Filter) -> Tensor:
             hint="'by' is a factor: 2 is twice the size",
             about="by width height",
         )
+    if max(size) > LARGEST:
+        raise WiringError(f"a size of {size[1]} x {size[0]} is beyond {LARGEST}, the most that one side may have")
     return resample(data, size, filter)

@@ -11,7 +11,7 @@ The same folder goes to every machine of the cluster, readable by you alone. The
 
   dask scheduler --protocol tls --host HOST --port 8786 --no-dashboard \\
     --tls-ca-file {ca} --tls-cert {certificate} --tls-key {key}
-  dask worker tls://HOST:8786 --nthreads 1 --no-dashboard \\
+  dask worker tls://HOST:8786 --nthreads 1 --memory-limit 0 --no-dashboard \\
     --tls-ca-file {ca} --tls-cert {certificate} --tls-key {key}
   flowgen run GRAPH --cluster tls://HOST:8786 --tls {folder}"""
 

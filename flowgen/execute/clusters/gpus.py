@@ -36,5 +36,11 @@ def one_for_each(names: Sequence[str]) -> SpecCluster:
     The others follow in turn, as in dask-cuda, so that a process can tell how many there are.
     """
     threads = dict.fromkeys(POOLS, str(threads_of(len(names))))
-    turned = [",".join([*names[n:], *names[:n]]) for n in range(len(names))]
-    return on_loopback([{"env": {**threads, "CUDA_VISIBLE_DEVICES": order}, "resources": {GPU: 1}} for order in turned])
+    return on_loopback(
+        [{"env": {**threads, "CUDA_VISIBLE_DEVICES": order}, "resources": {GPU: 1}} for order in turned(names)]
+    )
+
+
+def turned(names: Sequence[str]) -> list[str]:
+    """What each process sees: its own GPU first."""
+    return [",".join([*names[n:], *names[:n]]) for n in range(len(names))]

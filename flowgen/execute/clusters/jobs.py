@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distributed import SpecCluster
+from distributed import SpecCluster, Status
 
 from flowgen.config.files import File, read
 from flowgen.config.kinds import Kind, whole
@@ -28,11 +28,10 @@ SYSTEMS = {
     "pbs": "PBSCluster",
     "lsf": "LSFCluster",
     "sge": "SGECluster",
-    "htcondor": "HTCondorCluster",
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
-"""dask-jobqueue's classes"""
+"""dask-jobqueue's classes; HTCondor's takes no lines for the system"""
 
 
 def text(value: Any, folder: Path) -> str:
@@ -129,12 +128,14 @@ def jobs(where: Where) -> SpecCluster:
         )
 
     async def submitted() -> None:
-        await cluster
+        cluster.scale(jobs=found.values["jobs"])
+        await cluster._correct_state()  # what scale only asks for: here it raises what submitting raised
 
     try:
-        cluster.scale(jobs=found.values["jobs"])
         cluster.sync(submitted)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
+        for job in cluster.workers.values():
+            job.status = Status.failed if job.status == Status.created else job.status
         cluster.close()
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UserError(f"{where.cluster}: the system takes no such job", hint="\n  ".join(said)) from None
@@ -151,7 +152,7 @@ def job_script(where: Where) -> str:
 
 @contextmanager
 def described(found: Jobs) -> Iterator[None]:
-    """Raises UserError for what the batch system has no word for, or dask-jobqueue doesn't understand."""
+    """Raises UserError for what dask-jobqueue doesn't understand."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -182,12 +183,9 @@ def options(where: Where, found: Jobs) -> dict[str, Any]:
     threads = max(1, values["cores"] // values["processes"])
     # one task at a time, which uses the cores itself; the system looks after the memory
     worker = ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
-    known = {
-        name: values[name] for name in ("cores", "processes", "memory", "interface", "python", "queue", "walltime")
-    }
+    known = ("cores", "processes", "memory", "interface", "python", "queue", "walltime", "log_directory")
     return {
-        **{name: value for name, value in known.items() if value is not None},
-        **({"log_directory": values["logs"]} if values["logs"] else {}),
+        **{name: values[name] for name in known if values[name] is not None},
         "job_name": "flowgen",
         "protocol": "tls://" if secured else "tcp://",
         "security": secured,

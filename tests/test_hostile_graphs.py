@@ -1,0 +1,178 @@
+"""Somebody else's graph is data: a hostile one ends with a message and exit code 2, runs nothing and writes nothing.
+
+docs/security.md has the promise.
+"""
+
+import os
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flowgen.cli import main
+
+GRAPH = """\
+flowgen: 1
+sweep:
+  side: [8, 16]
+nodes:
+  photo: {type: image.load, file: photo.png}
+  sized: {type: image.resize, image: $photo, width: $side, height: $side}
+outputs: {sized: {from: $sized, save: "png/{side}.png"}}
+"""
+CODE = "import pathlib\npathlib.Path('escaped').write_text('code ran')\n"
+
+
+def saved(name: str) -> str:
+    """The graph with files written elsewhere."""
+    return GRAPH.replace('"png/{side}.png"', name)
+
+
+def axis(text: str) -> str:
+    """The graph with another axis."""
+    return GRAPH.replace("[8, 16]", text)
+
+
+def photo(text: str) -> str:
+    """The graph with another picture."""
+    return GRAPH.replace("file: photo.png", f"file: {text}")
+
+
+def model(name: str) -> str:
+    """A graph with a model from a folder."""
+    nodes = "  m: {type: model, from: " + name + "}\n  noise: {type: noise, model: $m, seed: 0}\n"
+    return f"flowgen: 1\nnodes:\n{nodes}outputs: [noise]\n"
+
+
+def png(width: int, height: int) -> bytes:
+    """The start of a picture that says it is so large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 1000)
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+LAUGHS = "a: &a [lol, lol]\n" + "".join(
+    f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {k: 1}\n" + "".join(f"{c}: &{c} {{<<: [*{p}, *{p}]}}\n" for p, c in zip("abcd", "bcde", strict=True))
+
+HOSTILE = {
+    # files beyond the run's folder
+    "traversal": (saved('"../escaped.png"'), "leaves the run's folder"),
+    "traversal inside": (saved('"png/../../escaped.png"'), "leaves the run's folder"),
+    "absolute": (saved('"/tmp/flowgen-escaped.png"'), "leaves the run's folder"),
+    "home": (saved('"~/flowgen-escaped.png"'), "leaves the run's folder"),
+    "drive": (saved("'C:/flowgen-escaped.png'"), "leaves the run's folder"),
+    "backslashes": (saved("'..\\escaped.png'"), "a character that file names can't"),
+    "hidden": (saved('".bashrc"'), "is no name of a file or folder"),
+    "control characters": (saved('"a\\u0007.png"'), "a character that file names can't"),
+    "attribute of a label": (saved('"{side.__class__}.png"'), "is no place for a label"),
+    "index of a label": (saved('"{side[0]}.png"'), "is no place for a label"),
+    "nested format": (saved('"{side:{side}}.png"'), "is no place for a label"),
+    "over the results": (saved('"results.zarr/zarr.json"'), "results.zarr"),
+    "wide format": (saved('"{side:999999999}.png"'), "is wider than a file's name"),
+    "precise format": (saved('"{side:.999999999f}.png"'), "is wider than a file's name"),
+    # code
+    "python object": (GRAPH + "x: !!python/object/apply:os.system ['touch escaped']\n", "the tag"),
+    "python name": (GRAPH.replace("photo.png", "!!python/name:os.system photo.png"), "the tag"),
+    "own tag": (GRAPH.replace("flowgen: 1", "flowgen: !eval 1"), "the tag"),
+    "code that isn't allowed": (GRAPH.replace("image.resize", "./evil.py:f"), "which you haven't allowed"),
+    "code by its whole path": (GRAPH.replace("image.resize", "/etc/evil.py:f"), "which you haven't allowed"),
+    "module as a type": (GRAPH.replace("image.resize", "os.system"), "no node type"),
+    "dunder as a type": (GRAPH.replace("image.resize", "__import__"), "no node type"),
+    "expression": (saved("\"${__import__('os').system('touch escaped')}.png\""), "no dollar here"),
+    "expression in a text": (photo('"${().__class__}.png"'), "is not a placeholder"),
+    "scheduler of another library": (
+        GRAPH.replace("type: image.resize, image: $photo,", "type: scheduler.diffusers, cls: os.system, x: $photo,"),
+        "",
+    ),
+    "model of any class": (model("any_class"), "lacks 'unet'"),
+    "model with code": (model("with_code"), "lacks 'unet'"),
+    "pickled weights": (model("pickled"), "--allow-pickle"),
+    # bombs
+    "laughs": (LAUGHS, "anchors and aliases"),
+    "merges": (MERGES, "anchors and aliases"),
+    "deep": ("a: " + "[" * 5000, "nested deeper"),
+    "long number": (axis("[" + "9" * 5000 + "]"), ""),
+    "huge exponent": (axis("[1e999]"), ""),
+    "large file": ("# " + "x" * 9_000_000, "larger than 8 MB"),
+    "endless file": ("flowgen: 1\nextends: /dev/zero\n", "not a file"),
+    "pipe": ("flowgen: 1\nextends: pipe\n", "not a file"),
+    "itself": ("flowgen: 1\nextends: g.yaml\n", "in a circle"),
+    "graph in itself": (GRAPH.replace("type: image.resize, image: $photo, ", "type: ./g.yaml, "), ""),
+    "many points": (axis("{range: 1000000000000}"), "more than"),
+    "many numbers": (axis("{linspace: [0, 1, 1000000000000]}"), ""),
+    "endless lines": (axis("{lines: /dev/zero}"), "not a file"),
+    "pipe of lines": (axis("{lines: pipe}"), "not a file"),
+    "long line": (axis("{lines: long.txt}"), "longer than"),
+    "binary": ("\0" * 100, "not valid YAML"),
+    "not text": (b"\xff\xfe\xfa", "not UTF-8"),
+    # sizes
+    "huge shape": (axis("[1000000000]"), "the most that one side may have"),
+    "negative shape": (axis("[-8]"), ""),
+    "large picture": (photo("large.png"), "is no picture that can be read"),
+    "larger picture": (photo("larger.png"), "is no picture that can be read"),
+    "endless picture": (photo("/dev/zero"), ""),
+    "pipe as a picture": (photo("pipe"), ""),
+    "folder as a picture": (photo("with_code"), ""),
+    "address": (photo("https://example.org/photo.png"), "is an address"),
+}
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory) -> Path:
+    """What hostile graphs name, in the folder that they lie in."""
+    folder = tmp_path_factory.mktemp("hostile")
+    Image.new("RGB", (24, 24), "teal").save(folder / "photo.png")
+    (folder / "large.png").write_bytes(png(20_000, 20_000))
+    (folder / "larger.png").write_bytes(png(2**31 - 1, 2**31 - 1))
+    (folder / "long.txt").write_text("x" * 1_000_001)
+    (folder / "evil.py").write_text(CODE + "def f(image): return image\n")
+    os.mkfifo(folder / "pipe")
+    for name in ("any_class", "with_code", "pickled"):
+        (folder / name / "unet").mkdir(parents=True)
+    classes = '{"_class_name": "StableDiffusionPipeline", "unet": %s}'
+    (folder / "any_class" / "model_index.json").write_text(classes % '["os", "system"]')
+    (folder / "with_code" / "model_index.json").write_text(classes % '["evil", "Net"]')
+    (folder / "with_code" / "evil.py").write_text(CODE)
+    (folder / "with_code" / "unet" / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Net"}}')
+    (folder / "pickled" / "model_index.json").write_text(classes % '["diffusers", "UNet2DConditionModel"]')
+    (folder / "pickled" / "unet" / "config.json").write_text("{}")
+    (folder / "pickled" / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch escaped'\ntR.")
+    return folder
+
+
+def there(folder: Path) -> dict[str, float]:
+    """All files below a folder, with the time of their last change."""
+    return {str(path): path.lstat().st_mtime for path in folder.rglob("*") if "store" not in path.parts}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_graph_ends_in_a_message(beside, monkeypatch, capsys, name):
+    text, said = HOSTILE[name]
+    (beside / "g.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    monkeypatch.chdir(beside)
+    monkeypatch.setattr(sys, "argv", ["flowgen", "run", "g.yaml", "--store", "store", "--quiet"])
+    before = there(beside)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert len(error) < 2000
+    assert there(beside) == before
+
+
+def test_the_graph_that_they_are_made_from_is_sound(beside, monkeypatch, capsys):
+    (beside / "g.yaml").write_text(GRAPH)
+    monkeypatch.chdir(beside)
+    monkeypatch.setattr(sys, "argv", ["flowgen", "run", "g.yaml", "--store", "store", "--quiet", "--set", "side=8"])
+    main()
+    folder = beside / capsys.readouterr().out.strip().splitlines()[-1]
+    assert [path.name for path in (folder / "png").iterdir()] == ["8.png"]
+    assert len(HOSTILE) >= 30
