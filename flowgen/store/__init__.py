@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Gone", "Location", "Lost", "Store", "Unwritable"]
 
+_HOMES = {"Unwritable": "flowgen.store.aside"}
+"""others are in flowgen.store.store"""
+
 
 def __getattr__(name: str) -> Any:
     """These names, imported when they are asked for: who looks at runs needs no torch."""
-    import importlib
-
     if name not in __all__:
         raise AttributeError(f"module 'flowgen.store' has no attribute '{name}'")
-    home = "flowgen.store.aside" if name == "Unwritable" else "flowgen.store.store"
-    return getattr(importlib.import_module(home), name)
+    return getattr(import_module(_HOMES.get(name, "flowgen.store.store")), name)
