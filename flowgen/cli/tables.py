@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from flowgen.graph.check import Check
-from flowgen.graph.model import Graph
-from flowgen.node import NodeType
-from flowgen.values import Record
+if TYPE_CHECKING:
+    from flowgen.graph.check import Check
+    from flowgen.graph.model import Graph
+    from flowgen.node import NodeType
+    from flowgen.values import Record
 
 NARROW = 130
 """columns of a terminal that can't show the whole plan"""

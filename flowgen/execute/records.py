@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowgen.execute.events import Silent
-from flowgen.execute.task import Receipt
-from flowgen.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from flowgen.execute.task import Receipt
+    from flowgen.plan.plan import Plan
 
 VERSION = 1
 """raised when a field changes its meaning or goes; new fields and events may come"""

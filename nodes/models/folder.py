@@ -139,9 +139,9 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     parts["family"] = family_part(family, index, configs, str(where.path))
     try:
         latent = family.latent(configs)
-    except KeyError as missing:
+    except KeyError as absence:
         hint = f"{where.path / 'model_index.json'} names what there is; {where.remedy}"
-        raise UserError(f"the model in '{label}' lacks {missing}, or what its configuration says", hint=hint) from None
+        raise UserError(f"the model in '{label}' lacks {absence}, or what its configuration says", hint=hint) from None
     parts["latent"] = Part("latent", f"{HERE}:Config", str(where.path), canonical(latent))
     return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network, absent
 

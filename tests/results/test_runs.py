@@ -166,3 +166,17 @@ def test_a_log_cut_off_or_damaged_is_read_as_far_as_it_goes(tmp_path):
     assert [record["event"] for record in records] == ["started", "planned"]
     assert path.read_bytes()[place:] == b'{"v": 1, "ti'
     assert not look(path.parent).course.planned
+
+
+def test_looking_at_runs_needs_no_torch(tmp_path):
+    name = folder(tmp_path, born="1").name
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom flowgen.cli import flowgen\n"
+        "for call in (['status'], ['status', 'last'], ['logs'], ['stop', 'last']):\n"
+        f"    print(CliRunner().invoke(flowgen, [*call, '--runs', {str(tmp_path / 'runs')!r}], "
+        "catch_exceptions=False).output)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(name) >= 3
