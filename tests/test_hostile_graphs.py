@@ -90,8 +90,8 @@ HOSTILE = {
         GRAPH.replace("type: image.resize, image: $photo,", "type: scheduler.diffusers, cls: os.system, x: $photo,"),
         "",
     ),
-    "model of any class": (model("any_class"), "lacks 'unet'"),
-    "model with code": (model("with_code"), "lacks 'unet'"),
+    "model of any class": (model("any_class"), "names no part 'unet'"),
+    "model with code": (model("with_code"), "names no part 'unet'"),
     "pickled weights": (model("pickled"), "--allow-pickle"),
     # bombs
     "laughs": (LAUGHS, "anchors and aliases"),
