@@ -15,7 +15,8 @@ from flowgen.execute.clusters.preflight import admitted
 from flowgen.execute.crew import crew
 from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, identity
-from flowgen.execute.task import NOTES, Place, Receipt, open_store
+from flowgen.execute.messages import NOTES
+from flowgen.execute.task import Place, Receipt, open_store
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost

@@ -19,8 +19,9 @@ from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
+from flowgen.execute.messages import BEGUN
 from flowgen.execute.placement import Workers
-from flowgen.execute.task import BEGUN, Place, Receipt, run_parcel
+from flowgen.execute.task import Place, Receipt, run_parcel
 from flowgen.plan.order import Ordered, by_stage, depth_first
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan

@@ -20,6 +20,7 @@ from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
 from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
 from flowgen.execute.memory import give_back, keep
+from flowgen.execute.messages import begin, end_process, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
 from flowgen.execute.waiting import shares
@@ -32,10 +33,6 @@ from flowgen.values.model import opening
 _THREADS = threading.Lock()
 _LIMITS: dict[str, int] = {}
 """what this process learned"""
-NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
-"""what tasks have to say, and which of them begin where, travels under these names"""
-HEARD = 0.05
-"""seconds in which what a task says has left its process"""
 TELLING = 600.0
 """seconds after which a worker tells again which blocks its machine used"""
 
@@ -123,55 +120,82 @@ def run_parcel(
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
     gone = {key for receipt in parents for key in receipt.failed}
-    planned = len(parcel)
-    parcel, failed, renamed = less_failed(code, parcel, gone)
-    limits = Limits(place.device, {**place.limits, **_LIMITS})
-    caller = Caller(code.numerics, limits)
-    published: list[str] = []
-    items, waited = 0, [0]
-
-    def publish(keys: list[str], outputs: dict[str, Record]) -> None:
-        if keys:
-            published.append(store.write(keys, outputs, provenance(code, time.perf_counter() - begun, place)))
-
-    def waiting(count: int) -> None:
-        waited[0] = count
-        tell(f"{count} items of '{code.stage}' are being computed by another run; waiting for them")
-
-    with closing(shares(parcel, store, waiting)) as parts:  # closed, a claim ends when the work on it fails
+    work = Work(code, *less_failed(code, parcel, gone), place, store)
+    with closing(shares(work.parcel, store, work.waiting)) as parts:  # closed, a claim ends when the work on it fails
         for part in parts:
-            begun = time.perf_counter()
-            with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, store.file_digest)):
-                try:
-                    results, causes = isolated(lambda p: compute(code, p, caller, store, place.device, publish), part)
-                except DeviceBroken as error:
-                    end_process(error)
-                    raise
-            failed |= causes
-            for keys, outputs in finite(code, results, failed):
-                publish(*unpublished(keys, outputs, store) if parcel.saves else (keys, outputs))
-            items += len(part) - sum(key in failed for key in part.keys)
-            del results
+            work.compute(part)
     give_back()
-    _LIMITS.update(limits.learned)
+    _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
-    return Receipt(
-        stage=parcel.stage,
-        number=parcel.number,
-        items=items,
-        seconds=time.perf_counter() - started,
-        blocks=published,
-        found=sorted({item.block for item in store.find(parcel.keys).values()} - set(published)),
-        calls=dict(caller.calls),
-        rows=dict(caller.rows),
-        failed=failed,
-        renamed=renamed,
-        waited=waited[0],
-        known=planned - items - len(failed),
-        worker=os.getpid(),
-        limits=limits.learned,
-        steps=0 if failed else parcel.steps,
-    )
+    return work.receipt(len(parcel), time.perf_counter() - started)
+
+
+class Work:
+    """A parcel in work."""
+
+    def __init__(
+        self, code: Program, parcel: Parcel, failed: dict[str, str], renamed: dict[str, str], place: Place, store: Store
+    ) -> None:
+        self.code = code
+        self.parcel = parcel
+        self.failed = failed
+        self.renamed = renamed
+        self.place = place
+        self.store = store
+        self.caller = Caller(code.numerics, Limits(place.device, {**place.limits, **_LIMITS}))
+        self.published: list[str] = []
+        self.items = 0
+        self.waited = 0
+        self.begun = 0.0
+
+    def compute(self, part: Parcel) -> None:
+        """Compute some of the items and publish them."""
+        self.begun = time.perf_counter()
+        code, place = self.code, self.place
+        with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, self.store.file_digest)):
+            try:
+                results, causes = isolated(
+                    lambda p: compute(code, p, self.caller, self.store, place.device, self.publish), part
+                )
+            except DeviceBroken as error:
+                end_process(error)
+                raise
+        self.failed |= causes
+        for keys, outputs in finite(code, results, self.failed):
+            self.publish(*unpublished(keys, outputs, self.store) if self.parcel.saves else (keys, outputs))
+        self.items += len(part) - sum(key in self.failed for key in part.keys)
+
+    def publish(self, keys: list[str], outputs: dict[str, Record]) -> None:
+        """Results, or states of a loop on the way."""
+        if keys:
+            about = provenance(self.code, time.perf_counter() - self.begun, self.place)
+            self.published.append(self.store.write(keys, outputs, about))
+
+    def waiting(self, count: int) -> None:
+        """Others compute so many of the items."""
+        self.waited = count
+        tell(f"{count} items of '{self.code.stage}' are being computed by another run; waiting for them")
+
+    def receipt(self, planned: int, seconds: float) -> Receipt:
+        """What became of the items, ``planned`` with those whose parents failed."""
+        blocks = {item.block for item in self.store.find(self.parcel.keys).values()}
+        return Receipt(
+            stage=self.parcel.stage,
+            number=self.parcel.number,
+            items=self.items,
+            seconds=seconds,
+            blocks=self.published,
+            found=sorted(blocks - set(self.published)),
+            calls=dict(self.caller.calls),
+            rows=dict(self.caller.rows),
+            failed=self.failed,
+            renamed=self.renamed,
+            waited=self.waited,
+            known=planned - self.items - len(self.failed),
+            worker=os.getpid(),
+            limits=self.caller.limits.learned,
+            steps=0 if self.failed else self.parcel.steps,
+        )
 
 
 def admit(place: Place) -> Place:
@@ -192,37 +216,6 @@ def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tu
     known = store.find(keys)
     new = [n for n, key in enumerate(keys) if key not in known]
     return [keys[n] for n in new], {name: value.take(new) for name, value in outputs.items()}
-
-
-def begin(suspect: bool) -> None:
-    """Say which task begins in this process: if the process dies of it, that is known."""
-    try:
-        worker = get_worker()
-    except ValueError:  # called without a cluster
-        return
-    worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
-    if suspect:
-        time.sleep(HEARD)
-
-
-def end_process(error: DeviceBroken) -> None:
-    """Where somebody starts it again, end this process. The driver counts it as a death, and finds the culprit."""
-    try:
-        watched = bool(get_worker().nanny)
-    except ValueError:
-        return
-    if watched:
-        tell(f"{error}; the worker starts anew")
-        time.sleep(HEARD)
-        os._exit(1)
-
-
-def tell(message: str) -> None:
-    """Say something to the user of the run, from wherever the task runs."""
-    try:
-        get_worker().log_event(NOTES, message)
-    except ValueError:  # called without a cluster
-        return
 
 
 @contextmanager
