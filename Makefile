@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slurm lint format zoo benchmark clean
+.PHONY: demo test test-slurm lint format zoo benchmark chaos clean
 
 demo: $(STAMP)            ## run the first example: images, CLIP score and FID for each guidance scale
 	$(BIN)/flowgen run graphs/01_text_to_image.yaml
@@ -29,6 +29,7 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/experiment.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/scaling.py
 
 # torch first and pinned: the other packages then find it installed and leave it alone
 $(STAMP): constraints.txt pyproject.toml
@@ -36,6 +37,10 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
+
+chaos: $(STAMP)           ## kill two hundred workers and fifty schedulers at random, and compare what runs answer
+	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/kills.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/schedulers.py
 
 clean:
 	rm -rf .venv runs .flowgen
