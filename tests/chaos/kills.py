@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 import xarray
 
+from flowgen.execute.driver import RunFailed
 from flowgen.execute.flight import Flight
 from flowgen.execute.task import open_store
 from flowgen.experiment import Run, load
@@ -115,7 +116,10 @@ def published_twice(store: Path) -> int:
 def disturbed(name: str, folder: Path, killer: Killer, counted: Counted, reference: xarray.Dataset) -> list[str]:
     """Run a graph while workers are killed; what is wrong with it."""
     before, begun = len(killer.killed), counted.begun
-    done = run(name, folder, workers=2)
+    try:
+        done = run(name, folder, workers=2)
+    except RunFailed as stopped:
+        return [f"{name}: '{node}' stopped the run: {cause!r}" for node, cause in stopped.failures.items()]
     kills, extra = len(killer.killed) - before, counted.begun - begun - len(done.tally.receipts)
     wrong = [str(failure) for failure in done.failures]
     if not done.results.load().drop_attrs().identical(reference):
@@ -150,7 +154,7 @@ def chaos(kills: int, every: float, seed: int, names: list[str]) -> list[str]:
             before, started = len(killer.killed), time.perf_counter()
             wrong += disturbed(name, folder, killer, counted, calm[name][1])
             spent.setdefault(name, []).append(time.perf_counter() - started)
-            print(f"{name}: {len(killer.killed) - before} kills, {spent[name][-1]:.1f} s", flush=True)
+            print(f"{name}: {len(killer.killed) - before} kills, {spent[name][-1]:.1f} s", *wrong[-1:], flush=True)
         killer.done.set()
     ratio = sum(map(sum, spent.values())) / sum(calm[name][0] * len(times) for name, times in spent.items())
     runs = sum(map(len, spent.values()))

@@ -23,6 +23,13 @@ class Reviving(SpecCluster):  # type: ignore[misc]
         self.periodic_callbacks["revive"] = PeriodicCallback(self.revive, EVERY)
         self.periodic_callbacks["revive"].start()
 
+    async def _correct_state_internal(self) -> None:
+        """Start what is missing; one that dies while it starts is for the next look, not an error."""
+        try:
+            await super()._correct_state_internal()
+        except RuntimeError as error:
+            logging.getLogger(__name__).info("a worker process couldn't be started: %s", error)
+
     async def revive(self) -> None:
         """Replace what is gone."""
         if self.status != Status.running:
@@ -31,7 +38,4 @@ class Reviving(SpecCluster):  # type: ignore[misc]
             if nanny.status in (Status.closed, Status.failed):
                 del self.workers[name]
         if set(self.worker_spec) - set(self.workers):
-            try:
-                await self._correct_state()
-            except Exception as error:  # the next look tries again
-                logging.getLogger(__name__).info("a worker process couldn't be started: %s", error)
+            await self._correct_state()
