@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slurm lint format zoo benchmark chaos clean
+.PHONY: demo test test-gpu test-slurm lint format zoo benchmark chaos clean
 
 demo: $(STAMP)            ## run the first example: images, CLIP score and FID for each guidance scale
 	$(BIN)/flowgen run graphs/01_text_to_image.yaml
@@ -13,6 +13,9 @@ test: $(STAMP)            ## lint, types and the whole test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy flowgen nodes
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
+
+test-gpu: $(STAMP)        ## what only a machine with a GPU shows
+	$(BIN)/pytest tests/gpu/on_gpu.py
 
 test-slurm: $(STAMP)      ## a graph as jobs of a real SLURM on loopback; docs/clusters.md says what it needs
 	$(BIN)/pytest tests/slurm/on_slurm.py
