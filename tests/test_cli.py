@@ -164,14 +164,19 @@ class Sockets(Silent):
     """Looks at the sockets of this process and its children whenever a parcel is done."""
 
     def __init__(self):
-        self.looks, self.all, self.listening = 0, set(), set()
+        self.looks, self.all, self.before = 0, set(), self.open()  # other tests' servers
 
     def done(self, receipt):
         self.looks += 1
-        for process in (me := psutil.Process(), *me.children(recursive=True)):
-            found = process.net_connections(kind="inet")
-            self.all.update(found)
-            self.listening.update(each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN)
+        self.all |= self.open() - self.before
+
+    def open(self):
+        processes = (me := psutil.Process(), *me.children(recursive=True))
+        return {each for process in processes for each in process.net_connections(kind="inet")}
+
+    @property
+    def listening(self):
+        return {each.laddr.ip for each in self.all if each.status == psutil.CONN_LISTEN}
 
 
 def test_a_default_run_opens_no_socket(tmp_path, zoo_folder):
