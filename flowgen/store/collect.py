@@ -94,7 +94,7 @@ def only_one(store: Store) -> Iterator[None]:
             if claim.mine:
                 yield
                 return
-        time.sleep(random.uniform(0.01, 0.5))
+        time.sleep(random.uniform(0.01, 0.2))
 
 
 def remove(store: Store, names: Sequence[str], reason: str) -> None:

@@ -114,26 +114,32 @@ class Store:
         except sqlite3.OperationalError as error:
             raise unwritable(self.index.path, error) from None
 
-    def learn(self, names: Iterable[str]) -> None:
-        """Bring blocks into the index that another machine published; those that are known cost nothing."""
-        self.enter_all(self.index.unknown(names))
+    def learn(self, names: Iterable[str]) -> list[str]:
+        """Bring blocks into the index that another machine published; those that are known cost nothing.
 
-    def enter_all(self, names: Sequence[str]) -> None:
-        """Bring blocks into the index by their manifests."""
+        Those that are gone are returned.
+        """
+        return self.enter_all(self.index.unknown(names))
+
+    def enter_all(self, names: Sequence[str]) -> list[str]:
+        """Bring blocks into the index by their manifests; those that have none are returned."""
+        gone = []
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
             found = self.medium.get(map(manifest_at, some))
+            gone += [name for name in some if manifest_at(name) not in found]
             for name in some:
-                try:
-                    self.take(name, found.get(manifest_at(name)))
-                except Damaged as error:
-                    self.set_aside(name, str(error))
+                if manifest := found.get(manifest_at(name)):
+                    self.take(name, manifest)
+        return gone
 
-    def take(self, name: str, manifest: Got | None) -> None:
-        """Bring a block into the index of which the manifest was read. Raises Damaged."""
-        if manifest is None:
-            raise Damaged("its manifest is gone")
-        about = blocks.parsed(name, manifest.data)
+    def take(self, name: str, manifest: Got) -> None:
+        """Bring a block into the index of which the manifest was read; a damaged one is set aside."""
+        try:
+            about = blocks.parsed(name, manifest.data)
+        except Damaged as error:
+            self.set_aside(name, str(error))
+            return
         size = sum(file["size"] for file in about["files"].values()) + len(manifest.data)
         kind = str(about["provenance"].get("type", ""))
         self.enter(About(name, kind, len(about["keys"]), size, manifest.time, manifest.time), about["keys"])
@@ -226,7 +232,8 @@ class Store:
         there = self.medium.set_aside(name)
         lost = self.index.drop([name], f"damaged: {reason}" if there else "")
         self.forget(name)
-        self.enter_all(self.index.shadowed())
+        if lost:
+            self.enter_all(self.index.shadowed())
         return Lost(lost, f"block {name[:8]} is damaged: {reason}" if there else f"block {name[:8]} is gone", there)
 
     def forget(self, name: str) -> None:
@@ -267,10 +274,11 @@ class Store:
         self.synced = time.monotonic()
         before = self.index.shards()
         shards = list(self.medium.shards(before))
-        if gone := [name for shard in shards for name in self.gone(shard)]:
-            self.index.drop(gone)
+        gone = [name for shard in shards for name in self.gone(shard)]
+        if gone and self.index.drop(gone):
             self.enter_all(self.index.shadowed())
-        self.learn(sorted(name for shard in shards for name in shard.blocks))
+        for name in self.learn(sorted(name for shard in shards for name in shard.blocks)):
+            self.set_aside(name, "its manifest is gone")
         changed = {shard.prefix: shard.changed for shard in shards}
         if any(before.get(name) != found for name, found in changed.items()):
             self.index.saw(changed)
