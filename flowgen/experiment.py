@@ -264,13 +264,20 @@ class Experiment:
         log = EventLog(folder)
         log.begin(graph=self.document.file, store=place.store, device=place.device, processes=where.workers)
         events = Both(log, events)
-        with log.until_the_end(), ExitStack() as holds:  # what the run stands on isn't collected while it lives
+        plans: list[Plan] = []
+
+        def kept() -> int:
+            """Items that were to be computed and are in the store."""
+            return int(store.has(plans[0].keys_to_compute()).sum())
+
+        with log.until_the_end(kept), ExitStack() as holds:  # what the run stands on isn't collected while it lives
             events.begun(folder)
 
             def held() -> Plan:
                 made: Plan = make_plan()
-                if not log.course.planned:
+                if not plans:
                     write_reach(folder, made)
+                plans.append(made)
                 keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
                 holds.enter_context(store.leases.hold(packed(keys)))
                 return made

@@ -136,6 +136,6 @@ def test_a_stopped_run_says_so_and_keeps_what_it_has(lab):
     (seen,) = map(look, runs_in(lab.folder / "runs"))
     assert (seen.state, seen.gone) == ("stopped", False)
     assert seen.course.nodes["text"].done == 2
-    assert f"stopped; {seen.course.done} of {seen.course.total} items are computed and kept" in said
+    assert f"stopped; {seen.course.kept} of {seen.course.total} items are computed and kept" in said
     assert "Traceback" not in said
     assert "text" not in {n for n, p in lab.load(text).plan(lab.store).nodes.items() if p.compute}

@@ -108,4 +108,4 @@ def kept(folder: Path | None) -> str:
     course = look(folder).course if folder else None
     if course is None or not course.planned:
         return "nothing was computed yet"
-    return f"{course.done} of {course.total} items are computed and kept; the same command goes on from there"
+    return f"{course.keeps}; the same command goes on from there"

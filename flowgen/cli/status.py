@@ -104,7 +104,7 @@ def detail(seen: Seen) -> None:
     if seen.abroad:
         console.print(f"it runs on {seen.host}: from here one can't see whether it lives", highlight=False)
     elif seen.state == "stopped":
-        console.print("what was computed is kept; the same 'flowgen run' goes on from there", highlight=False)
+        console.print(f"{course.keeps}; the same 'flowgen run' goes on from there", highlight=False)
     click.echo(str(seen.folder))
 
 

@@ -35,6 +35,5 @@ def stop(run: str, patience: float, settings: Settings) -> None:
         sys.exit(1)
     now = look(seen.folder)
     course = now.course
-    kept = "it had finished" if now.state == "finished" else f"{course.done - course.failed} of {course.total} items"
-    more = "" if now.state == "finished" else " were computed and are kept; the same 'flowgen run' goes on from there"
-    click.echo(f"{now.folder.name}: {now.state}; {kept}{more}")
+    kept = "before that" if now.state == "finished" else f"{course.keeps}; the same 'flowgen run' goes on from there"
+    click.echo(f"{now.folder.name}: {now.state}; {kept}")

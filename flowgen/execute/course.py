@@ -96,6 +96,8 @@ class Course:
     notes: list[str] = field(default_factory=list)
     wrote: dict[str, tuple[int, int]] = field(default_factory=dict)
     """parts of the run's folder: how much is written, of how much"""
+    kept: int | None = None
+    """items of a run that was stopped that are in the store, also those of the last batches; None if nobody counted"""
     causes: dict[str, str] = field(default_factory=dict)
     """why it failed"""
     first: float = 0.0
@@ -147,6 +149,13 @@ class Course:
             return None
         beside = sum(n.spans.total for n in self.nodes.values()) / self.busy.total if self.busy.total > 0 else 1.0
         return sum(seconds for seconds in each if seconds is not None) / beside
+
+    @property
+    def keeps(self) -> str:
+        """How much of the work the store has, in words."""
+        if self.kept is None:
+            return f"at least {self.done - self.failed} of {self.total} items are computed and kept"
+        return f"{self.kept} of {self.total} items are computed and kept"
 
     def totals(self) -> dict[str, Any]:
         """What a run's last record says of it."""
@@ -226,7 +235,7 @@ def note(course: Course, found: Record, when: float) -> None:
 def ended(course: Course, found: Record, when: float) -> None:
     """No more comes."""
     course.state = found["event"]
-    course.causes = found.get("causes", {})
+    course.causes, course.kept = found.get("causes", {}), found.get("kept")
 
 
 APPLY: dict[str, Callable[[Course, Record, float], None]] = {

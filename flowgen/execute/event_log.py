@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,16 @@ class EventLog(Recorder):
         self.take(record("started", **process, **about))
 
     @contextmanager
-    def until_the_end(self) -> Iterator[None]:
-        """Record how the run ends. One that wasn't even planned leaves no folder."""
+    def until_the_end(self, kept: Callable[[], int]) -> Iterator[None]:
+        """Record how the run ends, and where it is stopped how many of its items the store has by then.
+
+        A run that wasn't even planned leaves no folder.
+        """
         try:
             yield
             self.end("finished")
         except KeyboardInterrupt:
-            self.end("stopped")
+            self.end("stopped", kept=kept() if self.course.planned else 0)
             raise
         except BaseException as error:
             self.end("failed", causes=causes(error))

@@ -229,12 +229,14 @@ def settings(numerics: Numerics, place: Place) -> Iterator[None]:
             if threads:
                 torch.set_num_threads(threads)
             torch.set_float32_matmul_precision(numerics.matmul)
-            torch.use_deterministic_algorithms(numerics.strict)
+            if numerics.strict != deterministic:  # the first call imports torch's compiler, which takes a second
+                torch.use_deterministic_algorithms(numerics.strict)
             yield
         finally:
             torch.set_num_threads(before)
             torch.set_float32_matmul_precision(precision)
-            torch.use_deterministic_algorithms(deterministic)
+            if numerics.strict != deterministic:
+                torch.use_deterministic_algorithms(deterministic)
 
 
 def provenance(code: Program, seconds: float, place: Place) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def ended(found: Record) -> str:
     """How it ended."""
     parts = [f"{found['event']} after {duration(found['seconds'])}"]
     parts.append(f"computed {found['computed']} of {counted(found['compute'], 'item')}")
+    parts += [f"{found['kept']} are in the store"] if "kept" in found else []
     parts += [f"{found['failed']} failed"] if found["failed"] else []
     parts += retries(found["deaths"], found["sent_again"])
     parts += [f"'{node}': {cause}" for node, cause in found.get("causes", {}).items()]

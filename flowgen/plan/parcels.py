@@ -21,6 +21,8 @@ from flowgen.plan.trajectories import APART, Trajectories, texts
 Mask = NDArray[np.bool_]
 PARCEL_FLOPS = 2e11
 """work of a parcel: a few seconds on a few CPU cores, less on a GPU; a parcel is what a crash can lose"""
+EACH = 4
+"""parcels for each worker, at least"""
 LIVE_TENSORS = 16
 """how many tensors of the largest size a network holds at once, roughly"""
 LARGEST_BATCH = 64
@@ -120,8 +122,12 @@ def batch_size(outcome: Outcome, limits: Limits) -> int:
 
 
 def parcel_size(items: int, batch: int, flops: int, workers: int) -> int:
-    """Items of a parcel: whole batches, some seconds of work, and no fewer parcels than workers."""
+    """Items of a parcel: whole batches, some seconds of work, and where several workers share it some for each of
+    them, so that none waits long for the last one; no fewer parcels than workers.
+    """
     wanted = PARCEL_FLOPS / max(1, flops)
+    if workers > 1:
+        wanted = min(wanted, items / (EACH * workers))
     size = min(LARGEST_PARCEL, max(1, round(wanted / batch)) * batch)
     return max(1, min(size, -(-items // max(1, workers))))
 

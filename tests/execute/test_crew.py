@@ -1,11 +1,13 @@
 """Who works on a run: the number of workers and the dashboard's address, against Dask's own word."""
 
 import time
+from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
 from distributed import Client, LocalCluster
-from flowgen.execute.cluster import client
+from small import Lab
+from test_crash_often import TOY
 
 from flowgen.execute.crew import crew
 from flowgen.execute.events import Silent
@@ -22,6 +24,14 @@ class Heard(Silent):
         self.said.append("stopping")
 
 
+@contextmanager
+def client_of(count):
+    """A client of a cluster with a dashboard."""
+    options = {"processes": False, "host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=count, **options) as cluster, Client(cluster) as connected:
+        yield connected
+
+
 def until(condition):
     for _ in range(600):
         if condition():
@@ -32,26 +42,27 @@ def until(condition):
 
 def test_workers_that_come_and_go_and_the_dashboard():
     heard = Heard()
-    options = {"processes": False, "host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
-    with (
-        LocalCluster(n_workers=1, **options) as cluster,
-        Client(cluster.scheduler_address) as connected,
-        crew(connected, heard),
-    ):
+    with client_of(1) as connected, crew(connected, heard):
         count, link = heard.said[0]
         assert count == 1
         port = connected.scheduler_info()["services"]["dashboard"]
         assert link == f"http://127.0.0.1:{port}/status"
         with urlopen(link.replace("/status", "/health"), timeout=30) as answer:
             assert answer.read() == b"ok"
-        cluster.scale(2)
+        connected.cluster.scale(2)
         assert until(lambda: heard.said[-1] == (2, link))
-        cluster.scale(1)
+        connected.cluster.scale(1)
         assert until(lambda: heard.said[-1] == (1, link))
 
 
-def test_the_default_cluster_has_none_and_the_wish_to_stop_is_told():
+def test_the_wish_to_stop_is_told():
     heard = Heard()
-    with pytest.raises(KeyboardInterrupt), client(0) as connected, crew(connected, heard):
+    with client_of(0) as connected, pytest.raises(KeyboardInterrupt), crew(connected, heard):
         raise KeyboardInterrupt
-    assert heard.said == [(1, ""), "stopping"]
+    assert heard.said[-1] == "stopping"
+
+
+def test_the_default_cluster_has_one_worker_and_no_dashboard(tmp_path):
+    heard = Heard()
+    Lab(tmp_path, tmp_path).run(TOY, options={"events": heard})
+    assert heard.said == [(1, "")]

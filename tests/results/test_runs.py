@@ -49,6 +49,7 @@ def of(process):
 def test_events_say_what_a_run_computed(tmp_path):
     lab = Lab(tmp_path, tmp_path)
     done = lab.run(TOY)
+    assert len(done.plan.keys_to_compute()) == done.plan.compute == TOTAL
     records, _ = read_records(done.folder / "events.jsonl")
     assert [records[0]["event"], records[1]["event"], records[-1]["event"]] == ["started", "planned", "finished"]
     assert {record["v"] for record in records} == {1}
