@@ -1,6 +1,6 @@
 """How work grows with workers, and what a task costs.
 
-    python benchmarks/scaling.py [--images 240] [--tasks 1000] [--only zoo sleep tasks]
+    python benchmarks/scaling.py [--images 480] [--tasks 1000] [--only zoo sleep tasks]
 
 1. Pictures of zoo:digits by 1 and by 2 worker processes of one thread each: the ratio of their wall times.
 2. Workers that sleep instead of computing: 16 with tasks of 500 ms, 64 with tasks of 2 s. Efficiency is the time that
@@ -152,7 +152,7 @@ def nothing(number: int) -> int:
 def main() -> None:
     """Print the measurements."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--images", type=int, default=240)
+    options.add_argument("--images", type=int, default=480)
     options.add_argument("--tasks", type=int, default=1000)
     options.add_argument("--only", nargs="*", default=["zoo", "sleep", "tasks"])
     given = options.parse_args()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
+import sys
+from importlib.metadata import entry_points
 from typing import Any
 
 from distributed.utils import get_mp_context
 
 METHOD = "distributed.worker.multiprocessing-method"
+NAME = re.compile(r"[A-Za-z0-9_.-]+")
+"""of a package at the beginning of a requirement"""
 
 
 def prepared() -> dict[str, Any]:
@@ -24,4 +29,15 @@ def preload() -> None:
     """Have the imports of a task made before the first fork. Called with the settings of ``prepared``."""
     context = get_mp_context()  # names modules of its own, once
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["flowgen.execute.clusters.imported"])
+        context.set_forkserver_preload(["flowgen.execute.clusters.imported", *networks()])
+
+
+def networks() -> list[str]:
+    """Modules of the packages that packs require, of those that are imported here.
+
+    The check of a graph has imported what its models are made of, which is what workers will need.
+    """
+    dists = [point.dist for point in entry_points(group="flowgen.nodes")]
+    required = [match[0] for dist in dists if dist for line in dist.requires or () if (match := NAME.match(line))]
+    roots = {name.replace("-", "_").lower() for name in required}
+    return [name for name, module in sys.modules.items() if module and name.partition(".")[0] in roots]
