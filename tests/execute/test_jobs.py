@@ -77,6 +77,12 @@ def test_jobs_without_tls_are_asked_for_or_stay_on_loopback(file):
     assert "tcp://SCHEDULER" in job_script(Where(cluster=str(file)))
 
 
+def test_a_folder_that_a_shell_would_read_otherwise_is_refused(file, tmp_path):
+    make(tmp_path / "my certificates")
+    with pytest.raises(UserError, match="a job script can't name the folder"):
+        job_script(Where(cluster=str(file), tls=tmp_path / "my certificates"))
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_has_a_script(file, system):
     file.write_text(file.read_text().replace('"slurm"', f'"{system}"'))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distributed import Nanny, SpecCluster
+from distributed import Nanny, Security, SpecCluster
 
 from flowgen.execute.clusters.quiet import QuietScheduler, QuietWorker
 
@@ -21,8 +22,16 @@ def processes(count: int) -> SpecCluster:
 
 
 def on_loopback(each: Sequence[Mapping[str, Any]]) -> SpecCluster:
-    """One worker process with one thread for each entry, which holds what is special about it."""
+    """One worker process with one thread for each entry, which holds what is special about it.
+
+    Other users of the machine can reach loopback. Where the package ``cryptography`` is installed the processes know
+    each other by a certificate of this run alone.
+    """
+    secured = {"protocol": "tcp://", "security": Security()}
+    if importlib.util.find_spec("cryptography"):
+        secured = {"protocol": "tls://", "security": Security.temporary()}
     options = {
+        **secured,
         "host": "127.0.0.1",
         "nthreads": 1,
         "memory_limit": 0,
@@ -32,9 +41,10 @@ def on_loopback(each: Sequence[Mapping[str, Any]]) -> SpecCluster:
     return SpecCluster(
         scheduler={
             "cls": QuietScheduler,
-            "options": {"host": "127.0.0.1", "protocol": "tcp://", "port": 0, "dashboard": False},
+            "options": {**secured, "host": "127.0.0.1", "port": 0, "dashboard": False},
         },
         workers={n: {"cls": Nanny, "options": {**options, **special}} for n, special in enumerate(each)},
+        security=secured["security"],
         silence_logs=logging.CRITICAL,
     )
 
