@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slurm test-gpu lint format zoo benchmark clean
+.PHONY: demo test test-slurm lint format zoo benchmark clean
 
 demo: $(STAMP)            ## run the first example: images, CLIP score and FID for each guidance scale
 	$(BIN)/flowgen run graphs/01_text_to_image.yaml
@@ -16,9 +16,6 @@ test: $(STAMP)            ## lint, types and the whole test suite
 
 test-slurm: $(STAMP)      ## a graph as jobs of a real SLURM on loopback; docs/clusters.md says what it needs
 	$(BIN)/pytest tests/slurm/on_slurm.py
-
-test-gpu: $(STAMP)        ## one process for each GPU of this machine
-	$(BIN)/pytest tests/gpu/on_gpus.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -6,7 +6,6 @@ import sys
 import psutil
 import pytest
 from click.testing import CliRunner
-from distributed import default_client
 from rich.console import Console
 from small import SMALL, Lab
 
@@ -148,7 +147,6 @@ class Sockets(Silent):
 
     def done(self, receipt):
         self.looks += 1
-        self.scheduler = default_client().scheduler.address
         for process in (me := psutil.Process(), *me.children(recursive=True)):
             found = process.net_connections(kind="inet")
             self.all.update(found)
@@ -167,4 +165,3 @@ def test_workers_of_this_machine_listen_on_loopback_alone(tmp_path, zoo_folder):
     Lab(tmp_path, zoo_folder).run(FAST, options={"events": sockets, "workers": 2})
     assert sockets.looks
     assert sockets.listening == {"127.0.0.1"}
-    assert sockets.scheduler.startswith("tls://127.0.0.1:")  # with a certificate of the run's own

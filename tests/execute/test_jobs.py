@@ -4,14 +4,18 @@ import re
 import ssl
 from pathlib import Path
 
+import dask
 import pytest
 from clusters import certificates, flowgen
+from distributed import Client, Security
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters import Where, at_once
 from flowgen.execute.clusters.certificates import CA, CERTIFICATE, KEY, make
 from flowgen.execute.clusters.gpus import turned
 from flowgen.execute.clusters.jobs import SYSTEMS, job_script, read_jobs
+from flowgen.execute.clusters.processes import on_loopback
+from flowgen.execute.clusters.quiet import QUIET
 
 PAGE = (Path(__file__).parents[2] / "docs/clusters.md").read_text(encoding="utf-8")
 JOBS = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)[0]
@@ -100,6 +104,15 @@ def test_a_set_of_certificates_is_its_owners(tmp_path):
     assert "PRIVATE KEY" not in (tmp_path / "set" / CA).read_text()
     with pytest.raises(UserError, match=r"has a ca\.pem already"):
         make(tmp_path / "set")
+
+
+def test_processes_of_one_machine_know_each_other_by_a_certificate():
+    with dask.config.set(QUIET), on_loopback([]) as cluster:
+        assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
+        with Client(cluster) as known:
+            assert known.scheduler_info()["workers"] == {}
+        with pytest.raises(OSError, match=r"certificate|alert|closed|Timed out"):
+            Client(cluster.scheduler_address, security=Security.temporary(), timeout=5)
 
 
 def test_each_process_has_its_own_gpu_first():
