@@ -15,6 +15,13 @@ from click.testing import CliRunner
 from flowgen.cli import flowgen as command
 
 HOST = "127.0.0.1"
+SETTINGS = {
+    "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",  # tasks stay where they are placed
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1h",  # a busy machine isn't taken for a dead worker
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "300s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "300s",
+}
+"""of Dask, for the processes that are started"""
 
 
 def flowgen(*arguments) -> str:
@@ -35,8 +42,7 @@ def certificates(folder: Path) -> list[str]:
 @contextmanager
 def dask(*arguments: object, python_path: str = "", prefix: tuple[str, ...] = ()):
     """A `dask` command that runs as long as the context."""
-    stealing = {"DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False"}  # tasks stay where they are placed
-    environment = {**os.environ, **stealing, "PYTHONPATH": f"{python_path}{os.environ.get('PYTHONPATH', '')}"}
+    environment = {**os.environ, **SETTINGS, "PYTHONPATH": f"{python_path}{os.environ.get('PYTHONPATH', '')}"}
     call = [*prefix, sys.executable, "-m", "dask", *map(str, arguments)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(call, env=environment, cwd="/", **quiet)  # -m finds modules in the current folder

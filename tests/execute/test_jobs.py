@@ -4,14 +4,18 @@ import re
 import ssl
 from pathlib import Path
 
+import dask
 import pytest
 from clusters import certificates, flowgen
+from distributed import Client, Security
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters import Where, at_once
 from flowgen.execute.clusters.certificates import CA, CERTIFICATE, KEY, make
 from flowgen.execute.clusters.gpus import turned
 from flowgen.execute.clusters.jobs import SYSTEMS, job_script, read_jobs
+from flowgen.execute.clusters.processes import on_loopback
+from flowgen.execute.clusters.quiet import QUIET
 
 PAGE = (Path(__file__).parents[2] / "docs/clusters.md").read_text(encoding="utf-8")
 JOBS = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)[0]
@@ -77,6 +81,12 @@ def test_jobs_without_tls_are_asked_for_or_stay_on_loopback(file):
     assert "tcp://SCHEDULER" in job_script(Where(cluster=str(file)))
 
 
+def test_a_folder_that_a_shell_would_read_otherwise_is_refused(file, tmp_path):
+    make(tmp_path / "my certificates")
+    with pytest.raises(UserError, match="a job script can't name the folder"):
+        job_script(Where(cluster=str(file), tls=tmp_path / "my certificates"))
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_has_a_script(file, system):
     file.write_text(file.read_text().replace('"slurm"', f'"{system}"'))
@@ -94,6 +104,15 @@ def test_a_set_of_certificates_is_its_owners(tmp_path):
     assert "PRIVATE KEY" not in (tmp_path / "set" / CA).read_text()
     with pytest.raises(UserError, match=r"has a ca\.pem already"):
         make(tmp_path / "set")
+
+
+def test_processes_of_one_machine_know_each_other_by_a_certificate():
+    with dask.config.set(QUIET), on_loopback([]) as cluster:
+        assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
+        with Client(cluster) as known:
+            assert known.scheduler_info()["workers"] == {}
+        with pytest.raises(OSError, match=r"certificate|alert|closed|Timed out"):
+            Client(cluster.scheduler_address, security=Security.temporary(), timeout=5)
 
 
 def test_each_process_has_its_own_gpu_first():

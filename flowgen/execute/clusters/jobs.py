@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,6 +181,8 @@ def kind_of(where: Where) -> tuple[Any, Jobs]:
 def options(where: Where, found: Jobs) -> dict[str, Any]:
     """What dask-jobqueue is told of a job; the rest is in the user's own configuration of it."""
     values, secured = found.values, security(where.tls) if where.tls else None
+    if where.tls and shlex.quote(folder := str(where.tls.absolute())) != folder:  # dask-jobqueue quotes nothing
+        raise UserError(f"a job script can't name the folder '{folder}'", hint="one without spaces and signs can be")
     threads = max(1, values["cores"] // values["processes"])
     # one task at a time, which uses the cores itself; the system looks after the memory
     worker = ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]

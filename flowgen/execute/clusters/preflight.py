@@ -6,6 +6,7 @@ A worker that joins later asks itself the same before its first task (``flowgen.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,9 +47,11 @@ def question_for(plan: Plan, place: Place, probe: str) -> Question:
     """What a plan takes."""
     stages = dict.fromkeys(cut.stage for cut in plan.parcels)
     types = [step.type for stage in stages for step in plan.programs[stage].steps.values()]
-    modules = {type.code.__module__.partition(".")[0] for type in types if type.file is None}
-    packages = tuple(sorted(modules - {"__main__"}))  # what was typed there travels as it is
     parts = sorted({part for stage in stages for part in parts_of(plan, stage)}, key=lambda p: (p.folder, p.name))
+    names = [type.code.__module__ for type in types if type.file is None]
+    names += [each.loader for part in parts for each in part.whole()]
+    modules = {re.split("[.:]", name)[0] for name in names}
+    packages = tuple(sorted(modules - {"__main__"}))  # what was typed there travels as it is
     return Question(
         store=place.store,
         probe=probe,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distributed import Nanny
+from distributed import Nanny, Security
 
 from flowgen.execute.clusters.quiet import QuietScheduler, QuietWorker
 from flowgen.execute.clusters.reviving import Reviving
@@ -22,8 +23,16 @@ def processes(count: int) -> Reviving:
 
 
 def on_loopback(each: Sequence[Mapping[str, Any]]) -> Reviving:
-    """One worker process with one thread for each entry, which holds what is special about it."""
+    """One worker process with one thread for each entry, which holds what is special about it.
+
+    Other users of the machine can reach loopback. Where the package ``cryptography`` is installed the processes know
+    each other by a certificate of this run alone.
+    """
+    secured = {"protocol": "tcp://", "security": Security()}
+    if importlib.util.find_spec("cryptography"):
+        secured = {"protocol": "tls://", "security": Security.temporary()}
     options = {
+        **secured,
         "host": "127.0.0.1",
         "nthreads": 1,
         "memory_limit": 0,
@@ -34,14 +43,15 @@ def on_loopback(each: Sequence[Mapping[str, Any]]) -> Reviving:
         scheduler={
             "cls": QuietScheduler,
             "options": {
+                **secured,
                 "host": "127.0.0.1",
-                "protocol": "tcp://",
                 "port": 0,
                 "dashboard": False,
                 "allowed_failures": 0,  # deaths are counted, and tasks sent again, in flight.py
             },
         },
         workers={n: {"cls": Nanny, "options": {**options, **special}} for n, special in enumerate(each)},
+        security=secured["security"],
         silence_logs=logging.CRITICAL,
     )
 
