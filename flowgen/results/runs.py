@@ -179,4 +179,4 @@ def stop(seen: Seen, wait: float) -> bool:
         if born(pid) != begun:
             return True
         time.sleep(PAUSE)
-    return born(pid) != begun
+    return bool(born(pid) != begun)
