@@ -10,7 +10,7 @@ import click
 
 from flowgen.cli.detach import Detachable, Detaching, Folder
 from flowgen.cli.detach import detach as away
-from flowgen.cli.interrupts import STOPPED, interruptible
+from flowgen.cli.interrupts import end, interruptible
 from flowgen.cli.options import computing, graph_argument, insecure_option, planned, planning, reaching, setting
 from flowgen.config import Settings
 
@@ -77,7 +77,7 @@ def compute(
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo(f"stopped; {kept(place.path)}", err=True)
-        sys.exit(STOPPED)
+        end()
     report(done, wide_console(quiet=quiet))
 
 

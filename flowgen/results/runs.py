@@ -175,9 +175,8 @@ def stop(seen: Seen, wait: float) -> bool:
         raise UserError(
             f"process {pid} of '{seen.folder.name}' isn't yours", hint="who started it can stop it"
         ) from None
-    until = time.monotonic() + wait
-    while born(pid) == begun:
-        if time.monotonic() > until:
-            return False
+    for _ in range(round(wait / PAUSE)):  # a machine that slept meanwhile has waited for nobody
+        if born(pid) != begun:
+            return True
         time.sleep(PAUSE)
-    return True
+    return bool(born(pid) != begun)
