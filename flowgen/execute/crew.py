@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,13 +14,15 @@ from flowgen.execute.events import Events
 
 TOPIC = "all"
 """where Dask's scheduler says who comes and goes"""
+HERE, SIGNS = "flowgen-listens", 100
+"""what shows that it is heard, and how often that is tried"""
 
 
 @contextmanager
 def crew(client: Client, events: Events) -> Iterator[None]:
     """Tell of a client's workers as long as the context lasts, and of the wish to stop if it ends by that."""
-    there = set(client.nthreads())
-    link = dashboard(client)
+    there: set[str] = set()
+    link, listening = dashboard(client), threading.Event()
 
     def heard(event: tuple[float, Any]) -> None:
         about = event[1] if isinstance(event[1], dict) else {}
@@ -27,11 +30,21 @@ def crew(client: Client, events: Events) -> Iterator[None]:
             there.add(about["worker"])
         elif about.get("action") == "remove-worker":
             there.discard(about["worker"])
+        elif about.get("action") == HERE:
+            listening.set()
+            return
         else:
             return
-        events.workers(len(there), link)
+        if listening.is_set():
+            events.workers(len(there), link)
 
     client.subscribe_topic(TOPIC, heard)
+    for _ in range(SIGNS):  # who comes before the scheduler has understood is among those that it names
+        client.log_event(TOPIC, {"action": HERE})
+        if listening.wait(0.05):
+            break
+    there.update(client.nthreads())
+    listening.set()
     events.workers(len(there), link)
     try:
         yield
