@@ -111,6 +111,7 @@ def work(root, seed, failures, tally):
                 tally.put("lost")
             else:
                 tally.put(operation.__name__)
+        tally.put(store.index.path.name)
     except BaseException:
         failures.put(traceback.format_exc())
         raise
@@ -129,7 +130,8 @@ def test_whatever_processes_do_at_once_no_read_is_wrong(tmp_path):
     assert failures.empty(), failures.get()
     assert [child.exitcode for child in children] == [0] * PROCESSES
     done = [tally.get() for _ in range(tally.qsize())]
-    assert len(done) == PROCESSES * OPERATIONS
+    assert len(done) == PROCESSES * (OPERATIONS + 1)
+    assert len({name for name in done if name.startswith("index-")}) == 2  # machines
     assert {operation.__name__ for operation in WEIGHTS} <= set(done)
     store = Store(tmp_path)
     store.verify()
@@ -137,4 +139,3 @@ def test_whatever_processes_do_at_once_no_read_is_wrong(tmp_path):
     left = sorted(known(store, *range(ITEMS)))
     assert not left or get(store, *left) == [float(n) for n in left]
     assert list((tmp_path / "tmp").iterdir()) == [] == list((tmp_path / "owned").iterdir())
-    assert len(list(tmp_path.glob("index-*.sqlite"))) == 2
