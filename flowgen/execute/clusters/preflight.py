@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from distributed import Client
+from distributed.comm import CommClosedError
 
 from flowgen.errors import UserError
 from flowgen.execute.fitness import Finding, Question, table
@@ -22,6 +24,8 @@ from flowgen.execute.task import Place, found
 from flowgen.plan.plan import Plan
 from flowgen.store.probe import Probe
 
+TRIES, PAUSE = 4, 0.5
+"""how often a worker is asked whose connection breaks; seconds before the second time, each later one longer"""
 PATIENCE = 600.0
 """seconds that a worker may take to answer: it imports torch and may read large weights for the first time"""
 
@@ -37,7 +41,8 @@ def admitted(client: Client, plan: Plan, place: Place) -> Iterator[tuple[Place, 
         return
     with Probe(place.store) as probe:
         question = question_for(plan, place, probe.name)
-        workers = Workers(ask(client, question), resources(client))
+        findings, declared = ask(client, question), resources(client)
+        workers = Workers({worker: finding for worker, finding in findings.items() if worker in declared}, declared)
         judge(workers.findings, probe)
         workers.settle(plan)
         yield replace(place, question=question), workers
@@ -68,22 +73,48 @@ async def asked(question: Question) -> Finding:
 
 
 def ask(client: Client, question: Question, patience: float = PATIENCE) -> dict[str, Finding]:
-    """Every worker's answer by its address, all asked at once; one that gives none is a finding too."""
-    workers = list(client.scheduler_info()["workers"])
+    """Every worker's answer by its address, all asked at once; one that gives none is a finding too.
+
+    A worker whose connection breaks may be dying: it is asked again while it is listed, and who comes in its place is
+    asked too.
+    """
+    found: dict[str, Any] = {}
+    for again in range(TRIES):
+        time.sleep(PAUSE * again)
+        there = list(client.scheduler_info()["workers"])
+        found = {worker: said for worker, said in found.items() if worker in there and not broken(said)}
+        missing = [worker for worker in there if worker not in found]
+        if not missing:
+            break
+        found |= asked_at_once(client, question, missing, patience)
+    return {worker: finding_of(said, worker, patience) for worker, said in found.items()}
+
+
+def broken(said: Any) -> bool:
+    """Whether it was the connection that failed, not the worker's patience."""
+    return isinstance(said, OSError) and not isinstance(said, TimeoutError)
+
+
+def asked_at_once(client: Client, question: Question, workers: list[str], patience: float) -> dict[str, Any]:
+    """What some workers answer, each with a finding or an exception."""
+
+    async def one(worker: str) -> Any:
+        try:
+            said = await asyncio.wait_for(
+                client.run(asked, question, workers=[worker], on_error="return"), timeout=patience
+            )
+            return said.get(worker, CommClosedError("it left"))
+        except Exception as error:
+            return error
 
     async def gathered() -> list[Any]:
-        each = (client.run(asked, question, workers=[worker], on_error="return") for worker in workers)
-        return await asyncio.gather(*(asyncio.wait_for(one, patience) for one in each), return_exceptions=True)
+        return await asyncio.gather(*map(one, workers))
 
-    return {
-        worker: finding_of(said, worker, patience) for worker, said in zip(workers, client.sync(gathered), strict=True)
-    }
+    return dict(zip(workers, client.sync(gathered), strict=True))
 
 
 def finding_of(said: Any, worker: str, patience: float) -> Finding:
     """An answer, or what its lack means."""
-    if isinstance(said, Mapping):
-        said = said.get(worker, "it left")
     if isinstance(said, Finding):
         return said
     if isinstance(said, TimeoutError):
