@@ -44,6 +44,7 @@ $(STAMP): constraints.txt pyproject.toml
 chaos: $(STAMP)           ## kill two hundred workers and fifty schedulers at random, and compare what runs answer
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/kills.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/schedulers.py
+	KILLS=200 OMP_NUM_THREADS=1 $(BIN)/pytest tests/execute/test_deaths.py -k random
 
 clean:
 	rm -rf .venv runs .flowgen
