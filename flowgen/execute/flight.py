@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from queue import Empty, SimpleQueue
 from typing import Any, cast
@@ -35,8 +35,9 @@ SUSPECT = 2
 """workers that die at a task before it is sent in pieces"""
 FEW = 8
 """items of a suspect that are sent one by one"""
-DEADLY = 3
-"""workers that die at a single item before it counts as failed"""
+DEADLY, MOST = 3, 10
+"""workers that die at a single item before it counts as failed: so many if no others die meanwhile, else one more for each
+of them, up to the second number; where workers die of anything, an item that is only unlucky gets more tries"""
 LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0
@@ -71,6 +72,8 @@ class Task:
     """workers that died while they computed it"""
     doubts: int = 0
     """workers that had it and died before they said what they had begun"""
+    since: int = 0
+    """workers that had died when it was made"""
     key: str = ""
     """Dask's; empty while it waits to be sent"""
     future: Future | None = None
@@ -164,7 +167,7 @@ class Flight:
             if self.broken.intersection(parents):
                 self.broken.add((cut.stage, cut.number))
             else:
-                task = Task(self.count, cut, parents, self.plan.parcel(cut))
+                task = Task(self.count, cut, parents, self.plan.parcel(cut), since=len(self.dead))
                 self.open[task.name] = [task]
                 self.send(task)
 
@@ -239,7 +242,8 @@ class Flight:
             known = task.suspect
             if isinstance(result, KilledWorker) and result.task == task.key:
                 self.blame(task, result.last_worker.address)
-            if not (known and len(task.parcel) == 1 and task.deaths >= DEADLY):
+            others = len(self.dead) - task.since - task.deaths
+            if not (known and len(task.parcel) == 1 and task.deaths >= min(MOST, DEADLY + others)):
                 self.repeat(task)
                 return
             result = given_up(task)
@@ -276,9 +280,12 @@ class Flight:
         if task.suspect and size > 1:
             each = isqrt(size - 1) if size > FEW else 1  # two rounds find one of a thousand items
             pieces = [select(task.parcel, list(range(n, min(n + each, size)))) for n in range(0, size, each)]
-            again = [Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT) for piece in pieces]
+            again = [
+                Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT, since=len(self.dead))
+                for piece in pieces
+            ]
         else:
-            again = [Task(task.order, task.cut, task.parents, task.parcel, task.deaths, task.doubts)]
+            again = [replace(task, key="", future=None)]
         for piece in again:
             self.open[task.name].append(piece)
             self.count += 1
