@@ -36,8 +36,8 @@ SUSPECT = 2
 FEW = 8
 """items of a suspect that are sent one by one"""
 DEADLY, MOST = 3, 10
-"""workers that die at a single item before it counts as failed: so many if no others die meanwhile, else one more for each
-of them, up to the second number; where workers die of anything, an item that is only unlucky gets more tries"""
+"""workers that die at a single item before it counts as failed: so many if no others die meanwhile, one more for each
+other one, up to the second number: where workers die of anything, an item may only be unlucky"""
 LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import threading
 from collections import Counter
@@ -94,7 +95,8 @@ def test_items_that_workers_die_of_fail_alone(lab):
     done = run(lab)
     failed = [str(failure).partition(":")[0] for failure in done.failures]
     assert failed == ["one[value=7]", "one[value=13]", "two[value=7]", "two[value=13]"]
-    assert "3 worker processes died while they computed it" in str(done.failures[0])
+    for failure in done.failures[:2]:  # at the least three; each other's deaths give them more tries
+        assert re.search(r"\b([3-9]|10) worker processes died while they computed it", str(failure))
     found = done.results.two.values
     assert np.isnan(found[[7, 13]]).all()
     assert np.delete(found, [7, 13]).tolist() == [2.0 * n for n in range(24) if n not in (7, 13)]
