@@ -19,6 +19,7 @@ from flowgen.config.kinds import KINDS, understood
 from flowgen.errors import UserError, with_article
 from flowgen.execute.clusters import Where, at_once, client
 from flowgen.execute.clusters.processes import threads_of
+from flowgen.execute.clusters.running import secured
 from flowgen.execute.clusters.where import GPUS
 from flowgen.execute.device import device_of
 from flowgen.execute.driver import Tally, execute
@@ -216,6 +217,8 @@ class Experiment:
         """
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
         where = self.where(workers, cluster, tls, insecure, wait)
+        if where.running:
+            secured(where)  # before anything is planned, or nobody would hear of it where all is known
         kept: Store = open_store(str(store))
         threads = threads_of(where.workers) if where.workers and where.local else 0
         place = Place(str(store), device_for(device, where), threads, remembered(kept.medium))

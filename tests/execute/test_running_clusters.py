@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import subprocess
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +185,30 @@ def test_clusters_that_are_refused(cluster, said):
     with pytest.raises(UserError) as caught, client(Where(cluster=cluster, wait=1)):
         pass
     assert said in str(caught.value)
+
+
+def test_a_cluster_is_refused_though_everything_is_known(tmp_path, zoo_folder):
+    lab = Lab(tmp_path, zoo_folder)
+    graph = GRAPH.replace("[image, clip, fid]", "[text]").replace("  fid:", "  unused:")
+    lab.run(graph)
+    with pytest.raises(UserError, match="has no TLS"):
+        lab.run(graph, options={"cluster": "tcp://203.0.113.9:8786"})
+
+
+def test_another_kind_of_server_is_said_to_be_none():
+    with socket.create_server((HOST, 0)) as server:
+
+        def greet():
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        at = f"tcp://{HOST}:{server.getsockname()[1]}"
+        with pytest.raises(UserError, match="no Dask scheduler answers"), client(Where(cluster=at, wait=2)):
+            pass
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def test_strict_results_need_a_device_that_is_known(tmp_path, zoo_folder):

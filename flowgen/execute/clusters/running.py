@@ -7,6 +7,7 @@ import re
 import socket
 
 from distributed import Client
+from distributed.security import Security
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters.certificates import security
@@ -17,16 +18,20 @@ ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\[\
 
 def running(where: Where) -> Client:
     """A client of the scheduler at an address. Raises UserError if it is refused or nobody answers."""
-    allowed(where)
-    secured = security(where.tls) if where.cluster.startswith("tls:") else None
     try:
-        return Client(where.cluster, security=secured, timeout=where.wait)
-    except (OSError, TimeoutError, ValueError) as error:
+        return Client(where.cluster, security=secured(where), timeout=where.wait)
+    except (OSError, ValueError, MemoryError) as error:  # another server's greeting may read as a length
         reason = str(error.__cause__ or error).strip().splitlines()
         raise UserError(
             f"no Dask scheduler answers at {where.cluster}: {reason[0] if reason else type(error).__name__}",
             hint="start one with 'dask scheduler'; docs/clusters.md has the commands",
         ) from None
+
+
+def secured(where: Where) -> Security | None:
+    """What a connection is made with. Raises UserError if it isn't allowed, or certificates are missing."""
+    allowed(where)
+    return security(where.tls) if where.cluster.startswith("tls:") else None
 
 
 def allowed(where: Where) -> None:
