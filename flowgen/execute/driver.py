@@ -25,6 +25,10 @@ ATTEMPTS = 5
 """how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
 
 
+LOST = (OSError, CancelledError, ClosedClientError)
+"""what a lost connection looks like, among other things"""
+
+
 class RunFailed(Exception):
     """A run could not go on; what was computed is in the store. Single items that fail don't end a run."""
 
@@ -117,15 +121,21 @@ def execute(
 
 @contextmanager
 def watched(client: Callable[[], Any]) -> Iterator[Client]:
-    """A client; what fails in the context because its scheduler is gone is raised as SchedulerGone."""
-    with client() as connected:
-        scheduler = identity(connected)
-        try:
-            yield connected
-        except (OSError, CancelledError, ClosedClientError) as error:
-            if identity(connected) == scheduler:
-                raise
-            raise SchedulerGone from error
+    """A client; what fails because its scheduler is gone, here or in the context, is raised as SchedulerGone."""
+    entered = False
+    try:
+        with client() as connected:
+            scheduler, entered = identity(connected), True
+            try:
+                yield connected
+            except LOST as error:
+                if identity(connected) == scheduler:
+                    raise
+                raise SchedulerGone from error
+    except LOST as error:
+        if entered:
+            raise
+        raise SchedulerGone from error
 
 
 @dataclass(slots=True)
