@@ -56,7 +56,7 @@ class Tally:
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Keys of reductions that skipped failed items, by the key that was planned."""
+        """Keys of reductions that skipped failed items and of what reads them, by the key that was planned."""
         return {key: other for receipt in self.receipts for key, other in receipt.renamed.items()}
 
     @property

@@ -118,7 +118,7 @@ class Flight:
         self.again: list[tuple[int, int, Task]] = []
         """a heap of what is to be sent once more, in the order of the plan"""
         self.partial: dict[Name, list[Receipt]] = {}
-        """receipts with items that failed"""
+        """receipts with items that failed, or that changed for it"""
         self.blocks: dict[Name, list[str]] = {}
         """of parcels that are done, what holds their items"""
         self.broken: set[Name] = set()
@@ -252,7 +252,7 @@ class Flight:
             del self.open[task.name]
         if isinstance(result, Receipt):
             self.blocks.setdefault(task.name, []).extend(result.told)
-            if result.failed:
+            if result.failed or result.renamed:
                 self.partial.setdefault(task.name, []).append(result)
             yield task.cut.stage, result
         elif task.name not in self.broken:

@@ -72,7 +72,7 @@ class Receipt:
     failed: dict[str, str] = field(default_factory=dict)
     """items that have no result, by key: the cause"""
     renamed: dict[str, str] = field(default_factory=dict)
-    """reductions that skipped failed items: the key of what was pooled, by the key that was planned"""
+    """reductions that skipped failed items, and what reads them: their key by the key that was planned"""
     waited: int = 0
     """items that another run was computing"""
     known: int = 0
@@ -120,7 +120,8 @@ def run_parcel(
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
     gone = {key for receipt in parents for key in receipt.failed}
-    work = Work(code, *less_failed(code, parcel, gone), place, store)
+    others = {key: other for receipt in parents for key, other in receipt.renamed.items()}
+    work = Work(code, *less_failed(code, parcel, gone, others), place, store)
     with closing(shares(work.parcel, store, work.waiting)) as parts:  # closed, a claim ends when the work on it fails
         for part in parts:
             work.compute(part)
@@ -161,7 +162,7 @@ class Work:
                 end_process(error)
                 raise
         self.failed |= causes
-        for keys, outputs in finite(code, results, self.failed):
+        for keys, outputs in finite(results, self.failed):
             self.publish(*unpublished(keys, outputs, self.store) if self.parcel.saves else (keys, outputs))
         self.items += len(part) - sum(key in self.failed for key in part.keys)
 
@@ -178,6 +179,8 @@ class Work:
 
     def receipt(self, planned: int, seconds: float) -> Receipt:
         """What became of the items, ``planned`` with those whose parents failed."""
+        names = {other: key for key, other in self.renamed.items()}
+        failed = {names.get(key, key): cause for key, cause in self.failed.items()}
         blocks = {item.block for item in self.store.find(self.parcel.keys).values()}
         return Receipt(
             stage=self.parcel.stage,
@@ -188,8 +191,8 @@ class Work:
             found=sorted(blocks - set(self.published)),
             calls=dict(self.caller.calls),
             rows=dict(self.caller.rows),
-            failed=self.failed,
-            renamed=self.renamed,
+            failed=failed,
+            renamed={key: other for key, other in self.renamed.items() if key not in failed},
             waited=self.waited,
             known=planned - self.items - len(self.failed),
             worker=os.getpid(),
