@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,8 @@ class Place:
     """how many items calls may have, where memory ran out in earlier runs"""
     question: Question | None = None
     """what a worker that joins later asks itself before its first task"""
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """stands in the blocks that the run publishes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Receipt:
     stage: str
     number: int
     items: int
+    """computed and published; also by a task of this run that was lost before it said so"""
     seconds: float
     blocks: list[str] = field(default_factory=list)
     """what it published"""
@@ -145,7 +149,8 @@ class Work:
         self.store = store
         self.caller = Caller(code.numerics, Limits(place.device, {**place.limits, **_LIMITS}))
         self.published: list[str] = []
-        self.items = 0
+        self.done: set[str] = set()
+        """items computed and published"""
         self.waited = 0
         self.begun = 0.0
 
@@ -164,7 +169,7 @@ class Work:
         self.failed |= causes
         for keys, outputs in finite(results, self.failed):
             self.publish(*unpublished(keys, outputs, self.store) if self.parcel.saves else (keys, outputs))
-        self.items += len(part) - sum(key in self.failed for key in part.keys)
+            self.done.update(keys)
 
     def publish(self, keys: list[str], outputs: dict[str, Record]) -> None:
         """Results, or states of a loop on the way."""
@@ -181,24 +186,32 @@ class Work:
         """What became of the items, ``planned`` with those whose parents failed."""
         names = {other: key for key, other in self.renamed.items()}
         failed = {names.get(key, key): cause for key, cause in self.failed.items()}
-        blocks = {item.block for item in self.store.find(self.parcel.keys).values()}
+        blocks = {key: item.block for key, item in self.store.find(self.parcel.keys).items()}
+        others = {key: block for key, block in blocks.items() if key not in self.done}
+        items = len(self.done) + published(others, self.store, self.place)
         return Receipt(
             stage=self.parcel.stage,
             number=self.parcel.number,
-            items=self.items,
+            items=items,
             seconds=seconds,
             blocks=self.published,
-            found=sorted(blocks - set(self.published)),
+            found=sorted(set(blocks.values()) - set(self.published)),
             calls=dict(self.caller.calls),
             rows=dict(self.caller.rows),
             failed=failed,
             renamed={key: other for key, other in self.renamed.items() if key not in failed},
             waited=self.waited,
-            known=planned - self.items - len(self.failed),
+            known=planned - items - len(self.failed),
             worker=os.getpid(),
             limits=self.caller.limits.learned,
-            steps=0 if self.failed else self.parcel.steps,
+            steps=self.parcel.steps if len(self.done) == planned else 0,
         )
+
+
+def published(blocks: Mapping[str, str], store: Store, place: Place) -> int:
+    """How many of some items, by their blocks, this run published in tasks whose receipts were lost. Raises Lost."""
+    mine = {name for name in set(blocks.values()) if store.manifest(name)["provenance"].get("run") == place.run}
+    return sum(block in mine for block in blocks.values())
 
 
 def admit(place: Place) -> Place:
@@ -252,6 +265,7 @@ def provenance(code: Program, seconds: float, place: Place) -> dict[str, Any]:
         "numerics": code.numerics.text(),
         "seconds": round(seconds, 4),
         "device": place.device,
+        "run": place.run,
         "torch": torch.__version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
