@@ -28,6 +28,8 @@ def reduce_items(
     stream = next(name for name, port in ports.items() if port.stream)
     found = []
     for item in items:
+        if run.caller.stop.asked():
+            break
         made = run.call(step, [item], frozenset({stream}), run.values)
         arguments = {k: v for k, v in {**made.ports, **made.params}.items() if k != stream}
         reduction = instance(step.type, arguments)

@@ -24,6 +24,7 @@ from flowgen.execute.memory import give_back, keep
 from flowgen.execute.messages import begin, end_process, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
+from flowgen.execute.stopping import Stopped
 from flowgen.execute.waiting import shares
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
@@ -115,7 +116,8 @@ def run_parcel(
     Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
-    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes.
+    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes; Stopped
+    where the run was stopped, with what was done by then published.
     """
     started = time.perf_counter()
     begin(suspect)
@@ -126,9 +128,12 @@ def run_parcel(
     gone = {key for receipt in parents for key in receipt.failed}
     others = {key: other for receipt in parents for key, other in receipt.renamed.items()}
     work = Work(code, *less_failed(code, parcel, gone, others), place, store)
-    with closing(shares(work.parcel, store, work.waiting)) as parts:  # closed, a claim ends when the work on it fails
+    stop = work.caller.stop
+    with closing(shares(work.parcel, store, work.waiting, stop.asked)) as parts:  # closed, a claim ends if work fails
         for part in parts:
             work.compute(part)
+    if stop.asked():
+        raise Stopped  # to nobody
     give_back()
     _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
