@@ -8,7 +8,7 @@ import torch
 from small import Lab, computed
 
 from flowgen.node import node
-from flowgen.values import PerItem, Score
+from flowgen.values import Features, Moments, PerItem, Score
 from flowgen.values.random import is_abstract
 
 BAD: set[int] = set()
@@ -24,6 +24,21 @@ def number(value: PerItem[int]) -> Score:
             raise ValueError(f"no {found} today")
     data = torch.tensor([float("nan") if v in NAN else float(v) for v in value.values])
     return Score(data, torch.ones(len(data), dtype=torch.long))
+
+
+@node("fails.vector", stored=True)
+def vector(value: PerItem[int]) -> Features:
+    """Features of a thing that can't always be looked at."""
+    if not is_abstract() and BAD.intersection(value.values):
+        raise ValueError("not today")
+    return Features(torch.tensor([[float(v), float(v) ** 2] for v in value.values]), "eye")
+
+
+@node("fails.reference", stored=True)
+def reference(count: int = 10) -> Moments:
+    """Of a standard normal."""
+    eye = torch.eye(2, dtype=torch.float64)
+    return Moments(torch.tensor([count]), torch.zeros(1, 2, dtype=torch.float64), count * eye[None], "eye")
 
 
 @node("fails.double", stored=True)
@@ -103,3 +118,48 @@ def test_a_node_that_never_works_is_given_up(lab):
     run = lab.run(GRAPH)
     assert computed(run) == {}
     assert len([f for f in run.failures if f.node == "one"]) == 20
+
+
+FID = """\
+flowgen: 1
+sweep: {value: {range: 2}}
+nodes:
+  seen: {type: fails.vector, value: $value}
+  real: {type: fails.reference}
+  fid: {type: metric.fid, features: $seen, reference: $real, over: [value], missing: skip}
+  two: {type: fails.double, x: $fid}
+outputs: [fid, two]
+"""
+
+
+def test_a_reduction_without_a_number_fails_and_says_why(lab):
+    BAD.add(1)
+    for again in (False, True):
+        run = lab.run(FID)
+        assert [str(f) for f in run.failures] == [
+            "seen[value=1]: ValueError: not today",
+            "fid: 'metric.fid' of 1 point is no number; it needs 3 for one that means something",
+            "two: it needs 'fid', which failed",
+        ], again
+        assert "fid" not in run.results
+    BAD.clear()
+    whole = lab.run(FID)
+    assert whole.failures == []
+    # points (0, 0) and (1, 1): mean (.5, .5), a covariance with one eigenvalue, 1; the reference's are 10 / 9
+    assert float(whole.results.fid) == pytest.approx(0.5 + 1 + 20 / 9 - 2 * (10 / 9) ** 0.5)
+    assert float(whole.results.two) == 2 * float(whole.results.fid)
+
+
+def test_what_reads_a_reduction_that_skipped_is_another_item(lab):
+    text = FID.replace("range: 2", "range: 3")
+    BAD.add(2)
+    for again in (False, True):
+        run = lab.run(text)
+        assert {failure.node for failure in run.failures} == {"seen"}, again
+        assert float(run.results.two) == 2 * float(run.results.fid)
+    assert computed(run) == {}
+    part = float(run.results.two)
+    BAD.clear()
+    whole = lab.run(text)
+    assert computed(whole) == {"seen": 1, "fid": 1, "two": 1}
+    assert float(whole.results.two) == 2 * float(whole.results.fid) != part

@@ -73,7 +73,7 @@ def compute(
     except RunFailed as stopped:
         for node, cause in stopped.failures.items():
             click.echo(f"'{node}' failed: {cause_text(cause)}", err=True)
-        click.echo("what was computed is in the store; the next run goes on from there", err=True)
+        click.echo(kept(place.path), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo(f"stopped; {kept(place.path)}", err=True)
@@ -102,7 +102,7 @@ def report(done: Run, console: Console) -> None:
 
 
 def kept(folder: Path | None) -> str:
-    """What a run that was stopped leaves."""
+    """What a run that was stopped, or failed, leaves."""
     from flowgen.results.runs import look
 
     course = look(folder).course if folder else None

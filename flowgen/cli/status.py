@@ -103,7 +103,7 @@ def detail(seen: Seen) -> None:
         console.print(f"'{node}' failed: {cause}", style="red", highlight=False, markup=False, soft_wrap=True)
     if seen.abroad:
         console.print(f"it runs on {seen.host}: from here one can't see whether it lives", highlight=False)
-    elif seen.state == "stopped":
+    elif seen.state in ("stopped", "failed"):
         console.print(f"{course.keeps}; the same 'flowgen run' goes on from there", highlight=False)
     click.echo(str(seen.folder))
 

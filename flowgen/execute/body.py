@@ -50,7 +50,7 @@ class Body:
 
         for wave in self.waves:
             for step, items in wave.loops:
-                self.keep(step, items, LoopRun(self.stage, step, values).run(items), values)
+                self.keep(step, items, LoopRun(self.stage, step, values).run(items)[1], values)
             self.run_groups(wave.grouped(values), values)
 
     def params_now(self, step: Step, values: Mapping[Wire, Held]) -> dict[int, dict[str, Any]]:

@@ -97,7 +97,8 @@ class Course:
     wrote: dict[str, tuple[int, int]] = field(default_factory=dict)
     """parts of the run's folder: how much is written, of how much"""
     kept: int | None = None
-    """items of a run that was stopped that are in the store, also those of the last batches; None if nobody counted"""
+    """items of a run that was stopped or failed that the store has, also those of tasks whose end wasn't heard; None if
+    nobody counted"""
     causes: dict[str, str] = field(default_factory=dict)
     """why it failed"""
     first: float = 0.0

@@ -14,12 +14,12 @@ from distributed.client import ClosedClientError
 from flowgen.execute.clusters.preflight import admitted
 from flowgen.execute.crew import crew
 from flowgen.execute.events import Events
-from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, identity
+from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, Task, identity
 from flowgen.execute.messages import NOTES
-from flowgen.execute.task import Place, Receipt, open_store
+from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
-from flowgen.store import Lost
+from flowgen.store import Lost, Store
 
 ATTEMPTS = 5
 """how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
@@ -56,7 +56,7 @@ class Tally:
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Keys of reductions that skipped failed items, by the key that was planned."""
+        """Keys of reductions that skipped failed items and of what reads them, by the key that was planned."""
         return {key: other for receipt in self.receipts for key, other in receipt.renamed.items()}
 
     @property
@@ -197,9 +197,24 @@ def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:
                 events.done(result)
     except NoWorkers as error:
         failures["cluster"] = error
+    except SchedulerGone:
+        store.sync()
+        for task in flight.sent.values():
+            if receipt := unheard(task, store, flight.place):
+                tally.receipts.append(receipt)
+                events.done(receipt)
+        raise
     finally:
         tally.deaths += len(flight.dead)
         tally.repeated += flight.resent
     if failures:
         raise RunFailed(failures)
     return lost
+
+
+def unheard(task: Task, store: Store, place: Place) -> Receipt | None:
+    """What a task published by now that nobody will hear of any more; None if nothing. Its failures aren't known."""
+    blocks = {key: item.block for key, item in store.find(task.parcel.keys).items()}
+    stage, number = task.name
+    items = published(blocks, store, place)
+    return Receipt(stage, number, items, seconds=0.0, found=sorted(set(blocks.values()))) if items else None

@@ -45,7 +45,7 @@ class EventLog(Recorder):
 
     @contextmanager
     def until_the_end(self, kept: Callable[[], int]) -> Iterator[None]:
-        """Record how the run ends, and where it is stopped how many of its items the store has by then.
+        """Record how the run ends, and where that is before its end how many of its items the store has by then.
 
         A run that wasn't even planned leaves no folder.
         """
@@ -53,15 +53,22 @@ class EventLog(Recorder):
             yield
             self.end("finished")
         except KeyboardInterrupt:
-            self.end("stopped", kept=kept() if self.course.planned else 0)
+            self.end("stopped", **self.kept(kept))
             raise
         except BaseException as error:
-            self.end("failed", causes=causes(error))
+            self.end("failed", **self.kept(kept), causes=causes(error))
             raise
         finally:
             self.close()
             if not self.course.planned:
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kept(self, count: Callable[[], int]) -> Record:
+        """How many items the store has, as the last record says it; nothing if it can't be asked any more."""
+        try:
+            return {"kept": count() if self.course.planned else 0}
+        except Exception:
+            return {}
 
     def end(self, how: str, **about: Any) -> None:
         """The last record."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -58,24 +58,41 @@ def share_of(share: list[int], rows: list[int]) -> list[int]:
     return [min(share[last + 1 : row + 1]) for last, row in zip([-1, *rows], rows, strict=False)]
 
 
-def less_failed(code: Program, parcel: Parcel, gone: set[str]) -> tuple[Parcel, dict[str, str], dict[str, str]]:
-    """A parcel less the items whose parents failed; these items with their cause; reductions that skip by new key."""
-    if not gone:
+def less_failed(
+    code: Program, parcel: Parcel, gone: set[str], others: Mapping[str, str]
+) -> tuple[Parcel, dict[str, str], dict[str, str]]:
+    """A parcel less the items whose parents failed; these items with their cause; those that changed by new key.
+
+    ``others`` are reductions that skipped failed items: the key of what was pooled, by the key that was planned. What
+    reads one is another item than was planned, and has another key.
+    """
+    if not gone and not others:
         return parcel, {}, {}
     failed: dict[str, str] = {}
     renamed: dict[str, str] = {}
     parcel = select(parcel, list(range(len(parcel))))  # its own lists, to be changed
+    loop = code.steps[code.stage].type.kind == "loop"
     for n, key in enumerate(list(parcel.keys)):
+        instead: list[str] = []
         for node, keys in parcel.inputs.items():
             if keys[n] in gone:
                 failed[key] = f"it needs '{node}', which failed"
-        if parcel.pooled and (lacking := sum(k in gone for k in parcel.pooled[n])):
-            left = [k for k in parcel.pooled[n] if k not in gone]
-            if code.skips_missing and left:
+            elif (other := others.get(keys[n] or "")) and loop:  # its states have keys too
+                failed[key] = f"it needs '{node}', which skipped items that failed"
+            elif other:
+                keys[n] = other
+                instead.append(other)
+        if parcel.pooled:
+            planned = parcel.pooled[n]
+            left = [others.get(k, k) for k in planned if k not in gone]
+            if len(left) < len(planned) and not (left and code.skips_missing):
+                lacking = len(planned) - len(left)
+                failed[key] = f"{lacking} of the {len(planned)} items that it pools failed (missing: skip)"
+            elif left != planned:
                 parcel.pooled[n] = left
-                renamed[key] = parcel.keys[n] = pooled([key, *left])
-            else:
-                failed[key] = f"{lacking} of the {len(parcel.pooled[n])} items that it pools failed (missing: skip)"
+                instead += left
+        if instead and key not in failed:
+            renamed[key] = parcel.keys[n] = pooled([key, *instead])
     left_over = [n for n, key in enumerate(parcel.keys) if key not in failed]
     return select(parcel, left_over), failed, renamed
 
@@ -120,10 +137,8 @@ def cause_of(error: Exception) -> str:
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
-def finite(code: Program, results: Results, failed: dict[str, str]) -> Results:
-    """The results less items that hold NaN or infinity, which are noted as failed. Reductions may answer NaN."""
-    if code.steps[code.stage].type.kind == "reduce":
-        return results
+def finite(results: Results, failed: dict[str, str]) -> Results:
+    """The results less items that hold NaN or infinity, which are noted as failed."""
     kept: Results = []
     for keys, outputs in results:
         bad: set[int] = set()

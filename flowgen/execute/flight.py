@@ -74,6 +74,8 @@ class Task:
     """workers that had it and died before they said what they had begun"""
     since: int = 0
     """workers that had died when it was made"""
+    lost: bool = False
+    """whether a worker had begun it and died: it is sent again, not only later"""
     key: str = ""
     """Dask's; empty while it waits to be sent"""
     future: Future | None = None
@@ -118,7 +120,7 @@ class Flight:
         self.again: list[tuple[int, int, Task]] = []
         """a heap of what is to be sent once more, in the order of the plan"""
         self.partial: dict[Name, list[Receipt]] = {}
-        """receipts with items that failed"""
+        """receipts with items that failed, or that changed for it"""
         self.blocks: dict[Name, list[str]] = {}
         """of parcels that are done, what holds their items"""
         self.broken: set[Name] = set()
@@ -130,6 +132,7 @@ class Flight:
         self.count = 0
         """tasks sent, and to be sent again"""
         self.resent = 0
+        """tasks that were sent again since a worker had begun them and died"""
 
     def results(self) -> Iterator[tuple[str, Receipt | BaseException]]:
         """Stage and receipt of each task that is done, or the exception that ended it.
@@ -158,8 +161,9 @@ class Flight:
             if self.again:
                 task = heapq.heappop(self.again)[-1]
                 self.send(task)
-                self.resent += 1
-                self.events.repeated(task.cut.stage, len(task.parcel))
+                if task.lost:
+                    self.resent += 1
+                    self.events.repeated(task.cut.stage, len(task.parcel))
                 continue
             cut, parents = next(waiting, (None, []))
             if cut is None:
@@ -236,7 +240,7 @@ class Flight:
             if result.worker not in self.workers.avoided:
                 self.workers.avoided.add(result.worker)
                 self.note(str(result))
-            self.repeat(task)
+            self.repeat(task, lost=False)
             return
         if isinstance(result, KilledWorker | CancelledError):
             known = task.suspect
@@ -244,7 +248,7 @@ class Flight:
                 self.blame(task, result.last_worker.address)
             others = len(self.dead) - task.since - task.deaths
             if not (known and len(task.parcel) == 1 and task.deaths >= min(MOST, DEADLY + others)):
-                self.repeat(task)
+                self.repeat(task, lost=task.key in self.begun)
                 return
             result = given_up(task)
         self.begun.pop(task.key, None)
@@ -252,7 +256,7 @@ class Flight:
             del self.open[task.name]
         if isinstance(result, Receipt):
             self.blocks.setdefault(task.name, []).extend(result.told)
-            if result.failed:
+            if result.failed or result.renamed:
                 self.partial.setdefault(task.name, []).append(result)
             yield task.cut.stage, result
         elif task.name not in self.broken:
@@ -274,18 +278,21 @@ class Flight:
             task.doubts += 1
         task.deaths += len(self.begun.get(task.key, ()))
 
-    def repeat(self, task: Task) -> None:
-        """Arrange that a task is sent once more: as it is, or in pieces if one of its items may be to blame."""
+    def repeat(self, task: Task, lost: bool) -> None:
+        """Arrange that a task is sent once more: as it is, or in pieces if one of its items may be to blame.
+
+        lost: whether a worker had begun it.
+        """
         size = len(task.parcel)
         if task.suspect and size > 1:
             each = isqrt(size - 1) if size > FEW else 1  # two rounds find one of a thousand items
             pieces = [select(task.parcel, list(range(n, min(n + each, size)))) for n in range(0, size, each)]
             again = [
-                Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT, since=len(self.dead))
+                Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT, since=len(self.dead), lost=lost)
                 for piece in pieces
             ]
         else:
-            again = [replace(task, key="", future=None)]
+            again = [replace(task, key="", future=None, lost=lost)]
         for piece in again:
             self.open[task.name].append(piece)
             self.count += 1

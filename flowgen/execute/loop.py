@@ -45,18 +45,23 @@ class LoopRun:
         """items that left a lane just now, and the item whose state theirs still equals"""
         self.bodies: list[Body] | None = None
         """the body of each phase, prepared for the active items"""
-        own = step.name == stage.code.stage
+        self.own = own = step.name == stage.code.stage
+        """whether it is the stage's, not one within another's body"""
         self.share = stage.parcel.share if own else []
         self.resume = stage.parcel.resume if own else []
         self.saves = stage.parcel.saves if own else []
         self.scheduled = any(stage.has_schedule(stage.code.steps[name]) for name in step.body)
 
-    def run(self, items: list[int]) -> dict[str, Record]:
-        """The loop's results for these items, in their order."""
+    def run(self, items: list[int]) -> tuple[list[int], dict[str, Record]]:
+        """These items and the loop's results for them; where the run is stopped, of those that came to their end."""
         waiting, self.leaving = branches(items, self.share, [start.step if start else 0 for start in self.resume])
         results: list[tuple[list[int], dict[str, Record]]] = []
         state: Record | None = None
         while waiting or self.parked or self.active:
+            if self.own and self.stage.caller.stop.asked():
+                waiting, self.parked = [], []
+                if self.stage.caller.stop.over() or not self.active:
+                    break
             while self.parked and len(self.active) < self.slots:
                 parked = self.parked.pop(0)
                 state = self.enter([parked.item], [parked.step], parked.state, parked.carried, state)
@@ -70,10 +75,12 @@ class LoopRun:
             self.at = [i + 1 for i in self.at]
             self.save(state)
             state = self.release(state, results)
-        outputs = {k: type(v).concat([found[k] for _, found in results]) for k, v in results[0][1].items()}
+        names = results[0][1] if results else ()
+        outputs = {k: type(results[0][1][k]).concat([found[k] for _, found in results]) for k in names}
         order = [item for done, _ in results for item in done]
         place = {item: n for n, item in enumerate(order)}
-        return {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
+        items = [item for item in items if item in place]
+        return items, {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
 
     def next(self, waiting: list[int]) -> list[int]:
         """Take from those that wait the items to begin: as many as there are places for all that will leave them."""

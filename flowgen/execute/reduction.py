@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flowgen.errors import UserError
+from flowgen.execute.states import finite
 from flowgen.node.call import instance, named
 from flowgen.plan.program import Step
 from flowgen.values import Record
@@ -18,7 +20,7 @@ LEAF = 256
 def reduce_items(
     run: StageRun, step: Step, items: list[int], reader: Reader
 ) -> list[tuple[list[int], dict[str, Record]]]:
-    """Each item of a reduction on its own."""
+    """Each item of a reduction on its own. Raises UserError for one that pools too few and has no finite result."""
     for name, other in run.code.steps.items():
         if other.body_of is None and name != step.name:
             run.cheap(other, run.needed(name, items))
@@ -26,11 +28,20 @@ def reduce_items(
     stream = next(name for name, port in ports.items() if port.stream)
     found = []
     for item in items:
+        if run.caller.stop.asked():
+            break
         made = run.call(step, [item], frozenset({stream}), run.values)
         arguments = {k: v for k, v in {**made.ports, **made.params}.items() if k != stream}
         reduction = instance(step.type, arguments)
-        state = merged(reduction, run.parcel.pooled[item], reader, step.wires[stream][0].output)
-        found.append(([item], named(reduction.finish(state), step.type.signature.outputs)))
+        pooled = run.parcel.pooled[item]
+        state = merged(reduction, pooled, reader, step.wires[stream][0].output)
+        outputs = named(reduction.finish(state), step.type.signature.outputs)
+        if len(pooled) < (least := reduction.least(state)) and not all(finite(value, 0) for value in outputs.values()):
+            points = f"{len(pooled)} point" + ("" if len(pooled) == 1 else "s")
+            raise UserError(
+                f"'{step.type.name}' of {points} is no number; it needs {least} for one that means something"
+            )
+        found.append(([item], outputs))
     return found
 
 

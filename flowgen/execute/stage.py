@@ -39,8 +39,8 @@ class StageRun:
         self.device = device
         self.values = values
 
-    def compute(self, items: list[int]) -> dict[str, Record]:
-        """The outputs of the stage's node for these items, in their order."""
+    def compute(self, items: list[int]) -> tuple[list[int], dict[str, Record]]:
+        """These items and their outputs of the stage's node; where the run is stopped, of those that are done."""
         for name, step in self.code.steps.items():
             if step.body_of is None and name != self.code.stage:
                 self.cheap(step, self.needed(name, items))
@@ -49,8 +49,15 @@ class StageRun:
             from flowgen.execute.loop import LoopRun
 
             return LoopRun(self, step, self.values).run(items)
-        pieces = [self.function(step, [items[n] for n in rows]) for rows in chunks(len(items), self.parcel.batch)]
-        return {name: type(value).concat([p[name] for p in pieces]) for name, value in pieces[0].items()}
+        done: list[int] = []
+        pieces = []
+        for rows in chunks(len(items), self.parcel.batch):
+            if self.caller.stop.asked():
+                break
+            pieces.append(self.function(step, batch := [items[n] for n in rows]))
+            done += batch
+        names = pieces[0] if pieces else ()
+        return done, {name: type(pieces[0][name]).concat([p[name] for p in pieces]) for name in names}
 
     def needed(self, name: str, items: list[int]) -> list[int]:
         """The items for which a cheap node's value is read, by the ports that they leave unused."""
@@ -138,17 +145,19 @@ def compute(
 ) -> list[tuple[list[int], dict[str, Record]]]:
     """A parcel's results: groups of items (positions in the parcel) with their outputs by name.
 
-    ``publish`` stores states of a loop on the way.
+    ``publish`` stores states of a loop on the way. Where the run is stopped, the results of items that are done.
     """
     step = code.steps[code.stage]
     states = States(reader, publish, code.carries, device)
     found = []
     for items, values in read_inputs(code, parcel, reader, device):
+        if caller.stop.asked():
+            break
         run = StageRun(code, parcel, caller, device, values, states)
         if step.type.kind == "reduce":
             found += reduce_items(run, step, items, reader)
         else:
-            found.append((items, run.compute(items)))
+            found.append(run.compute(items))
     return [(items, {name: value.to("cpu") for name, value in outputs.items()}) for items, outputs in found]
 
 

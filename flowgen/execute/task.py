@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from flowgen.execute.memory import give_back, keep
 from flowgen.execute.messages import begin, end_process, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
+from flowgen.execute.stopping import Stopped
 from flowgen.execute.waiting import shares
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
@@ -51,6 +53,8 @@ class Place:
     """how many items calls may have, where memory ran out in earlier runs"""
     question: Question | None = None
     """what a worker that joins later asks itself before its first task"""
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """stands in the blocks that the run publishes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Receipt:
     stage: str
     number: int
     items: int
+    """computed and published; also by a task of this run that was lost before it said so"""
     seconds: float
     blocks: list[str] = field(default_factory=list)
     """what it published"""
@@ -72,7 +77,7 @@ class Receipt:
     failed: dict[str, str] = field(default_factory=dict)
     """items that have no result, by key: the cause"""
     renamed: dict[str, str] = field(default_factory=dict)
-    """reductions that skipped failed items: the key of what was pooled, by the key that was planned"""
+    """reductions that skipped failed items, and what reads them: their key by the key that was planned"""
     waited: int = 0
     """items that another run was computing"""
     known: int = 0
@@ -111,7 +116,8 @@ def run_parcel(
     Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
-    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes.
+    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes; Stopped
+    where the run was stopped, with what was done by then published.
     """
     started = time.perf_counter()
     begin(suspect)
@@ -120,10 +126,14 @@ def run_parcel(
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
     gone = {key for receipt in parents for key in receipt.failed}
-    work = Work(code, *less_failed(code, parcel, gone), place, store)
-    with closing(shares(work.parcel, store, work.waiting)) as parts:  # closed, a claim ends when the work on it fails
+    others = {key: other for receipt in parents for key, other in receipt.renamed.items()}
+    work = Work(code, *less_failed(code, parcel, gone, others), place, store)
+    stop = work.caller.stop
+    with closing(shares(work.parcel, store, work.waiting, stop.asked)) as parts:  # closed, a claim ends if work fails
         for part in parts:
             work.compute(part)
+    if stop.asked():
+        raise Stopped  # to nobody
     give_back()
     _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
@@ -144,7 +154,8 @@ class Work:
         self.store = store
         self.caller = Caller(code.numerics, Limits(place.device, {**place.limits, **_LIMITS}))
         self.published: list[str] = []
-        self.items = 0
+        self.done: set[str] = set()
+        """items computed and published"""
         self.waited = 0
         self.begun = 0.0
 
@@ -161,9 +172,9 @@ class Work:
                 end_process(error)
                 raise
         self.failed |= causes
-        for keys, outputs in finite(code, results, self.failed):
+        for keys, outputs in finite(results, self.failed):
             self.publish(*unpublished(keys, outputs, self.store) if self.parcel.saves else (keys, outputs))
-        self.items += len(part) - sum(key in self.failed for key in part.keys)
+            self.done.update(keys)
 
     def publish(self, keys: list[str], outputs: dict[str, Record]) -> None:
         """Results, or states of a loop on the way."""
@@ -178,24 +189,34 @@ class Work:
 
     def receipt(self, planned: int, seconds: float) -> Receipt:
         """What became of the items, ``planned`` with those whose parents failed."""
-        blocks = {item.block for item in self.store.find(self.parcel.keys).values()}
+        names = {other: key for key, other in self.renamed.items()}
+        failed = {names.get(key, key): cause for key, cause in self.failed.items()}
+        blocks = {key: item.block for key, item in self.store.find(self.parcel.keys).items()}
+        others = {key: block for key, block in blocks.items() if key not in self.done}
+        items = len(self.done) + published(others, self.store, self.place)
         return Receipt(
             stage=self.parcel.stage,
             number=self.parcel.number,
-            items=self.items,
+            items=items,
             seconds=seconds,
             blocks=self.published,
-            found=sorted(blocks - set(self.published)),
+            found=sorted(set(blocks.values()) - set(self.published)),
             calls=dict(self.caller.calls),
             rows=dict(self.caller.rows),
-            failed=self.failed,
-            renamed=self.renamed,
+            failed=failed,
+            renamed={key: other for key, other in self.renamed.items() if key not in failed},
             waited=self.waited,
-            known=planned - self.items - len(self.failed),
+            known=planned - items - len(self.failed),
             worker=os.getpid(),
             limits=self.caller.limits.learned,
-            steps=0 if self.failed else self.parcel.steps,
+            steps=self.parcel.steps if len(self.done) == planned else 0,
         )
+
+
+def published(blocks: Mapping[str, str], store: Store, place: Place) -> int:
+    """How many of some items, by their blocks, this run published in tasks whose receipts were lost. Raises Lost."""
+    mine = {name for name in set(blocks.values()) if store.manifest(name)["provenance"].get("run") == place.run}
+    return sum(block in mine for block in blocks.values())
 
 
 def admit(place: Place) -> Place:
@@ -249,6 +270,7 @@ def provenance(code: Program, seconds: float, place: Place) -> dict[str, Any]:
         "numerics": code.numerics.text(),
         "seconds": round(seconds, 4),
         "device": place.device,
+        "run": place.run,
         "torch": torch.__version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flowgen.execute.course import Course, NodeCourse
+from flowgen.execute.course import ENDS, Course, NodeCourse
 from flowgen.store.quantities import duration
 
 WIDEST = 110
@@ -37,7 +37,8 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     table = Table(box=None, pad_edge=False, width=min(width, WIDEST), header_style="dim")
     table.add_column("node", max_width=NAME, overflow="ellipsis", no_wrap=True)
     table.add_column("", ratio=1)
-    kept = [name for name in COLUMNS if width >= NARROW or name not in SPARED]
+    spared = (SPARED if width < NARROW else ()) + (("left",) if course.state in ENDS else ())
+    kept = [name for name in COLUMNS if name not in spared]
     for name in kept:
         table.add_column(name, justify="right", no_wrap=True)
     wrote = list(course.wrote.items())[-WRITTEN:]

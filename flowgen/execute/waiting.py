@@ -14,14 +14,17 @@ FIRST, LONGEST = 0.02, 0.5
 """seconds between two looks at what another process computes, about: chance parts those that claimed at one time"""
 
 
-def shares(parcel: Parcel, store: Store, waiting: Callable[[int], None]) -> Generator[Parcel, None, None]:
+def shares(
+    parcel: Parcel, store: Store, waiting: Callable[[int], None], stopped: Callable[[], bool]
+) -> Generator[Parcel, None, None]:
     """Parts of a parcel to compute now, each claimed until the next is asked for; ends when nothing is left.
 
     Items that are in the store are left out. Free ones come first, so that nobody waits while he holds a claim, and
-    what others compute is taken over if they die or fail. ``waiting`` is told how many items are waited for.
+    what others compute is taken over if they die or fail. ``waiting`` is told how many items are waited for,
+    ``stopped`` says whether the run was stopped.
     """
     left, told, pause = parcel, False, FIRST
-    while len(left):
+    while len(left) and not stopped():
         with store.leases.claim(left.keys) as claim:
             if claim.took_over or claim.missed:
                 store.sync()  # the dead owner may have published without saying so
@@ -35,7 +38,7 @@ def shares(parcel: Parcel, store: Store, waiting: Callable[[int], None]) -> Gene
         if others and not told:
             waiting(len(others))
             told = True
-        wait(left, store, pause)
+        wait(left, store, pause, stopped)
 
 
 def finished(parcel: Parcel, store: Store) -> set[str]:
@@ -45,9 +48,9 @@ def finished(parcel: Parcel, store: Store) -> set[str]:
     return {key for key, states in zip(parcel.keys, wanted, strict=True) if all(k in known for k in (key, *states))}
 
 
-def wait(parcel: Parcel, store: Store, pause: float) -> None:
-    """Until some of the items are free or in the store."""
-    while len(parcel):
+def wait(parcel: Parcel, store: Store, pause: float, stopped: Callable[[], bool]) -> None:
+    """Until some of the items are free or in the store, or the run is stopped."""
+    while len(parcel) and not stopped():
         time.sleep(pause * random.random())
         if len(store.leases.claimed(parcel.keys)) < len(parcel) or finished(parcel, store):
             return

@@ -32,9 +32,8 @@ def few(graph: Graph, node: GraphNode, least: int) -> list[str]:
     points = math.prod(lengths[axis] for axis in node.entry.over)
     said = []
     if points < least:
-        text = (
-            f"'{node.name}' pools {points} points, and {node.type.name} needs {least} for a result that means something"
-        )
+        pools = f"pools {points} point" + ("" if points == 1 else "s")
+        text = f"'{node.name}' {pools}, and {node.type.name} needs {least} for a result that means something"
         said.append(str(node.error(text, "over")))
     for name in sorted(ancestors(graph, node)):
         source = graph.nodes[name]

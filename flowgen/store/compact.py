@@ -21,7 +21,7 @@ SMALL = 1 << 20
 """bytes of a block that is merged with others of its kind"""
 LARGE = 32 << 20
 """bytes of what they are merged into, at most: a reader holds 64 MB of blocks and reads each as a whole"""
-APART = ("seconds", "created", "torch", "compacted", "of")
+APART = ("seconds", "created", "torch", "run", "compacted", "of")
 """what may differ in the provenance of blocks that are merged"""
 
 
@@ -169,6 +169,7 @@ def provenance(parts: list[Part], held: dict[str, Block]) -> dict[str, Any]:
     rows = [made_in(about, p.about.name, row) for about, p in zip(told, parts, strict=True) for _, row in p.rows]
     of = [[name, len(list(several))] for name, several in itertools.groupby(rows)]
     found: dict[str, Any] = {**told[-1], "compacted": len(parts), "of": of}
+    found.pop("run", None)  # one of several
     if all("seconds" in about for about in told):
         each = (about["seconds"] * len(p.rows) / max(1, p.about.items) for about, p in zip(told, parts, strict=True))
         found["seconds"] = round(sum(each), 4)

@@ -176,4 +176,5 @@ def test_a_terminal_shows_the_last_state(error, state):
     assert "[not markup]" in console.file.getvalue()
     last = console.file.getvalue().rpartition("node")[2]
     assert "10/10" in last
+    assert "left" not in last
     assert f"{state} " in last

@@ -101,8 +101,7 @@ def test_items_that_workers_die_of_fail_alone(lab):
     assert np.isnan(found[[7, 13]]).all()
     assert np.delete(found, [7, 13]).tolist() == [2.0 * n for n in range(24) if n not in (7, 13)]
     assert float(done.results["all"]) == pytest.approx(2 * (sum(range(24)) - 20) / 22)
-    # a worker may die between publishing and saying so: the next one finds these items
-    assert sum(receipt.items + receipt.known for receipt in done.tally.receipts if receipt.stage == "one") == 22
+    assert done.tally.computed("one") == 22  # also where a worker died between publishing and saying so
     assert any("can't be used by this process any more: CUDA error" in note for note in done.tally.notes)
     about = json.loads((done.folder / "provenance.json").read_text())
     told = Counter(record["event"] for record in read_records(done.folder / "events.jsonl")[0])
@@ -155,6 +154,8 @@ def test_random_kills_change_nothing_and_cost_what_they_interrupt(lab):
     assert done.failures == []
     assert done.results.two.values.tolist() == [2.0 * n for n in range(count)]
     assert done.tally.deaths <= len(killer.killed)
+    assert done.tally.computed() == 2 * count + 1
+    assert done.tally.repeated <= 4 * done.tally.deaths  # one task of four items was begun, the others only waited
     by_item: dict[str, list[int]] = {}
     for line in (lab.folder / "computed.txt").read_text().split():
         value, pid = line.split(":")

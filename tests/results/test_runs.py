@@ -16,6 +16,7 @@ from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute.event_log import EventLog, read_records
 from flowgen.execute.events import Silent
+from flowgen.execute.task import open_store
 from flowgen.results.runs import find_run, look, runs_in, stop
 from flowgen.store.processes import born
 
@@ -101,8 +102,11 @@ def test_a_run_that_breaks_says_why(tmp_path):
     assert not (left / "provenance.json").exists()
     seen = look(left)
     assert (seen.state, seen.course.causes) == ("failed", {"run": "ValueError: no"})
+    kept = open_store(str(lab.store)).has(lab.load(TOY).plan(tmp_path / "empty").keys_to_compute()).sum()
+    assert 0 < seen.course.kept == kept
     shown = CliRunner().invoke(command, ["status", "last", "--runs", str(lab.runs)], catch_exceptions=False).output
     assert "'run' failed: ValueError: no" in shown
+    assert f"{kept} of {TOTAL} items are computed and kept; the same 'flowgen run' goes on from there" in shown
     asked = CliRunner().invoke(command, ["show", "--runs", str(lab.runs)])
     assert "there are no runs" in str(asked.exception)
     # what it stands on is kept by who collects for all folders

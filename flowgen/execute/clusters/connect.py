@@ -19,6 +19,7 @@ from flowgen.execute.clusters.processes import processes
 from flowgen.execute.clusters.quiet import QUIET
 from flowgen.execute.clusters.running import running
 from flowgen.execute.clusters.where import GPUS, Where
+from flowgen.execute.stopping import uninterrupted
 
 STARTING = 120.0
 """seconds that processes of this machine may take to start: they import a lot, and the machine may be busy"""
@@ -38,8 +39,9 @@ def client(where: Where) -> Iterator[Client]:
         if where.running:
             found = started.enter_context(running(where))
         else:
-            cluster = start(where)
-            started.callback(cluster.close)
+            with uninterrupted():
+                cluster = start(where)
+                started.callback(cluster.close)
             found = started.enter_context(Client(cluster))
         await_workers(found, where)
         yield found
