@@ -33,8 +33,7 @@ def client(where: Where) -> Iterator[Client]:
     forked = bool(where.workers) and where.local and not where.cluster  # a GPU's process starts from nothing
     with dask.config.set({**QUIET, **(prepared() if forked else {})}), ExitStack() as started:
         # what Dask says of a lost connection in tracebacks, the driver says in words
-        for root in ("distributed", "asyncio"):
-            started.enter_context(silence_logging_cmgr(logging.CRITICAL, root=root))
+        started.enter_context(silence_logging_cmgr(logging.CRITICAL))
         if where.running:
             found = started.enter_context(running(where))
         else:
