@@ -11,18 +11,18 @@ from distributed.deploy.spec import ProcessInterface
 from flowgen.execute.clusters import processes
 from flowgen.execute.clusters.quiet import QUIET
 
+MADE = []
+
 
 class Dying(ProcessInterface):
     """A worker's process of which the first fails whenever it is awaited, as Dask's nanny does if it is killed then."""
 
-    made = []
-
     def __init__(self, scheduler, **options):
         super().__init__(scheduler=scheduler, name=options["name"])
-        Dying.made.append(self)
+        MADE.append(self)
 
     async def start(self):
-        if self is Dying.made[0]:
+        if self is MADE[0]:
             raise RuntimeError("Nanny failed to start.")
         self.status = Status.running
 
@@ -38,10 +38,10 @@ def test_one_that_dies_while_it_starts_is_started_again_and_nothing_is_printed(m
     monkeypatch.setattr(processes, "Nanny", Dying)
     with dask.config.set(QUIET), processes.on_loopback([{}]) as cluster:
         with Client(cluster) as connected:
-            Dying.made[0].status = Status.failed
+            MADE[0].status = Status.failed
 
             async def again():
-                while len(Dying.made) < 2:
+                while len(MADE) < 2:
                     await asyncio.sleep(0.05)
 
             connected.sync(again)
