@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
-from distributed import Client, LocalCluster
+from clusters import HOST
+from distributed import Client, LocalCluster, Scheduler, SpecCluster
 from small import Lab
 from test_crash_often import TOY
 
-from flowgen.execute.crew import crew
+from flowgen.execute.crew import crew, dashboard
 from flowgen.execute.events import Silent
 
 
@@ -27,7 +28,7 @@ class Heard(Silent):
 @contextmanager
 def client_of(count):
     """A client of a cluster with a dashboard."""
-    options = {"processes": False, "host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
+    options = {"processes": False, "host": HOST, "protocol": "tcp://", "dashboard_address": f"{HOST}:0"}
     with LocalCluster(n_workers=count, **options) as cluster, Client(cluster) as connected:
         yield connected
 
@@ -53,6 +54,13 @@ def test_workers_that_come_and_go_and_the_dashboard():
         assert until(lambda: heard.said[-1] == (2, link))
         connected.cluster.scale(1)
         assert until(lambda: heard.said[-1] == (1, link))
+
+
+def test_a_scheduler_without_dashboard_names_none():
+    options = {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"}
+    with SpecCluster(scheduler={"cls": Scheduler, "options": options}) as cluster, Client(cluster) as connected:
+        assert connected.dashboard_link  # the port of its other pages
+        assert dashboard(connected) == ""
 
 
 def test_the_wish_to_stop_is_told():

@@ -11,8 +11,9 @@ from clusters import certificates, flowgen
 from distributed import Client, Security
 
 from flowgen.errors import UserError
-from flowgen.execute.clusters import Where, at_once
+from flowgen.execute.clusters import Where
 from flowgen.execute.clusters.certificates import CA, CERTIFICATE, KEY, make
+from flowgen.execute.clusters.chosen import at_once
 from flowgen.execute.clusters.gpus import turned
 from flowgen.execute.clusters.jobs import SYSTEMS, job_script, read_jobs
 from flowgen.execute.clusters.processes import on_loopback

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import dask
 from distributed import Client, SpecCluster
@@ -13,7 +12,7 @@ from distributed.utils import silence_logging_cmgr
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters.forking import preload, prepared
-from flowgen.execute.clusters.gpus import gpus, visible
+from flowgen.execute.clusters.gpus import gpus
 from flowgen.execute.clusters.in_process import in_process
 from flowgen.execute.clusters.processes import processes
 from flowgen.execute.clusters.quiet import QUIET
@@ -42,17 +41,6 @@ def client(where: Where) -> Iterator[Client]:
             found = started.enter_context(Client(cluster))
         await_workers(found, where)
         yield found
-
-
-def at_once(workers: int, cluster: str) -> int:
-    """How many tasks will run side by side, as far as can be said without asking anybody. Raises UserError."""
-    if workers or not cluster or "://" in cluster:
-        return max(1, workers)
-    if cluster == GPUS:
-        return max(1, len(visible()))
-    from flowgen.execute.clusters.jobs import read_jobs
-
-    return read_jobs(Path(cluster)).workers
 
 
 def start(where: Where) -> SpecCluster:
