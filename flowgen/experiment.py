@@ -17,7 +17,8 @@ import numpy as np
 from flowgen.config import resolve
 from flowgen.config.kinds import KINDS, understood
 from flowgen.errors import UserError, with_article
-from flowgen.execute.clusters import Where, at_once, client
+from flowgen.execute.clusters import Where, chosen, client
+from flowgen.execute.clusters.gpus import no_gpus
 from flowgen.execute.clusters.processes import threads_of
 from flowgen.execute.clusters.running import secured
 from flowgen.execute.clusters.where import GPUS
@@ -162,7 +163,7 @@ class Experiment:
     ) -> Plan:
         """What a run would compute, given what the store holds; computes nothing. Raises UserError."""
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
-        return self._plan(store, batch, device, self.where(workers, cluster))
+        return self._plan(store, batch, device, chosen(self.settings, workers, cluster))
 
     def _plan(self, store: str | Path, batch: int | None, device: str, where: Where) -> Plan:
         count = where.side_by_side
@@ -189,7 +190,7 @@ class Experiment:
         Computes nothing. Raises UserError for what isn't in the graph.
         """
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
-        made = self._plan(store, batch, device, self.where(workers, cluster))
+        made = self._plan(store, batch, device, chosen(self.settings, workers, cluster))
         return why(made, open_store(str(store)), question, Path(runs or self.settings.runs))
 
     def run(
@@ -216,7 +217,7 @@ class Experiment:
         Raises UserError for wrong input, RunFailed where nodes failed; what was computed stays in the store.
         """
         store, batch, device, workers = self.defaulted(store, batch, device, workers)
-        where = self.where(workers, cluster, tls, insecure, wait)
+        where = chosen(self.settings, workers, cluster, tls, insecure, wait)
         if where.running:
             secured(where)  # before anything is planned, or nobody would hear of it where all is known
         kept: Store = open_store(str(store))
@@ -224,26 +225,6 @@ class Experiment:
         place = Place(str(store), device_for(device, where), threads, remembered(kept.medium))
         make_plan = partial(self._plan, store, batch, device, where)
         return self._run(make_plan, where, place, events or Silent(), kept, Path(runs or self.settings.runs))
-
-    def where(
-        self,
-        workers: int,
-        cluster: str | None = None,
-        tls: str | Path | None = None,
-        insecure: bool = False,
-        wait: float | None = None,
-    ) -> Where:
-        """Where tasks run, what a call leaves out completed by the settings."""
-        found = self.settings
-        cluster = found.cluster if cluster is None else cluster
-        return Where(
-            workers=workers,
-            cluster=cluster,
-            side_by_side=at_once(workers, cluster),
-            tls=found.tls if tls is None else Path(tls),
-            insecure=insecure,
-            wait=found.wait if wait is None else wait,
-        )
 
     def defaulted(
         self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
@@ -318,6 +299,8 @@ def ready(runs: Path) -> None:
 def device_for(name: str, where: Where) -> str:
     """A device of this machine, or for a cluster elsewhere the name that its workers understand. Raises UserError."""
     found = device_of(name) if where.local else name
+    if where.cluster == GPUS and found != "cuda" and name == "auto":
+        raise no_gpus(0)
     if where.cluster == GPUS and found != "cuda":
         raise UserError(f"'--cluster gpus' gives each process a GPU, and you ask for '{found}'", hint=AUTO)
     return found

@@ -113,8 +113,11 @@ def planning(settings: Settings) -> dict[str, Any]:
 
 
 def reaching(settings: Settings) -> dict[str, Any]:
-    """What ``Experiment.run`` takes beside: how a cluster is reached."""
-    return {name: settings.found[name].value for name in ("tls", "wait")}
+    """What ``Experiment.run`` takes beside: how a cluster is reached. What a flag doesn't say it takes from where this
+    did.
+    """
+    said = {name: settings.found[name] for name in ("tls", "wait")}
+    return {name: found.value if found.source == f"--{name}" else None for name, found in said.items()}
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:

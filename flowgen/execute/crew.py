@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import Client
 from distributed.client import ClosedClientError
@@ -16,6 +19,8 @@ TOPIC = "all"
 """where Dask's scheduler says who comes and goes"""
 HERE, SIGNS = "flowgen-listens", 100
 """what shows that it is heard, and how often that is tried"""
+ASKING = 2.0
+"""seconds in which a dashboard answers"""
 
 
 @contextmanager
@@ -57,8 +62,21 @@ def crew(client: Client, events: Events) -> Iterator[None]:
 
 
 def dashboard(client: Client) -> str:
-    """The address of the scheduler's dashboard; empty if it has none."""
+    """The address of the scheduler's dashboard; empty if it has none, or none that is reached from here."""
     try:
-        return client.dashboard_link or ""
+        link = client.dashboard_link or ""
     except (KeyError, OSError, ValueError):  # no such service; no connection
         return ""
+    return link if not link.startswith("http") or answers(link) else ""
+
+
+def answers(link: str) -> bool:
+    """Whether there is a page: a scheduler that was started without dashboard names the port of its other pages."""
+    at = urlsplit(link)
+    kind = HTTPSConnection if at.scheme == "https" else HTTPConnection
+    try:
+        with closing(kind(at.hostname or "", at.port, timeout=ASKING)) as connection:
+            connection.request("HEAD", at.path)
+            return connection.getresponse().status != HTTPStatus.NOT_FOUND
+    except (OSError, HTTPException):
+        return False

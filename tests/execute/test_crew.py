@@ -4,12 +4,14 @@ import time
 from contextlib import contextmanager
 from urllib.request import urlopen
 
+import dask
 import pytest
-from distributed import Client, LocalCluster
+from clusters import HOST
+from distributed import Client, LocalCluster, Scheduler, SpecCluster
 from small import Lab
 from test_crash_often import TOY
 
-from flowgen.execute.crew import crew
+from flowgen.execute.crew import crew, dashboard
 from flowgen.execute.events import Silent
 
 
@@ -27,7 +29,7 @@ class Heard(Silent):
 @contextmanager
 def client_of(count):
     """A client of a cluster with a dashboard."""
-    options = {"processes": False, "host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
+    options = {"processes": False, "host": HOST, "protocol": "tcp://", "dashboard_address": f"{HOST}:0"}
     with LocalCluster(n_workers=count, **options) as cluster, Client(cluster) as connected:
         yield connected
 
@@ -53,6 +55,16 @@ def test_workers_that_come_and_go_and_the_dashboard():
         assert until(lambda: heard.said[-1] == (2, link))
         connected.cluster.scale(1)
         assert until(lambda: heard.said[-1] == (1, link))
+
+
+def test_a_scheduler_without_dashboard_names_none():
+    options = {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"}
+    name = "distributed.scheduler.http.routes"  # Dask adds a page to this list where it has a dashboard and no bokeh
+    routes = [route for route in dask.config.get(name) if "missing_bokeh" not in route]
+    with dask.config.set({name: routes}), SpecCluster(scheduler={"cls": Scheduler, "options": options}) as cluster:
+        assert cluster.dashboard_link  # the port of its other pages
+        with Client(cluster) as connected:
+            assert dashboard(connected) == ""
 
 
 def test_the_wish_to_stop_is_told():

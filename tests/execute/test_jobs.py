@@ -5,13 +5,15 @@ import ssl
 from pathlib import Path
 
 import dask
+import psutil
 import pytest
 from clusters import certificates, flowgen
 from distributed import Client, Security
 
 from flowgen.errors import UserError
-from flowgen.execute.clusters import Where, at_once
+from flowgen.execute.clusters import Where
 from flowgen.execute.clusters.certificates import CA, CERTIFICATE, KEY, make
+from flowgen.execute.clusters.chosen import at_once
 from flowgen.execute.clusters.gpus import turned
 from flowgen.execute.clusters.jobs import SYSTEMS, job_script, read_jobs
 from flowgen.execute.clusters.processes import on_loopback
@@ -41,7 +43,8 @@ def test_the_pages_commands(file):
     assert "export OMP_NUM_THREADS=16\n" in script
     (command,) = [line for line in script.splitlines() if "dask_worker" in line]
     assert "tls://SCHEDULER:PORT" in command
-    assert "--nthreads 1 --memory-limit 0 --no-dashboard --resources GPU=1" in command
+    assert "--no-dashboard --resources GPU=1" in command
+    assert re.findall(r"--(?:nthreads|memory-limit) \S+", command) == ["--nthreads 1", "--memory-limit 0"]
     assert all(str(Path(option).absolute()) in command for option in options if option.endswith(".pem"))
     shown = flowgen("cluster", "certificates", "others")
     block = next(block for block in re.findall(r"```\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -62,7 +65,8 @@ def test_the_pages_commands(file):
         ("interface", "interfaces", ":7:1: unknown setting 'interfaces'"),
         ('interface = "ib0"', "", "doesn't say where the jobs reach this machine"),
         ('prologue = ["module load cuda"', 'prologue = ["a\\nb"', "'prologue' takes a list of lines"),
-        ('memory = "128GB"', 'memory = "much"', "not for slurm"),
+        ('memory = "128GB"', 'memory = "lots"', ":5:1: 'memory' takes a size, as 64GB, not 'lots'"),
+        ('interface = "ib0"', 'interface = "ib0"\nhost = "login1"', ":7:1: 'interface' stands beside 'host'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(file, old, new, said):
@@ -77,14 +81,21 @@ def test_jobs_without_tls_are_asked_for_or_stay_on_loopback(file):
     with pytest.raises(UserError, match="--insecure"):
         job_script(Where(cluster=str(file)))
     assert "tcp://SCHEDULER" in job_script(Where(cluster=str(file), insecure=True))
-    file.write_text(file.read_text().replace('interface = "ib0"', 'host = "127.0.0.1"'))
-    assert "tcp://SCHEDULER" in job_script(Where(cluster=str(file)))
+    loopback = next(name for name, found in psutil.net_if_addrs().items() if "127.0.0.1" in {a.address for a in found})
+    for old, new in (('interface = "ib0"', 'host = "127.0.0.1"'), ('host = "127.0.0.1"', f'interface = "{loopback}"')):
+        file.write_text(file.read_text().replace(old, new))
+        assert "tcp://SCHEDULER" in job_script(Where(cluster=str(file)))
 
 
 def test_a_folder_that_a_shell_would_read_otherwise_is_refused(file, tmp_path):
     make(tmp_path / "my certificates")
     with pytest.raises(UserError, match="a job script can't name the folder"):
         job_script(Where(cluster=str(file), tls=tmp_path / "my certificates"))
+
+
+def test_an_interface_that_is_not_there_is_said_at_its_line(file):
+    with pytest.raises(UserError, match=r":7:1: this machine has no such interface: 'ib0'"):
+        read_jobs(file).address()
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

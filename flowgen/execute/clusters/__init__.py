@@ -1,6 +1,7 @@
 """Where tasks run: each file one way to come to workers, all answered with a Dask client."""
 
-from flowgen.execute.clusters.connect import at_once, client
+from flowgen.execute.clusters.chosen import chosen
+from flowgen.execute.clusters.connect import client
 from flowgen.execute.clusters.where import Where
 
-__all__ = ["Where", "at_once", "client"]
+__all__ = ["Where", "chosen", "client"]

@@ -15,6 +15,7 @@ CA, CERTIFICATE, KEY = "ca.pem", "certificate.pem", "key.pem"
 AUTHORITY = "flowgen cluster authority"
 DAYS = 365
 """how long a set is valid"""
+MAKE = "'flowgen cluster certificates FOLDER' makes a set"
 
 
 def security(folder: Path | None) -> Security:
@@ -23,22 +24,23 @@ def security(folder: Path | None) -> Security:
         found = Security(require_encryption=True)
         if found.tls_ca_file and found.tls_client_cert:
             return found
-        raise UserError(
-            "tls:// takes certificates: --tls FOLDER", hint="'flowgen cluster certificates FOLDER' makes a set"
-        )
+        raise UserError("tls:// takes certificates: --tls FOLDER", hint=MAKE)
     ca, certificate, key = (str(existing(folder, name)) for name in (CA, CERTIFICATE, KEY))
     roles = {f"tls_{role}_{what}": path for role in ("scheduler", "worker", "client")
              for what, path in (("cert", certificate), ("key", key))}  # fmt: skip
-    return Security(require_encryption=True, tls_ca_file=ca, **roles)
+    found = Security(require_encryption=True, tls_ca_file=ca, **roles)
+    try:
+        found.get_connection_args("client")  # reads them
+    except OSError:  # ssl's own errors are among them
+        raise UserError(f"the files in {folder} aren't a set of certificates and its key", hint=MAKE) from None
+    return found
 
 
 def existing(folder: Path, name: str) -> Path:
     """A file of a set, by its whole path. Raises UserError."""
     path = (folder / name).absolute()
     if not os.access(path, os.R_OK):
-        raise UserError(
-            f"{folder} has no {name} that can be read", hint="'flowgen cluster certificates FOLDER' makes a set"
-        )
+        raise UserError(f"{folder} has no {name} that can be read", hint=MAKE)
     return path
 
 

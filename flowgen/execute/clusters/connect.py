@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import dask
 from distributed import Client, SpecCluster
@@ -13,7 +12,7 @@ from distributed.utils import silence_logging_cmgr
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters.forking import preload, prepared
-from flowgen.execute.clusters.gpus import gpus, visible
+from flowgen.execute.clusters.gpus import gpus
 from flowgen.execute.clusters.in_process import in_process
 from flowgen.execute.clusters.processes import processes
 from flowgen.execute.clusters.quiet import QUIET
@@ -34,8 +33,7 @@ def client(where: Where) -> Iterator[Client]:
     forked = bool(where.workers) and where.local and not where.cluster  # a GPU's process starts from nothing
     with dask.config.set({**QUIET, **(prepared() if forked else {})}), ExitStack() as started:
         # what Dask says of a lost connection in tracebacks, the driver says in words
-        for root in ("distributed", "asyncio"):
-            started.enter_context(silence_logging_cmgr(logging.CRITICAL, root=root))
+        started.enter_context(silence_logging_cmgr(logging.CRITICAL))
         if where.running:
             found = started.enter_context(running(where))
         else:
@@ -45,17 +43,6 @@ def client(where: Where) -> Iterator[Client]:
             found = started.enter_context(Client(cluster))
         await_workers(found, where)
         yield found
-
-
-def at_once(workers: int, cluster: str) -> int:
-    """How many tasks will run side by side, as far as can be said without asking anybody. Raises UserError."""
-    if workers or not cluster or "://" in cluster:
-        return max(1, workers)
-    if cluster == GPUS:
-        return max(1, len(visible()))
-    from flowgen.execute.clusters.jobs import read_jobs
-
-    return read_jobs(Path(cluster)).workers
 
 
 def start(where: Where) -> SpecCluster:

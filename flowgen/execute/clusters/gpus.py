@@ -17,9 +17,14 @@ def gpus(count: int) -> SpecCluster:
     """A worker process for each GPU that this process may see, or for the first ones. Raises UserError for too few."""
     names = visible()
     if not names or count > len(names):
-        there = f"{len(names)} GPUs" if names else "no GPU"
-        raise UserError(f"this machine has {there} for '--cluster gpus'", hint="--workers N alone uses its cores")
+        raise no_gpus(len(names))
     return one_for_each(names[: count or None])
+
+
+def no_gpus(count: int) -> UserError:
+    """There are too few."""
+    there = f"{count} GPUs" if count else "no GPU"
+    return UserError(f"this machine has {there} for '--cluster gpus'", hint="--workers N alone uses its cores")
 
 
 def visible() -> list[str]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dask.utils import parse_bytes
 from distributed import SpecCluster, Status
+from distributed.utils import get_ip_interface
 
 from flowgen.config.files import File, read
 from flowgen.config.kinds import Kind, whole
@@ -42,6 +44,16 @@ def text(value: Any, folder: Path) -> str:
     return value
 
 
+def memory(value: Any, folder: Path) -> str:
+    """A size, as Dask reads it."""
+    try:
+        if parse_bytes(text(value, folder)) < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError("takes a size, as 64GB") from None
+    return str(value)
+
+
 def texts(value: Any, folder: Path) -> list[str]:
     """A list of lines."""
     if not isinstance(value, list) or not all(isinstance(entry, str) and "\n" not in entry for entry in value):
@@ -66,7 +78,7 @@ def yes(value: Any, folder: Path) -> bool:
 KINDS = (
     Kind("system", system, None, None, "the batch system"),
     Kind("jobs", whole(1), None, None, "how many jobs to submit"),
-    Kind("memory", text, None, None, "memory of a job, as 64GB"),
+    Kind("memory", memory, None, None, "memory of a job, as 64GB"),
     Kind("cores", whole(1), 1, None, "cores of a job, divided among its workers"),
     Kind("processes", whole(1), 1, None, "workers in a job"),
     Kind("gpu", yes, False, None, "whether a job has a GPU, asked for by a line of 'directives'; one worker in a job"),
@@ -95,6 +107,22 @@ class Jobs:
         """Workers of all jobs."""
         return int(self.values["jobs"] * self.values["processes"])
 
+    def address(self) -> str:
+        """Where the jobs find this machine. Raises UserError for an interface that it hasn't."""
+        if self.values["host"]:
+            return str(self.values["host"])
+        try:
+            return str(get_ip_interface(self.values["interface"]))
+        except ValueError as error:  # says which there are
+            raise UserError(f"this machine has no such interface: {error}", self.file.places["interface"]) from None
+
+    def stays_here(self) -> bool:
+        """Whether only jobs on this machine itself can come: its address is loopback."""
+        try:
+            return is_loopback(self.address())
+        except UserError:
+            return False  # it may be another machine's, whose script is looked at
+
 
 def read_jobs(path: Path) -> Jobs:
     """A file of jobs. Raises UserError with file:line:column."""
@@ -107,6 +135,9 @@ def read_jobs(path: Path) -> Jobs:
     if not values["host"] and not values["interface"]:
         hint = "'host', this machine's name or address, or 'interface', as ib0"
         raise UserError(f"{path} doesn't say where the jobs reach this machine", hint=hint)
+    if values["host"] and values["interface"]:
+        hint = "'host' names this machine's address, 'interface' has it looked up: one of them says it"
+        raise UserError("'interface' stands beside 'host'", file.places["interface"], hint)
     if values["gpu"] and values["processes"] > 1:
         hint = "more jobs instead: each job's worker has its GPU to itself"
         raise UserError("jobs with a GPU have one worker each", file.places["processes"], hint)
@@ -119,12 +150,13 @@ def jobs(where: Where) -> SpecCluster:
     submit = str(kind.job_cls.submit_command).split()[0]
     if shutil.which(submit) is None:
         raise UserError(f"this machine has no '{submit}' to submit jobs with", hint="run flowgen on one that has")
-    host = {"host": found.values["host"]} if found.values["host"] else {"interface": found.values["interface"]}
+    host = found.address()
     with described(found):
         cluster = kind(
             **options(where, found),
+            job_cls=one_at_a_time(kind.job_cls),
             scheduler_cls=QuietScheduler,
-            scheduler_options={"dashboard": False, **host},
+            scheduler_options={"dashboard": False, "host": host},
             silence_logs=logging.CRITICAL,
         )
 
@@ -148,7 +180,15 @@ def job_script(where: Where) -> str:
     kind, found = kind_of(where)
     chosen = options(where, found)
     with described(found):
-        return str(kind.job_cls(f"{chosen['protocol']}SCHEDULER:PORT", name="flowgen", **chosen).job_script())
+        job = one_at_a_time(kind.job_cls)(f"{chosen['protocol']}SCHEDULER:PORT", name="flowgen", **chosen)
+        return str(job.job_script())
+
+
+def one_at_a_time(job: type) -> type:
+    """dask-jobqueue's job whose workers take one task at a time, which uses the cores itself; the batch system looks
+    after the memory.
+    """
+    return type(job.__name__, (job,), {"worker_process_threads": 1, "worker_process_memory": 0})
 
 
 @contextmanager
@@ -169,8 +209,7 @@ def kind_of(where: Where) -> tuple[Any, Jobs]:
     except ImportError:
         hint = "pip install 'flowgen[jobqueue]'"
         raise UserError("jobs are submitted through the package 'dask-jobqueue'", hint=hint) from None
-    host = found.values["host"]
-    if where.tls is None and not where.insecure and not (host and is_loopback(host)):
+    if where.tls is None and not where.insecure and not found.stays_here():
         raise UserError(
             f"without TLS {where.cluster} opens this machine to its network: who reaches it can run code here, as you",
             hint="--tls FOLDER ('flowgen cluster certificates FOLDER' makes one), or accept it with --insecure",
@@ -184,15 +223,13 @@ def options(where: Where, found: Jobs) -> dict[str, Any]:
     if where.tls and shlex.quote(folder := str(where.tls.absolute())) != folder:  # dask-jobqueue quotes nothing
         raise UserError(f"a job script can't name the folder '{folder}'", hint="one without spaces and signs can be")
     threads = max(1, values["cores"] // values["processes"])
-    # one task at a time, which uses the cores itself; the system looks after the memory
-    worker = ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
     known = ("cores", "processes", "memory", "interface", "python", "queue", "walltime", "log_directory")
     return {
         **{name: values[name] for name in known if values[name] is not None},
         "job_name": "flowgen",
         "protocol": "tls://" if secured else "tcp://",
         "security": secured,
-        "worker_extra_args": [*worker, *(["--resources", f"{GPU}=1"] if values["gpu"] else [])],
+        "worker_extra_args": ["--no-dashboard", *(["--resources", f"{GPU}=1"] if values["gpu"] else [])],
         "job_extra_directives": values["directives"],
         "job_script_prologue": [*(f"export {name}={threads}" for name in POOLS), *values["prologue"]],
     }

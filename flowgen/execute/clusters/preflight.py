@@ -121,6 +121,8 @@ def finding_of(said: Any, worker: str, patience: float) -> Finding:
         wrong = f"no answer within {patience:.0f} s"
     elif isinstance(said, ImportError | AttributeError | TypeError):  # it can't take the question in
         wrong = f"it has another flowgen than here, or none: {said}"
+    elif isinstance(said, OSError):
+        wrong = "no answer: its connection broke"
     else:
         wrong = f"no answer: {said}"
     return Finding("", worker, None, (wrong,))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
+from typing import Any, Self
 
 from distributed import SpecCluster
 from distributed.core import Status
@@ -17,6 +19,20 @@ class Reviving(SpecCluster):  # type: ignore[misc]
 
     Nannies that gave up, or were let go because their worker hung, are replaced.
     """
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        """Be started. Dask's own then waits for each nanny once more, in a task whose error nobody looks at, so that
+        asyncio prints it where a worker died while it started.
+        """
+        return self.started().__await__()
+
+    async def started(self) -> Self:
+        """With all workers that could be started."""
+        if self.status == Status.created:
+            await self._start()
+        await self.scheduler
+        await self._correct_state()
+        return self
 
     async def _start(self) -> None:
         await super()._start()

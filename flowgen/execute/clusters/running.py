@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
+import time
+from typing import Any
 
 from distributed import Client
 from distributed.security import Security
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters.certificates import security
+from flowgen.execute.clusters.knock import START, Knock
 from flowgen.execute.clusters.where import Where
 
 ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+):(?P<port>[0-9]{1,5})")
+PAUSE, LEAST = 0.2, 0.5
+"""seconds between two attempts; seconds that one may take however short the wait"""
+
+
+class Patient(Client):  # type: ignore[misc]
+    """Dask's client, which gives up in time where a scheduler takes the connection and says nothing."""
+
+    async def _ensure_connected(self, timeout: float | None = None) -> Any:
+        return await asyncio.wait_for(super()._ensure_connected(timeout=timeout), timeout)
 
 
 def running(where: Where) -> Client:
-    """A client of the scheduler at an address. Raises UserError if it is refused or nobody answers."""
-    try:
-        return Client(where.cluster, security=secured(where), timeout=where.wait)
-    except (OSError, ValueError, MemoryError) as error:  # another server's greeting may read as a length
-        reason = str(error.__cause__ or error).strip().splitlines()
-        raise UserError(
-            f"no Dask scheduler answers at {where.cluster}: {reason[0] if reason else type(error).__name__}",
-            hint="start one with 'dask scheduler'; docs/clusters.md has the commands",
-        ) from None
+    """A client of the scheduler at an address, tried until the wait is over: it may be starting, or starting again.
+
+    Raises UserError if it is refused, nobody answers in time, or somebody else does.
+    """
+    secure = secured(where)
+    context = secure.get_connection_args("client")["ssl_context"] if secure else None
+    end = time.monotonic() + where.wait
+    while True:
+        left = max(LEAST, end - time.monotonic())
+        try:
+            Knock(where.cluster, context, left).answered()
+            return Patient(where.cluster, security=secure, timeout=left)
+        except ImportError as error:  # Dask compares versions when hands are shaken
+            raise UserError(f"{where.cluster} runs other software than this process", hint=str(error)) from None
+        except OSError as error:
+            if end - time.monotonic() < PAUSE + LEAST:
+                what = f"no Dask scheduler answers at {where.cluster} within {where.wait:g} s: {words(error)}"
+                raise UserError(what, hint=f"{START}; --wait TIME waits longer") from None
+        time.sleep(PAUSE)
+
+
+def words(error: OSError) -> str:
+    """What failed, without Dask's names for it."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, socket.gaierror):
+        return "no machine is known by that name"
+    if isinstance(error, ConnectionError) or type(error).__module__.startswith("distributed"):
+        return "it closes connections at once"
+    if isinstance(error, TimeoutError):
+        return "nobody takes a connection there"
+    return error.strerror or str(error)
 
 
 def secured(where: Where) -> Security | None:
@@ -37,7 +73,7 @@ def secured(where: Where) -> Security | None:
 def allowed(where: Where) -> None:
     """Raises UserError for what is no address, or leads over a network without TLS and wasn't asked for."""
     found = ADDRESS.fullmatch(where.cluster)
-    if found is None:
+    if found is None or not 0 < int(found["port"]) < 1 << 16:
         raise UserError(
             f"'{where.cluster}' is no cluster", hint="tcp://HOST:PORT, tls://HOST:PORT, gpus, or a file as slurm.toml"
         )
