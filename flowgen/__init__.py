@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowgen.experiment import Experiment, Run, load
+    from flowgen.experiment import Experiment, load
     from flowgen.graph_builder import Graph
+    from flowgen.runner import Run
 
 __version__ = "0.1.0"
 __all__ = ["Experiment", "Graph", "Run", "load"]
 
 _HOMES = {
     "Experiment": "flowgen.experiment",
-    "Run": "flowgen.experiment",
+    "Run": "flowgen.runner",
     "load": "flowgen.experiment",
     "Graph": "flowgen.graph_builder",
 }

@@ -2,54 +2,36 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from flowgen.config import resolve
 from flowgen.config.kinds import KINDS, understood
 from flowgen.errors import UserError, with_article
-from flowgen.execute.clusters import Where, chosen, client
-from flowgen.execute.clusters.gpus import no_gpus
+from flowgen.execute.clusters import Where, chosen
 from flowgen.execute.clusters.processes import threads_of
 from flowgen.execute.clusters.running import secured
-from flowgen.execute.clusters.where import GPUS
-from flowgen.execute.device import device_of
-from flowgen.execute.driver import Tally, execute
-from flowgen.execute.event_log import EventLog
-from flowgen.execute.events import Both, Events, Silent
+from flowgen.execute.events import Events, Silent
 from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
 from flowgen.language.inputs import unwrapped
-from flowgen.plan.expect import expect, measured
+from flowgen.plan.expect import expect
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
-from flowgen.plan.recipes import recipe
 from flowgen.plan.why import Answer, why
-from flowgen.results.failures import Failure, failures
-from flowgen.results.run import new_folder, write_reach, write_run
-from flowgen.store import Store, uses
-from flowgen.store.collect import keep_within
-from flowgen.store.history import History
-from flowgen.store.limits import remember, remembered
-from flowgen.store.quantities import shown
-from flowgen.store.reach import packed
+from flowgen.runner import Run, device_for, place_of, run
+from flowgen.store import Store
+from flowgen.store.limits import remembered
 from flowgen.store.timings import Timings
 from flowgen.values.model import allowing_pickles
 
 if TYPE_CHECKING:
-    import xarray
+    pass
 
-AUTO = "--device auto is a GPU on a machine that has one"
 STRICT_PAD = 16
 """rows of every model call in strict numerics, unless --batch says otherwise"""
 
@@ -78,31 +60,6 @@ def load(
     return Experiment(
         load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle
     )
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run."""
-
-    folder: Path
-    """holds results.zarr, images, report.html, provenance.json, events.jsonl and the graph"""
-    plan: Plan
-    """as it was before the run"""
-    tally: Tally
-    """what was computed"""
-
-    @property
-    def failures(self) -> list[Failure]:
-        """Items that have no result, with their point in the sweep and their cause; the next run tries them again."""
-        return failures(self.plan, self.tally)
-
-    @property
-    def results(self) -> xarray.Dataset:
-        """The outputs over the axes of the sweep; arrays are read when they are used."""
-        import xarray
-
-        found: xarray.Dataset = xarray.open_zarr(self.folder / "results.zarr", chunks=None)
-        return found
 
 
 class Experiment:
@@ -224,7 +181,8 @@ class Experiment:
         threads = threads_of(where.workers) if where.workers and where.local else 0
         place = Place(str(store), device_for(device, where), threads, remembered(kept.medium))
         make_plan = partial(self._plan, store, batch, device, where)
-        return self._run(make_plan, where, place, events or Silent(), kept, Path(runs or self.settings.runs))
+        folder, limit = Path(runs or self.settings.runs), self.settings.store_limit
+        return run(make_plan, self.document.file, where, place, events or Silent(), kept, folder, limit)
 
     def defaulted(
         self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
@@ -241,75 +199,6 @@ class Experiment:
             settings.device if device is None else device,
             settings.workers if workers is None else workers,
         )
-
-    def _run(self, make_plan: Any, where: Where, place: Place, events: Events, store: Store, runs: Path) -> Run:
-        ready(runs)
-        folder = new_folder(runs, Path(self.document.file).stem)
-        log = EventLog(folder)
-        log.begin(graph=self.document.file, store=place.store, device=place.device, processes=where.workers)
-        events = Both(log, events)
-        plans: list[Plan] = []
-
-        def kept() -> int:
-            """Items that were to be computed and are in the store."""
-            store.sync()  # also those of tasks on other machines whose receipts didn't come
-            return int(store.has(plans[0].keys_to_compute()).sum())
-
-        with log.until_the_end(kept), ExitStack() as holds:  # what the run stands on isn't collected while it lives
-            events.begun(folder)
-
-            def held() -> Plan:
-                made: Plan = make_plan()
-                if not plans:
-                    write_reach(folder, made)
-                plans.append(made)
-                keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
-                holds.enter_context(store.leases.hold(packed(keys)))
-                return made
-
-            def again() -> None:
-                tally.add(execute(held, partial(client, where), place, events)[1])
-
-            first, tally = execute(held, partial(client, where), place, events)
-            Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
-            remember(store.medium, tally.limits)
-            write_run(folder, first, tally, store, again, events.writing)
-            holds.close()
-            History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
-            uses.tell(store)
-            if (limit := self.settings.store_limit) is not None:
-                gone = keep_within(store, limit)
-                if gone.going:
-                    events.note(
-                        f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
-                    )
-        return Run(folder, first, tally)
-
-
-def ready(runs: Path) -> None:
-    """Make sure that a run's folder can be made before anything is computed. Raises UserError."""
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        if not os.access(runs, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UserError(f"can't make runs in {runs}: {error.strerror}", hint="give another place with --runs") from None
-
-
-def device_for(name: str, where: Where) -> str:
-    """A device of this machine, or for a cluster elsewhere the name that its workers understand. Raises UserError."""
-    found = device_of(name) if where.local else name
-    if where.cluster == GPUS and found != "cuda" and name == "auto":
-        raise no_gpus(0)
-    if where.cluster == GPUS and found != "cuda":
-        raise UserError(f"'--cluster gpus' gives each process a GPU, and you ask for '{found}'", hint=AUTO)
-    return found
-
-
-def place_of(device: str, where: Where) -> str:
-    """What decides how long a task takes beside its work."""
-    cluster = f", {where.cluster.replace('|', ' ')}" if where.cluster else ""
-    return device_for(device, where) + (f", {where.workers} workers" if where.workers else "") + cluster
 
 
 def memory_for(workers: int) -> int:

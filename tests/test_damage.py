@@ -125,12 +125,13 @@ def test_a_stopped_run_says_so_and_keeps_what_it_has(lab):
     text = IMAGES.replace("seed: {range: 3}", "seed: {range: 500}").replace("steps: 4", "steps: 50")
     lab.load(text)
     call = [sys.executable, "-u", "-c", "from flowgen.cli import main; main()", "run", "g.yaml", "--store", "store"]
-    run = subprocess.Popen(call, cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    run = subprocess.Popen([*call, "--workers", "1"], cwd=lab.folder, start_new_session=True, **pipes)
     for line in run.stdout:
         if line.startswith("text: 2/2"):
             break
     time.sleep(3)
-    run.send_signal(signal.SIGINT)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the worker's process too
     _, said = run.communicate(timeout=120)
     assert run.returncode == 130
     (seen,) = map(look, runs_in(lab.folder / "runs"))

@@ -29,7 +29,7 @@ def test_the_second_run_computes_nothing(lab, monkeypatch):
         raise AssertionError("a run computed although everything was known")
 
     monkeypatch.setattr(flowgen.execute.task, "compute", never)
-    monkeypatch.setattr(flowgen.experiment, "client", never)
+    monkeypatch.setattr(flowgen.runner, "client", never)
     assert to_compute(lab.plan()) == {}
     second = lab.run()
     assert computed(second) == {}

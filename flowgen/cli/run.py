@@ -17,7 +17,7 @@ from flowgen.config import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from flowgen.experiment import Run
+    from flowgen.runner import Run
 
 SHOWN = 10
 """failures that are printed"""

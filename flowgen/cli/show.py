@@ -18,17 +18,22 @@ FILES = 12
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("run", required=False)
 @configured(runs_option)
-def show(folder: Path | None, settings: Settings) -> None:
-    """Show a finished run: its results' table, what it computed, where its files are. The latest if none is named."""
+def show(run: str | None, settings: Settings) -> None:
+    """Show a finished run: its results' table, what it computed, where its files are.
+
+    RUN is the name of its folder, its path, or 'last'; the latest that is finished if none is named.
+    """
     from flowgen.cli.tables import console as wide_console
     from flowgen.results.run import open_results
+    from flowgen.results.runs import find_run, look
     from flowgen.results.table import scalar_table
 
-    folder = folder or latest(settings.runs)
-    if not (folder / "provenance.json").is_file():
-        raise UserError(f"'{folder}' is no finished run", hint="a run's folder holds results.zarr and provenance.json")
+    folder = find_run(settings.runs, run) if run else latest(settings.runs)
+    if (state := look(folder).state) != "finished":
+        hint = f"'flowgen status {folder.name}' shows how far it is; 'flowgen show' shows the latest finished one"
+        raise UserError(f"'{folder.name}' has no results: it is {state}", hint=hint)
     about = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     console = wide_console()
     results = open_results(folder)
@@ -58,8 +63,10 @@ def counted(number: int, word: str) -> str:
 
 
 def latest(runs: Path) -> Path:
-    """The newest run's folder. Raises UserError if there is none."""
-    found = sorted(path.parent for path in runs.glob("*/provenance.json"))
-    if not found:
-        raise UserError(f"there are no runs in '{runs}'", hint="'flowgen run GRAPH' makes one")
-    return found[-1]
+    """The newest finished run's folder. Raises UserError if there is none."""
+    from flowgen.results.runs import FINISHED, runs_in
+
+    for folder in runs_in(runs):
+        if (folder / FINISHED).is_file():
+            return folder
+    raise UserError(f"there are no finished runs in '{runs}'", hint="'flowgen run GRAPH' makes one")

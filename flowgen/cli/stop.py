@@ -17,7 +17,7 @@ from flowgen.config import Settings
 )
 @configured(runs_option)
 def stop(run: str, patience: float, settings: Settings) -> None:
-    """End a run as Ctrl-C does: batches that were begun are finished, and what was computed is kept.
+    """End a run as Ctrl-C does: batches in hand are finished, and what was computed is kept.
 
     RUN is the name of its folder, its path, or 'last'.
     """

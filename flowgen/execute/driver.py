@@ -13,6 +13,7 @@ from distributed.client import ClosedClientError
 
 from flowgen.execute.clusters.preflight import admitted
 from flowgen.execute.crew import crew
+from flowgen.execute.event_log import cause_text
 from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, Task, identity
 from flowgen.execute.messages import NOTES
@@ -33,7 +34,7 @@ class RunFailed(Exception):
     """A run could not go on; what was computed is in the store. Single items that fail don't end a run."""
 
     def __init__(self, failures: dict[str, BaseException]) -> None:
-        super().__init__(f"failed: {', '.join(failures)}")
+        super().__init__("; ".join(f"'{node}' failed: {cause_text(cause)}" for node, cause in failures.items()))
         self.failures = failures
         """by node, the first cause"""
 

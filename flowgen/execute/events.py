@@ -36,7 +36,7 @@ class Events(Protocol):
         """So much of a run's folder is written: points of the results, files of an output."""
 
     def stopping(self) -> None:
-        """The run was asked to stop; batches that were begun are finished."""
+        """The run was asked to stop; batches in hand are finished."""
 
     def note(self, message: str) -> None:
         """Something a user should know."""

@@ -21,6 +21,7 @@ from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.messages import BEGUN
 from flowgen.execute.placement import Workers
+from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
 from flowgen.plan.order import Ordered, by_stage, depth_first
 from flowgen.plan.parcels import Cut
@@ -242,7 +243,7 @@ class Flight:
                 self.note(str(result))
             self.repeat(task, lost=False)
             return
-        if isinstance(result, KilledWorker | CancelledError):
+        if isinstance(result, KilledWorker | CancelledError | Stopped):  # nobody should hear of the last
             known = task.suspect
             if isinstance(result, KilledWorker) and result.task == task.key:
                 self.blame(task, result.last_worker.address)

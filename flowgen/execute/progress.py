@@ -107,7 +107,7 @@ class Lines(Watched):
         return True
 
 
-STOPPING = "stopping: batches that were begun are finished; once more ends it at once"
+STOPPING = "stopping: batches in hand are finished; once more ends it at once"
 
 
 def progress(console: Console) -> Screen | Lines:

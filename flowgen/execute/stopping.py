@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 from distributed import get_worker
 
 GRACE = 2.5
-"""seconds for which the items of a loop that are on their way go on; Dask kills a worker process that it ended after 4"""
+"""seconds for which items of a loop that are on their way go on; after 4 Dask kills a process that it asked to end"""
 
 
 class Stopped(Exception):

@@ -77,7 +77,7 @@ WORDS: dict[str, Callable[[Record], str]] = {
     "failed_items": failed_items,
     "sent_again": lambda found: f"{found['node']}: {counted(found['items'], 'item')} sent again",
     "writing": writing,
-    "stopping": lambda found: "stopping: batches that were begun are finished",
+    "stopping": lambda found: "stopping: batches in hand are finished",
     "note": lambda found: str(found["message"]),
     "finished": ended,
     "stopped": ended,

@@ -88,7 +88,7 @@ def summary(course: Course, now: float) -> list[str]:
         left = course.left()
         found.append("time left not known yet" if left is None else f"about {duration(left, ABOUT)} left")
     if course.state == "stopping":
-        found.append("batches that were begun are finished; Ctrl-C again ends it at once")
+        found.append("batches in hand are finished; Ctrl-C again ends it at once")
     if course.workers > 1 or course.deaths:
         found.append(counted(course.workers, "worker"))
     found += retries(course.deaths, course.repeated)

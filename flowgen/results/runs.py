@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowgen.errors import UserError, did_you_mean
+from flowgen.errors import UserError
 from flowgen.execute.course import ENDS, Course
 from flowgen.execute.event_log import NAME, read_records
 from flowgen.execute.records import Record
@@ -21,6 +22,8 @@ FINISHED = "provenance.json"
 PRINTED = "run.log"
 """in the folder of a detached run, what its process printed"""
 LATEST = "last"
+NAMED = 3
+"""runs that are named where one isn't found"""
 VERSION = 1
 """of what ``document`` gives: raised when a field changes its meaning or goes"""
 PAUSE = 0.1
@@ -82,8 +85,10 @@ def find_run(runs: Path, name: str) -> Path:
         raise UserError(
             f"there are no runs in '{runs}'", hint="'flowgen run GRAPH' makes one; --runs names another place"
         )
-    near = did_you_mean(name, [LATEST, *(folder.name for folder in known[:10])])
-    raise UserError(f"'{name}' is no run", hint=f"{near}; 'flowgen status' lists all")
+    names = [folder.name for folder in known]
+    near = difflib.get_close_matches(name, [LATEST, *names], n=1)
+    named = f"did you mean '{near[0]}'?" if near else f"the latest: {', '.join(names[:NAMED])}"
+    raise UserError(f"'{name}' is no run", hint=f"{named}; 'flowgen status' lists all")
 
 
 def look(folder: Path) -> Seen:

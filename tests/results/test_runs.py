@@ -90,7 +90,7 @@ def test_a_run_that_cannot_be_planned_leaves_no_folder(tmp_path):
     assert list(lab.runs.iterdir()) == []
 
 
-def test_a_run_that_breaks_says_why(tmp_path):
+def test_a_run_that_breaks_says_why(tmp_path, monkeypatch):
     class Breaks(Silent):
         def done(self, receipt):
             raise ValueError("no")
@@ -108,12 +108,13 @@ def test_a_run_that_breaks_says_why(tmp_path):
     assert "'run' failed: ValueError: no" in shown
     assert f"{kept} of {TOTAL} items are computed and kept; the same 'flowgen run' goes on from there" in shown
     asked = CliRunner().invoke(command, ["show", "--runs", str(lab.runs)])
-    assert "there are no runs" in str(asked.exception)
+    assert "there are no finished runs" in str(asked.exception)
+    asked = CliRunner().invoke(command, ["show", "last", "--runs", str(lab.runs)])
+    assert f"'{left.name}' has no results: it is failed" in str(asked.exception)
     # what it stands on is kept by who collects for all folders
+    monkeypatch.setenv("FLOWGEN_RUNS", str(lab.runs))
     options = ["--store", str(lab.store), "--dry-run"]
-    kept = CliRunner().invoke(
-        command, ["cache", "collect", "--unreachable", str(left), *options], catch_exceptions=False
-    )
+    kept = CliRunner().invoke(command, ["cache", "collect", "--unreachable", "last", *options], catch_exceptions=False)
     assert kept.exit_code == 0, kept.output
 
 
@@ -161,6 +162,10 @@ def test_runs_are_found_by_name_path_and_last(tmp_path):
     with pytest.raises(UserError) as caught:
         find_run(runs, "2026-11-26_12000_g")
     assert caught.value.hint == "did you mean '2026-11-26_120000_g'?; 'flowgen status' lists all"
+    names = [folder(tmp_path, f"2026-11-27_12000{n}_g").name for n in range(1, 5)]
+    with pytest.raises(UserError) as caught:
+        find_run(runs, "nothing")
+    assert caught.value.hint == f"the latest: {', '.join(names[:0:-1])}; 'flowgen status' lists all"
 
 
 def test_a_log_cut_off_or_damaged_is_read_as_far_as_it_goes(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flowgen.cli.cache.common import agreed, changing, existing, store_option
+from flowgen.cli.cache.common import agreed, changing, existing, run_folder, store_option
 from flowgen.errors import UserError
 
 
@@ -14,7 +14,7 @@ from flowgen.errors import UserError
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--older", metavar="AGE", help="What wasn't used for so long: 30d, 12h.")
 @click.option("--keep", metavar="SIZE", help="The least recently used, until the store takes so much: 50GB.")
-@click.option("--unreachable", is_flag=True, help="What none of the RUNS (their folders) stands on.")
+@click.option("--unreachable", is_flag=True, help="What none of the RUNS (folders, names, 'last') stands on.")
 @changing
 @store_option
 def collect(
@@ -41,7 +41,7 @@ def collect(
         raise UserError("collect what?", hint="--older 30d, --keep 50GB or --unreachable RUNS")
     seconds, limit = age(older) if older else None, size(keep) if keep else None
     opened = existing(store)
-    found = collecting.choose(opened, seconds, limit, keys_of(runs) if runs else None)
+    found = collecting.choose(opened, seconds, limit, keys_of(map(run_folder, runs)) if runs else None)
     total = opened.index.blocks()
     left = sum(about.bytes for about in total) - found.bytes
     for kind in sorted({about.type for about in found.going}):

@@ -45,6 +45,13 @@ def existing(place: Path | str) -> Store:
     return Store(place)
 
 
+def run_folder(name: Path) -> Path:
+    """The folder of a run: its path, or its name or ``last`` among this project's runs. Raises UserError."""
+    from flowgen.results.runs import find_run
+
+    return name if name.is_dir() else find_run(resolve(None, {}).runs, str(name))
+
+
 def agreed(yes: bool, dry_run: bool) -> bool:
     """Whether to go on: never in a dry run, else asked unless the user said yes before."""
     if dry_run:

@@ -1,0 +1,150 @@
+"""One run, from its folder to its report: what is planned is computed, kept from collection meanwhile, and written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowgen.errors import UserError
+from flowgen.execute.clusters import Where, client
+from flowgen.execute.clusters.gpus import no_gpus
+from flowgen.execute.clusters.where import GPUS
+from flowgen.execute.device import device_of
+from flowgen.execute.driver import Tally, execute
+from flowgen.execute.event_log import EventLog
+from flowgen.execute.events import Both, Events
+from flowgen.execute.task import Place
+from flowgen.plan.expect import measured
+from flowgen.plan.plan import Plan
+from flowgen.plan.recipes import recipe
+from flowgen.results.failures import Failure, failures
+from flowgen.results.run import new_folder, write_reach, write_run
+from flowgen.store import Store, uses
+from flowgen.store.collect import keep_within
+from flowgen.store.history import History
+from flowgen.store.limits import remember
+from flowgen.store.quantities import shown
+from flowgen.store.reach import packed
+from flowgen.store.timings import Timings
+
+if TYPE_CHECKING:
+    import xarray
+
+AUTO = "--device auto is a GPU on a machine that has one"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    """holds results.zarr, images, report.html, provenance.json, events.jsonl and the graph"""
+    plan: Plan
+    """as it was before the run"""
+    tally: Tally
+    """what was computed"""
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Items that have no result, with their point in the sweep and their cause; the next run tries them again."""
+        return failures(self.plan, self.tally)
+
+    @property
+    def results(self) -> xarray.Dataset:
+        """The outputs over the axes of the sweep; arrays are read when they are used."""
+        import xarray
+
+        found: xarray.Dataset = xarray.open_zarr(self.folder / "results.zarr", chunks=None)
+        return found
+
+
+def run(
+    make_plan: Callable[[], Plan],
+    graph: str,
+    where: Where,
+    place: Place,
+    events: Events,
+    store: Store,
+    runs: Path,
+    limit: int | None,
+) -> Run:
+    """Compute what a plan lacks and write a run's folder under ``runs``; ``limit``: bytes that the store may take then.
+
+    Raises UserError, RunFailed.
+    """
+    ready(runs)
+    folder = new_folder(runs, Path(graph).stem)
+    log = EventLog(folder)
+    log.begin(graph=graph, store=place.store, device=place.device, processes=where.workers)
+    events = Both(log, events)
+    plans: list[Plan] = []
+
+    def kept() -> int:
+        """Items that were to be computed and are in the store."""
+        store.sync()  # also those of tasks on other machines whose receipts didn't come
+        return int(store.has(plans[0].keys_to_compute()).sum())
+
+    with log.until_the_end(kept), ExitStack() as holds:  # what the run stands on isn't collected while it lives
+        events.begun(folder)
+
+        def held() -> Plan:
+            made = make_plan()
+            if not plans:
+                write_reach(folder, made)
+            plans.append(made)
+            keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
+            holds.enter_context(store.leases.hold(packed(keys)))
+            return made
+
+        def again() -> None:
+            tally.add(execute(held, partial(client, where), place, events)[1])
+
+        first, tally = execute(held, partial(client, where), place, events)
+        Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
+        remember(store.medium, tally.limits)
+        write_run(folder, first, tally, store, again, events.writing)
+        holds.close()
+        History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+        uses.tell(store)
+        if limit is not None:
+            gone = keep_within(store, limit)
+            if gone.going:
+                events.note(
+                    f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
+                )
+    return Run(folder, first, tally)
+
+
+def ready(runs: Path) -> None:
+    """Make sure that a run's folder can be made before anything is computed. Raises UserError."""
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        if not os.access(runs, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"can't make runs in {runs}: {error.strerror}", hint="give another place with --runs") from None
+
+
+def device_for(name: str, where: Where) -> str:
+    """A device of this machine, or for a cluster elsewhere the name that its workers understand. Raises UserError."""
+    found = device_of(name) if where.local else name
+    if where.cluster == GPUS and found != "cuda" and name == "auto":
+        raise no_gpus(0)
+    if where.cluster == GPUS and found != "cuda":
+        raise UserError(f"'--cluster gpus' gives each process a GPU, and you ask for '{found}'", hint=AUTO)
+    return found
+
+
+def place_of(device: str, where: Where) -> str:
+    """What decides how long a task takes beside its work."""
+    cluster = f", {where.cluster.replace('|', ' ')}" if where.cluster else ""
+    return device_for(device, where) + (f", {where.workers} workers" if where.workers else "") + cluster
