@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import flowgen
+import flowgen.execute.clusters.choosing
 import flowgen.experiment
 import flowgen.plan.parcels
 from flowgen.execute.clusters import Where, client
@@ -111,6 +112,9 @@ def zoo(folder: Path, images: int) -> None:
 
 def sleep(folder: Path, workers: int, seconds: float, each: int) -> None:
     """Workers that sleep: ``each`` tasks for every one of them."""
+    flowgen.execute.clusters.choosing.ANYWHERE = (
+        workers  # they don't compute, so that more than a few for a core make sense
+    )
     clock = run(folder / f"sleep{workers}", SLEEPING.format(tasks=workers * each, seconds=seconds), workers, batch=1)
     wall = clock.last - clock.first
     share = clock.tasks * seconds / (workers * wall)

@@ -178,7 +178,7 @@ class Experiment:
         if where.running:
             secured(where)  # before anything is planned, or nobody would hear of it where all is known
         kept: Store = open_store(str(store))
-        threads = threads_of(where.workers) if where.workers and where.local else 0
+        threads = threads_of(where.workers) if where.workers and not where.cluster else 0
         place = Place(str(store), device_for(device, where), threads, remembered(kept.medium))
         make_plan = partial(self._plan, store, batch, device, where)
         folder, limit = Path(runs or self.settings.runs), self.settings.store_limit

@@ -124,6 +124,44 @@ def test_a_mistake_ends_the_command_and_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_cluster_that_cannot_be_reached_ends_the_command(tmp_path):
+    (tmp_path / "own.py").write_text(SLOW)
+    (tmp_path / "g.yaml").write_text(GRAPH)
+    where = ("--cluster", "tcp://127.0.0.1:1", "--wait", "1")
+    done = flowgen(tmp_path, "run", "g.yaml", "--import", "own.py", "--detach", *where)
+    assert done.returncode == 2
+    assert done.stderr.count("no Dask scheduler answers at tcp://127.0.0.1:1") == 1
+    assert look(next((tmp_path / "runs").iterdir())).state == "failed"
+
+
+WAITING = """\
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from flowgen.cli.detach import Detaching
+
+reading, writing = os.pipe()
+detaching = Detaching(writing, patience=0.2)
+detaching.begun(Path(sys.argv[1]))
+detaching.planned(SimpleNamespace(parcels=["one"]))
+with os.fdopen(reading) as pipe:
+    assert pipe.read() == sys.argv[1]
+print("later")
+detaching.workers(1, "")
+"""
+
+
+def test_who_waits_for_workers_that_do_not_come_is_let_go(tmp_path):
+    call = [sys.executable, "-c", WAITING, str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=True)
+    assert "no workers after 0 s; the run waits on: 'flowgen status last'" in done.stderr
+    assert done.stdout == ""
+    assert (tmp_path / "run.log").read_text() == "later\n"
+
+
+@pytest.mark.slow
 def test_the_commands_of_the_page(tmp_path, monkeypatch):
     (tmp_path / "graphs").symlink_to(ROOT / "graphs")
     monkeypatch.chdir(tmp_path)

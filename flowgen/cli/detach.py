@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 ARGUMENTS = "flowgen.arguments"
 """under which a command's own arguments are kept"""
+PATIENCE = 10.0
+"""seconds that a command waits for the workers of the run that it leaves"""
+LATE = "no workers after {:.0f} s; the run waits on: 'flowgen status last' and 'flowgen logs last' say how it goes"
 
 
 class Detachable(click.Command):
@@ -29,7 +33,7 @@ class Detachable(click.Command):
 
 
 def detach(ctx: click.Context) -> None:
-    """Start the command in a session of its own, without a terminal, and wait until its run is planned.
+    """Start the command in a session of its own, without a terminal, and wait until its run has workers.
 
     Until then it writes where this process does, and a mistake ends both with its exit code.
     """
@@ -64,24 +68,44 @@ class Folder(Silent):
 
 
 class Detaching(Folder):
-    """Once the run is planned: says so to who waits for it, and prints into the run's folder from then on."""
+    """Once workers are there that can do the run: says so to who waits for it, and prints into the run's folder from
+    then on. Who waits is let go after some seconds anyway.
+    """
 
-    def __init__(self, told: int) -> None:
+    def __init__(self, told: int, patience: float = PATIENCE) -> None:
         self.told: int | None = told
         """a pipe"""
+        self.late = threading.Timer(patience, self.let_go, [LATE.format(patience)])
+        self.late.daemon = True
+        self.lock = threading.Lock()
 
     def planned(self, plan: Plan) -> None:
-        """The first time, let go of the terminal."""
+        """The first time, wait for workers, if there is work for them."""
+        if not plan.parcels:
+            self.let_go()
+        elif self.told is not None and not self.late.is_alive():
+            self.late.start()
+
+    def workers(self, count: int, dashboard: str) -> None:
+        """They are there."""
+        self.late.cancel()
+        self.let_go()
+
+    def let_go(self, saying: str = "") -> None:
+        """Let go of the terminal, once."""
         from flowgen.results.runs import PRINTED
 
-        if self.told is None or self.path is None:
-            return
-        sys.stdout.flush()
-        sys.stderr.flush()
-        file = os.open(self.path / PRINTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        for output in (1, 2):
-            os.dup2(file, output)
-        os.close(file)
-        os.write(self.told, os.fsencode(self.path))
-        os.close(self.told)
-        self.told = None
+        with self.lock:
+            if self.told is None or self.path is None:
+                return
+            if saying:
+                click.echo(saying, err=True)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            file = os.open(self.path / PRINTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            for output in (1, 2):
+                os.dup2(file, output)
+            os.close(file)
+            os.write(self.told, os.fsencode(self.path))
+            os.close(self.told)
+            self.told = None

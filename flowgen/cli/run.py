@@ -28,8 +28,8 @@ SHOWN = 10
 @setting
 @computing
 @insecure_option
-@click.option("--detach", is_flag=True, help="Go on in the background once the graph is checked and planned.")
-@click.option("--told", type=int, hidden=True, help="Where a detached run says that it is planned.")
+@click.option("--detach", is_flag=True, help="Go on in the background once it is planned and has workers.")
+@click.option("--told", type=int, hidden=True, help="Where a detached run says that it has workers.")
 @click.option("--quiet", is_flag=True, help="No progress, only the folder's name.")
 @click.pass_context
 def run(

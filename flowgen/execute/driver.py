@@ -109,7 +109,7 @@ def execute(
     while True:
         before = len(tally.receipts)
         try:
-            with watched(client) as connected, crew(connected, events):
+            with watched(client) as connected:
                 drive.until_known(connected)
             return first, tally
         except SchedulerGone as error:
@@ -156,7 +156,7 @@ class Drive:
         Raises RunFailed, SchedulerGone.
         """
         client.subscribe_topic(NOTES, lambda event: self.note(event[1]))
-        with admitted(client, self.plan, self.place) as (place, workers):
+        with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events):
             for _ in range(ATTEMPTS):
                 flight = Flight(self.plan, client, place, workers, self.note, self.events)
                 lost = run_once(flight, self.events, self.tally)

@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from flowgen.values.model import Part
 
 SHOWN = 20
 """workers that a message lists"""
+ABOUT = ("answer", "software", "device", "store", "weights")
+"""what a worker may lack"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,27 @@ class Finding:
     process: str
     """signs its answers in the store"""
     host: str
+    """where it runs"""
+    pid: int
+    """of its process there"""
     device: Memory | None
     """None where it isn't there"""
-    problems: tuple[str, ...]
-    """what stands in the way, in words"""
+    wrong: Mapping[str, tuple[str, ...]]
+    """what stands in the way, in words, by what was looked at: some of ``ABOUT``"""
     room: int = 0
     """bytes of weights that it holds at once"""
+    software: Mapping[str, str] = field(default_factory=dict)
+    """what it runs, by name"""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that stands in the way."""
+        return tuple(problem for about in ABOUT for problem in self.wrong.get(about, ()))
 
     def text(self) -> str:
         """As a table shows it."""
-        return f"{self.host}: {self.device.text() if self.device else 'no such device'}"
+        where = f"{self.host}, process {self.pid}" if self.pid else self.host
+        return f"{where}: {self.device.text() if self.device else 'no such device'}"
 
 
 class Unfit(Exception):
@@ -77,17 +90,20 @@ def sign(process: int) -> str:
 
 def look(question: Question, file_digest: Callable[[Path], str]) -> Finding:
     """What this process has for a run."""
-    problems = differences(dict(question.software), software(question.packages))
+    mine = software(question.packages)
+    wrong = {"software": tuple(differences(dict(question.software), mine))}
     device, room = None, 0
     try:
         name = device_of(question.device)
         device, room = memory_of(name), room_for_weights(name)
     except UserError as error:
-        problems.append(error.message)
+        wrong["device"] = (error.message,)
     me = sign(os.getpid())
-    wrong = answer(question.store, question.probe, me)
-    problems += [wrong] if wrong else weights(question, file_digest)
-    return Finding(me, f"{socket.gethostname()}, process {os.getpid()}", device, tuple(problems), room)
+    lacks = answer(question.store, question.probe, me)
+    wrong["store"] = (lacks,) if lacks else ()
+    if not lacks:  # digests of weights are remembered in the store
+        wrong["weights"] = tuple(weights(question, file_digest))
+    return Finding(me, socket.gethostname(), os.getpid(), device, wrong, room, mine)
 
 
 def table(findings: Mapping[str, Finding]) -> list[str]:

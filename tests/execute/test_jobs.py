@@ -1,6 +1,7 @@
 """Files of jobs and certificates: what docs/clusters.md shows is what is made, and what is wrong stands at its line."""
 
 import re
+import shlex
 import ssl
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import psutil
 import pytest
 from clusters import certificates, flowgen
 from distributed import Client, Security
+from distributed.cli import dask_scheduler, dask_worker
 
+from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute.clusters import Where
 from flowgen.execute.clusters.certificates import CA, CERTIFICATE, KEY, make
-from flowgen.execute.clusters.chosen import at_once
+from flowgen.execute.clusters.choosing import at_once
 from flowgen.execute.clusters.gpus import turned
 from flowgen.execute.clusters.jobs import SYSTEMS, job_script, read_jobs
 from flowgen.execute.clusters.processes import on_loopback
@@ -32,6 +35,23 @@ def file(tmp_path, monkeypatch):
     return path
 
 
+def test_the_pages_commands_for_one_machine_and_for_asking():
+    """Their options are there; tests/clusters.py starts a scheduler and workers by such commands."""
+    lines = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)[0].splitlines()
+    lines += [line.strip() for line in PAGE.splitlines() if line.startswith("    flowgen cluster check")]
+    parsed = []
+    for line in lines:
+        words = shlex.split(line.rstrip("&"))
+        known = {"dask": {"scheduler": dask_scheduler.main, "worker": dask_worker.main}, "flowgen": command.commands}
+        if words[0] in known:
+            found, rest = known[words[0]][words[1]], words[2:]
+            if words[1] == "cluster":
+                found, rest = found.commands[rest[0]], rest[1:]
+            parsed.append(found.make_context(words[1], rest).params)
+    assert len(parsed) == len(lines) - 1  # and 'kill'
+    assert {params.get("scheduler") for params in parsed} == {None, "tcp://127.0.0.1:8786"}
+
+
 def test_the_pages_commands(file):
     options = certificates(Path("certs"))
     lines = [line.split()[1:] for line in PAGE.splitlines() if line.startswith("    flowgen cluster")]
@@ -47,7 +67,8 @@ def test_the_pages_commands(file):
     assert re.findall(r"--(?:nthreads|memory-limit) \S+", command) == ["--nthreads 1", "--memory-limit 0"]
     assert all(str(Path(option).absolute()) in command for option in options if option.endswith(".pem"))
     shown = flowgen("cluster", "certificates", "others")
-    block = next(block for block in re.findall(r"```\n(.*?)```", PAGE, flags=re.DOTALL))
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    block = next(text for kind, text in blocks if not kind)
     assert [line.strip() for line in block.splitlines()] == [
         line.strip().replace("others/", "certs/") for line in shown.splitlines() if "dask" in line or "--tls-ca" in line
     ]

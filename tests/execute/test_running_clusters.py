@@ -1,5 +1,6 @@
 """Runs on a cluster that was started with Dask's own commands, over TLS, on another host where namespaces allow it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from clusters import HOST, address, certificates, flowgen, scheduler, worker
 from small import SMALL, Lab, computed
 
+from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute.clusters import Where, client
 from flowgen.execute.clusters.preflight import admitted, ask, judge, question_for, resources
@@ -121,6 +124,26 @@ def test_workers_that_lack_something_are_named_before_anything_is_sent(tmp_path,
             assert not missing, str(caught.value)
         with pytest.raises(UserError, match="no answer within 0 s"):
             judge(ask(connected, question, patience=0), probe)
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+
+
+def test_workers_are_asked_without_a_run(tmp_path, planned, secured):
+    place = planned[1]
+    where = ("--cluster", secured.cluster, "--tls", secured.tls, "--workers", 2, "--wait", "2m", "--store", place.store)
+    shown = flowgen("cluster", "check", tmp_path / "g.yaml", *where)
+    assert "2 of 2 workers can do a run" in shown
+    found = json.loads(flowgen("cluster", "check", *where, "--json"))
+    assert found["fit"] == 2
+    for each in found["workers"]:
+        assert each["address"] in shown
+        assert str(each["process"]) in shown
+        assert each["software"] == found["software"]
+        assert (each["device"], each["resources"], each["problems"]) == ("cpu", {GPU: 1}, {})
+    for options in ((), ("--json",)):
+        call = ["cluster", "check", *map(str, where), "--device", "cuda:7", *options]
+        done = CliRunner().invoke(command, call, catch_exceptions=False)
+        assert done.exit_code == 1
+        assert "has no device 'cuda:7'" in done.output
     assert not list((tmp_path / "store" / "tmp").iterdir())
 
 

@@ -6,11 +6,15 @@ images, and every GPU of the machine gets a worker of its own.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
 import flowgen.execute.task as task
+from flowgen.execute.clusters import Where, client
+from flowgen.execute.clusters.near import address, near
 from flowgen.execute.task import open_store, pool
 from flowgen.experiment import load
 from flowgen.store.limits import remembered
@@ -89,3 +93,10 @@ def test_every_gpu_has_a_worker(tmp_path):
     processes = {receipt.worker for receipt in done.tally.receipts if receipt.stage == "sampler"}
     assert 1 <= len(processes) <= torch.cuda.device_count()
     assert np.abs(done.results.image.values - here.results.image.values).max() < 1e-3
+
+
+def test_a_gpus_worker_is_bound_to_the_cores_near_it():
+    close = near(address(torch.cuda.get_device_properties(0))) & os.sched_getaffinity(0)
+    with client(Where(workers=1, cluster="gpus")) as connected:
+        (bound,) = connected.run(os.sched_getaffinity, 0).values()
+    assert bound == (close or os.sched_getaffinity(0))

@@ -9,6 +9,7 @@ import torch
 from distributed import SpecCluster
 
 from flowgen.errors import UserError
+from flowgen.execute.clusters.near import Near
 from flowgen.execute.clusters.processes import POOLS, on_loopback, threads_of
 from flowgen.execute.placement import GPU
 
@@ -42,7 +43,10 @@ def one_for_each(names: Sequence[str]) -> SpecCluster:
     """
     threads = dict.fromkeys(POOLS, str(threads_of(len(names))))
     return on_loopback(
-        [{"env": {**threads, "CUDA_VISIBLE_DEVICES": order}, "resources": {GPU: 1}} for order in turned(names)]
+        [
+            {"env": {**threads, "CUDA_VISIBLE_DEVICES": order}, "resources": {GPU: 1}, "plugins": (Near(),)}
+            for order in turned(names)
+        ]
     )
 
 

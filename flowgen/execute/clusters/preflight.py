@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,8 +21,10 @@ from flowgen.execute.fitness import Finding, Question, table
 from flowgen.execute.placement import Workers, parts_of
 from flowgen.execute.software import software
 from flowgen.execute.task import Place, found
+from flowgen.node import NodeType
 from flowgen.plan.plan import Plan
 from flowgen.store.probe import Probe
+from flowgen.values.model import Part
 
 TRIES, PAUSE = 4, 0.5
 """how often a worker is asked whose connection breaks; seconds before the second time, each later one longer"""
@@ -52,7 +54,12 @@ def question_for(plan: Plan, place: Place, probe: str) -> Question:
     """What a plan takes."""
     stages = dict.fromkeys(cut.stage for cut in plan.parcels)
     types = [step.type for stage in stages for step in plan.programs[stage].steps.values()]
-    parts = sorted({part for stage in stages for part in parts_of(plan, stage)}, key=lambda p: (p.folder, p.name))
+    parts = {part for stage in stages for part in parts_of(plan, stage)}
+    return question_of(place, probe, types, {part: plan.keying.parts[part] for part in parts})
+
+
+def question_of(place: Place, probe: str, types: Iterable[NodeType], parts: Mapping[Part, str]) -> Question:
+    """What node types and parts of models take, the parts with their digests."""
     names = [type.code.__module__ for type in types if type.file is None]
     names += [each.loader for part in parts for each in part.whole()]
     modules = {re.split("[.:]", name)[0] for name in names}
@@ -63,7 +70,7 @@ def question_for(plan: Plan, place: Place, probe: str) -> Question:
         device=place.device,
         software=tuple(software(packages).items()),
         packages=packages,
-        parts=tuple((part, plan.keying.parts[part]) for part in parts),
+        parts=tuple(sorted(parts.items(), key=lambda item: (item[0].folder, item[0].name))),
     )
 
 
@@ -125,25 +132,37 @@ def finding_of(said: Any, worker: str, patience: float) -> Finding:
         wrong = "no answer: its connection broke"
     else:
         wrong = f"no answer: {said}"
-    return Finding("", worker, None, (wrong,))
+    return Finding("", worker, 0, None, {"answer": (wrong,)})
+
+
+def seen(findings: Mapping[str, Finding], probe: Probe) -> dict[str, Finding]:
+    """The findings, with what their answers in the store say of it."""
+    other = f"the store {probe.store} is another one there: what the worker wrote isn't here"
+    return {
+        worker: replace(found, wrong={**found.wrong, "store": (other,)})
+        if not found.problems and not probe.answered(found.process)
+        else found
+        for worker, found in findings.items()
+    }
 
 
 def judge(findings: Mapping[str, Finding], probe: Probe) -> None:
     """Raises UserError that names the workers that don't fit, what is wrong with them, and all workers' devices."""
+    found = seen(findings, probe)
+    if unfit := [worker for worker, finding in found.items() if finding.problems]:
+        raise UserError(
+            f"{len(unfit)} of {len(found)} workers can't do this run; nothing was sent",
+            hint="\n  ".join([*lines(found), "the workers:", *table(found)]),
+        )
+
+
+def lines(findings: Mapping[str, Finding]) -> list[str]:
+    """What is wrong, each with the workers that lack it."""
     wrong: dict[str, list[str]] = {}
     for worker, finding in findings.items():
-        problems = finding.problems
-        if not problems and not probe.answered(finding.process):
-            problems = (f"the store {probe.store} is another one there: what the worker wrote isn't here",)
-        for problem in problems:
+        for problem in finding.problems:
             wrong.setdefault(problem, []).append(worker)
-    if wrong:
-        unfit = {worker for workers in wrong.values() for worker in workers}
-        lines = [f"{problem}: {few(workers)}" for problem, workers in wrong.items()]
-        raise UserError(
-            f"{len(unfit)} of {len(findings)} workers can't do this run; nothing was sent",
-            hint="\n  ".join([*lines, "the workers:", *table(findings)]),
-        )
+    return [f"{problem}: {few(workers)}" for problem, workers in wrong.items()]
 
 
 def few(names: list[str]) -> str:
