@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from flowgen.execute.stage import StageRun
 
 
+HELD = 4
+"""states for each place that may come of the items that have begun: those that leave a lane together wait for places,
+and a state is small beside what a network holds for an item"""
+
+
 class LoopRun:
-    """A loop over some items of a parcel. ``slots`` items are on their way at once."""
+    """A loop over some items of a parcel.
+
+    ``slots`` different states are on their way at once. Items that leave a lane are there beside them in the step in
+    which they leave, while their states are still equal; then those without a place are parked.
+    """
 
     def __init__(self, stage: StageRun, step: Step, values: Mapping[Wire, Held]) -> None:
         self.stage = stage
@@ -35,12 +44,13 @@ class LoopRun:
         """items on their way, in the order of the state's rows"""
         self.at: list[int] = []
         """the step that each is at"""
-        self.stretches: list[Stretch] = []
+        self.stretches: dict[int, Stretch] = {}
+        """by item"""
         self.carried: dict[tuple[str, str], Tensor] = {}
         self.leaving: dict[int, list[tuple[int, int]]] = {}
         """by item, the steps at which others leave its lane"""
         self.parked: list[Parked] = []
-        """items that left a lane when no place was free"""
+        """items that left a lane and wait for a place"""
         self.twins: dict[int, int] = {}
         """items that left a lane just now, and the item whose state theirs still equals"""
         self.bodies: list[Body] | None = None
@@ -50,16 +60,22 @@ class LoopRun:
         self.resume = stage.parcel.resume if own else []
         self.saves = stage.parcel.saves if own else []
         self.scheduled = any(stage.has_schedule(stage.code.steps[name]) for name in step.body)
+        self.carries = any(stage.code.steps[name].type.signature.carries for name in step.body)
 
     def run(self, items: list[int]) -> dict[str, Record]:
         """The loop's results for these items, in their order."""
-        waiting, self.leaving = branches(items, self.share, [start.step if start else 0 for start in self.resume])
+        starts = [start.step if start else 0 for start in self.resume]
+        waiting, self.leaving = branches(items, self.share, starts)
+        self.stretches = dict(zip(items, self.loop(items).stretch(), strict=True))
+        first = dict(enumerate(starts))
+        waiting.sort(key=lambda item: -self.left(item, first.get(item, 0)))  # so that the last ones end together
         results: list[tuple[list[int], dict[str, Record]]] = []
         state: Record | None = None
         while waiting or self.parked or self.active:
-            while self.parked and len(self.active) < self.slots:
-                parked = self.parked.pop(0)
-                state = self.enter([parked.item], [parked.step], parked.state, parked.carried, state)
+            while self.parked and (free := self.slots - len(self.active)):
+                parked, *rest = self.parked.pop(0).cut(free)
+                self.parked[:0] = rest
+                state = self.enter(parked.items, parked.steps, parked.state, parked.carried, state)
             if entering := self.next(waiting):
                 state = self.begin(entering, state)
             assert state is not None
@@ -69,19 +85,25 @@ class LoopRun:
             state = self.advance(self.branch(state))
             self.at = [i + 1 for i in self.at]
             self.save(state)
-            state = self.release(state, results)
+            state = self.park(self.release(state, results))
         outputs = {k: type(v).concat([found[k] for _, found in results]) for k, v in results[0][1].items()}
         order = [item for done, _ in results for item in done]
         place = {item: n for n, item in enumerate(order)}
         return {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
 
     def next(self, waiting: list[int]) -> list[int]:
-        """Take from those that wait the items to begin: as many as there are places for all that will leave them."""
+        """Take from those that wait the items to begin: as many as there are places, while there is room for the states
+        of all that will leave their lanes.
+        """
         taken: list[int] = []
         if not waiting:
             return taken
-        room = self.slots - len(self.active) - sum(family(item, self.leaving) - 1 for item in self.active)
-        while waiting and (room >= (size := family(waiting[0], self.leaving)) or not (self.active or taken)):
+        on_their_way = [*self.active, *(item for parked in self.parked for item in parked.items)]
+        room = self.slots * (1 if self.carries else HELD) - sum(family(item, self.leaving) for item in on_their_way)
+        while waiting and len(self.active) + len(taken) < self.slots:
+            size = family(waiting[0], self.leaving)
+            if size > room and (on_their_way or taken):
+                break
             taken.append(waiting.pop(0))
             room -= size
         return taken
@@ -138,32 +160,40 @@ class LoopRun:
             self.carried[place] = torch.cat([old, new])
         self.active += items
         self.at += steps
-        self.stretches += self.loop(items).stretch()
         self.now, self.bodies = self.loop(self.active), None
         return rows if state is None or not len(state) else type(state).concat([state, rows])
 
     def branch(self, state: Record) -> Record:
-        """Let items leave their lanes with a copy of the state; those without a place are parked."""
+        """Let items leave their lanes with a copy of the state."""
         self.twins = {}
         rows: list[int] = []
-        items: list[int] = []
-        for row, (lane, at) in enumerate(zip(list(self.active), list(self.at), strict=True)):
+        for row, (lane, at) in enumerate(zip(self.active, self.at, strict=True)):
             leaving = self.leaving.get(lane, [])
             for step, item in list(leaving):
-                if min(step, self.stretches[row].steps - 1) != at:
-                    continue
-                leaving.remove((step, item))
-                if len(self.active) + len(items) < self.slots:
+                if min(step, self.stretches[lane].steps - 1) == at:
+                    leaving.remove((step, item))
                     rows.append(row)
-                    items.append(item)
                     self.twins[item] = lane
-                else:
-                    carried = {place: kept[row : row + 1] for place, kept in self.carried.items()}
-                    self.parked.append(Parked(item, at, state.take([row]), carried))
-        if not items:
+        if not rows:
             return state
         carried = {place: kept[rows] for place, kept in self.carried.items()}
-        return self.enter(items, [self.at[row] for row in rows], state.take(rows), carried, state)
+        return self.enter(list(self.twins), [self.at[row] for row in rows], state.take(rows), carried, state)
+
+    def left(self, item: int, at: int) -> int:
+        """The steps that an item has to go."""
+        return self.stretches[item].steps - at
+
+    def park(self, state: Record) -> Record:
+        """Let the items for which there is no place wait, those with the shortest way to go."""
+        if len(self.active) <= self.slots:
+            return state
+        order = sorted(range(len(self.active)), key=lambda n: -self.left(self.active[n], self.at[n]))
+        kept, over = sorted(order[: self.slots]), order[self.slots :]
+        carried = {place: tensor[over] for place, tensor in self.carried.items()}
+        items, steps = [self.active[n] for n in over], [self.at[n] for n in over]
+        self.parked.append(Parked(items, steps, state.take(over), carried))
+        self.parked.sort(key=lambda parked: -self.left(parked.items[0], parked.steps[0]))
+        return self.keep(kept, state)
 
     def advance(self, state: Record) -> Record:
         """One step of every active item."""
@@ -190,16 +220,19 @@ class LoopRun:
 
     def release(self, state: Record, results: list[tuple[list[int], dict[str, Record]]]) -> Record:
         """Finish the items that are at their end; their places are free."""
-        done = [n for n, (i, way) in enumerate(zip(self.at, self.stretches, strict=True)) if i >= way.steps]
+        done = [n for n, item in enumerate(self.active) if not self.left(item, self.at[n])]
         if not done:
             return state
         items = [self.active[n] for n in done]
         outputs = self.loop(items).finish(state.take(done))
         results.append((items, named(outputs, self.step.type.signature.outputs)))
-        kept = [n for n in range(len(self.active)) if n not in set(done)]
-        self.active, self.at = [self.active[n] for n in kept], [self.at[n] for n in kept]
-        self.stretches = [self.stretches[n] for n in kept]
-        self.carried = {k: v[kept] for k, v in self.carried.items()}
-        if kept:
+        ended = set(done)
+        return self.keep([n for n in range(len(self.active)) if n not in ended], state)
+
+    def keep(self, rows: Sequence[int], state: Record) -> Record:
+        """Go on with the items at these rows alone."""
+        self.active, self.at = [self.active[n] for n in rows], [self.at[n] for n in rows]
+        self.carried = {place: tensor[list(rows)] for place, tensor in self.carried.items()}
+        if self.active:
             self.now, self.bodies = self.loop(self.active), None
-        return state.take(kept)
+        return state.take(rows)

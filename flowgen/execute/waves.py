@@ -37,6 +37,7 @@ class Group:
 
     def __init__(self, calls: list[Prepared]) -> None:
         self.calls = calls
+        self.nodes = len({prepared.step.name for prepared in calls})
         made = [prepared.call for prepared in calls]
         self.fresh = sorted({name for prepared in calls for name in prepared.fresh})
         names = [name for name in made[0].ports if name not in self.fresh]
