@@ -44,6 +44,11 @@ class Body:
         self.left = [name for name in todo if not self.need[name]]
         """nodes that a later phase may need"""
 
+    def holds(self, values: Mapping[Wire, Held]) -> bool:
+        """Whether what was prepared is good for this step: whether its parameters have the same values."""
+        changing = [name for name in self.loop.scheduled if name in self.params]
+        return all(self.params_now(self.steps[name], values) == self.params[name] for name in changing)
+
     def evaluate(self, values: dict[Wire, Held]) -> None:
         """Run the waves and put the values in place."""
         from flowgen.execute.loop import LoopRun

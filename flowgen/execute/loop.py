@@ -59,7 +59,8 @@ class LoopRun:
         self.share = stage.parcel.share if own else []
         self.resume = stage.parcel.resume if own else []
         self.saves = stage.parcel.saves if own else []
-        self.scheduled = any(stage.has_schedule(stage.code.steps[name]) for name in step.body)
+        self.scheduled = [name for name in step.body if stage.has_schedule(stage.code.steps[name])]
+        """nodes of the body that change with the step"""
         self.carries = any(stage.code.steps[name].type.signature.carries for name in step.body)
 
     def run(self, items: list[int]) -> dict[str, Record]:
@@ -82,8 +83,10 @@ class LoopRun:
             state = self.release(state, results)  # those whose stored state is their last
             if not self.active:
                 continue
-            state = self.advance(self.branch(state))
-            self.at = [i + 1 for i in self.at]
+            state = self.branch(state)
+            for _ in range(self.quiet()):
+                state = self.advance(state)
+                self.at = [i + 1 for i in self.at]
             self.save(state)
             state = self.park(self.release(state, results))
         outputs = {k: type(v).concat([found[k] for _, found in results]) for k, v in results[0][1].items()}
@@ -179,6 +182,17 @@ class LoopRun:
         carried = {place: kept[rows] for place, kept in self.carried.items()}
         return self.enter(list(self.twins), [self.at[row] for row in rows], state.take(rows), carried, state)
 
+    def quiet(self) -> int:
+        """The steps until an item ends, leaves its lane or comes to a state that is stored."""
+        if self.twins:
+            return 1
+        least = min(self.left(item, at) for item, at in zip(self.active, self.at, strict=True))
+        for item, at in zip(self.active, self.at, strict=True) if self.leaving or self.saves else ():
+            ahead = [min(step, self.stretches[item].steps - 1) for step, _ in self.leaving.get(item, ())]
+            ahead += [save.step for save in self.saves[item]] if self.saves else []
+            least = min([least, *(step - at for step in ahead if step > at)])
+        return least
+
     def left(self, item: int, at: int) -> int:
         """The steps that an item has to go."""
         return self.stretches[item].steps - at
@@ -200,15 +214,16 @@ class LoopRun:
         i = PerItem(self.at)
         values: dict[Wire, Held] = dict(self.outer)
         todo = list(self.step.body)
-        fresh = self.bodies is None or self.scheduled
-        bodies: list[Body] = [] if fresh else self.bodies or []
+        bodies = self.bodies or []
         for n, phase in enumerate(self.step.type.signature.used_phases(self.step.wires)):
             suffix = f"_{phase.name}" if phase.name else ""
             emitted = getattr(self.now, f"emit{suffix}")(state, i)
             for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
                 values[Wire(self.step.name, output)] = hold(value, self.active, self.count)
             wanted = {port: self.step.wires[port][0] for port in phase.takes if port in self.step.wires}
-            if fresh:
+            if n < len(bodies) and self.scheduled and not bodies[n].holds(values):
+                del bodies[n:]
+            if n == len(bodies):
                 bodies.append(Body(self, todo, list(wanted.values()), values))
             bodies[n].evaluate(values)
             todo = bodies[n].left
