@@ -44,6 +44,11 @@ class Body:
         self.left = [name for name in todo if not self.need[name]]
         """nodes that a later phase may need"""
 
+    def holds(self, values: Mapping[Wire, Held]) -> bool:
+        """Whether what was prepared is good for this step: whether its parameters have the same values."""
+        changing = [name for name in self.loop.scheduled if name in self.params]
+        return all(self.params_now(self.steps[name], values) == self.params[name] for name in changing)
+
     def evaluate(self, values: dict[Wire, Held]) -> None:
         """Run the waves and put the values in place."""
         from flowgen.execute.loop import LoopRun
@@ -67,7 +72,7 @@ class Body:
             return value
         timed = any(piece.by in ("t", "sigma") for piece in value.pieces)
         timestep, sigma = self.time(row, values) if timed else (0.0, 0.0)
-        return at_step(value, self.loop.at[row], self.loop.stretches[row].whole, timestep, sigma)
+        return at_step(value, self.loop.at[row], self.loop.stretches[self.loop.active[row]].whole, timestep, sigma)
 
     def time(self, row: int, values: Mapping[Wire, Held]) -> tuple[float, float]:
         """Timestep and noise level of a row, from what the loop shows."""
@@ -125,11 +130,14 @@ class Body:
         return self.loop.twins.get(item, item)
 
     def sort(self) -> list[Wave]:
-        """The needed nodes in waves, each after what it reads."""
+        """The needed nodes in waves, each after what it reads; those with models wait until no other node can run, so
+        that more of them meet in one.
+        """
         left = [name for name in self.todo if self.need[name]]
         waves = []
         while left:
-            ready = [name for name in left if not self.blocked(name, left)]
+            free = [name for name in left if not self.blocked(name, left)]
+            ready = [name for name in free if not self.steps[name].type.uses_model] or free
             loops = [(self.steps[n], self.need[n]) for n in ready if self.steps[n].type.kind == "loop"]
             calls = [made for n in ready if self.steps[n].type.kind != "loop" for made in self.prepare(n)]
             waves.append(Wave(loops, calls))
@@ -176,7 +184,7 @@ class Body:
             made = group.filled(values)
             for argument in made.type.signature.carries:
                 made.carried[argument] = self.carry(group.calls[0], argument)
-            outputs, carried = self.stage.caller.run(made)
+            outputs, carried = self.stage.caller.run(made, self.loop.slots * group.nodes)
             for prepared, own in zip(group.calls, group.parted(outputs), strict=True):
                 parts.setdefault(prepared.step.name, []).append((prepared.items, own))
             for argument, value in carried.items():

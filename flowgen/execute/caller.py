@@ -69,9 +69,12 @@ class Caller:
         self.rows: Counter[str] = Counter()
         """items in those calls"""
 
-    def run(self, made: Call) -> Result:
-        """The outputs by name, and what is carried to the next step. Raises UserError where memory doesn't suffice."""
-        name, most = made.type.name, made.count
+    def run(self, made: Call, most: int | None = None) -> Result:
+        """The outputs by name, and what is carried to the next step. ``most``: items of one run of the code.
+
+        Raises UserError where memory doesn't suffice.
+        """
+        name, most = made.type.name, min(made.count, most or made.count)
         strict = made.type.uses_model and made.has_items and self.numerics.strict
         if not strict and self.limits.concerns(name):
             most = self.limits.most(name, fits(made), most)
@@ -90,7 +93,7 @@ class Caller:
                 raise UserError(f"'{name}' needs more memory than there is, for a single item") from None
         self.limits.lower(name, fits(made), most)
         torch.cuda.empty_cache()
-        return self.run(made)
+        return self.run(made, most)
 
     def padded(self, made: Call) -> Result:
         """In pieces of exactly the padded size: kernels then sum in one order, whatever the neighbours."""

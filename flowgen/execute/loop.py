@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from flowgen.execute.stage import StageRun
 
 
+HELD = 4
+"""states for each place that may come of the items that have begun: those that leave a lane together wait for places,
+and a state is small beside what a network holds for an item"""
+
+
 class LoopRun:
-    """A loop over some items of a parcel. ``slots`` items are on their way at once."""
+    """A loop over some items of a parcel.
+
+    ``slots`` different states are on their way at once. Items that leave a lane are there beside them in the step in
+    which they leave, while their states are still equal; then those without a place are parked.
+    """
 
     def __init__(self, stage: StageRun, step: Step, values: Mapping[Wire, Held]) -> None:
         self.stage = stage
@@ -35,12 +44,13 @@ class LoopRun:
         """items on their way, in the order of the state's rows"""
         self.at: list[int] = []
         """the step that each is at"""
-        self.stretches: list[Stretch] = []
+        self.stretches: dict[int, Stretch] = {}
+        """by item"""
         self.carried: dict[tuple[str, str], Tensor] = {}
         self.leaving: dict[int, list[tuple[int, int]]] = {}
         """by item, the steps at which others leave its lane"""
         self.parked: list[Parked] = []
-        """items that left a lane when no place was free"""
+        """items that left a lane and wait for a place"""
         self.twins: dict[int, int] = {}
         """items that left a lane just now, and the item whose state theirs still equals"""
         self.bodies: list[Body] | None = None
@@ -50,11 +60,17 @@ class LoopRun:
         self.share = stage.parcel.share if own else []
         self.resume = stage.parcel.resume if own else []
         self.saves = stage.parcel.saves if own else []
-        self.scheduled = any(stage.has_schedule(stage.code.steps[name]) for name in step.body)
+        self.scheduled = [name for name in step.body if stage.has_schedule(stage.code.steps[name])]
+        """nodes of the body that change with the step"""
+        self.carries = any(stage.code.steps[name].type.signature.carries for name in step.body)
 
     def run(self, items: list[int]) -> tuple[list[int], dict[str, Record]]:
         """These items and the loop's results for them; where the run is stopped, of those that came to their end."""
-        waiting, self.leaving = branches(items, self.share, [start.step if start else 0 for start in self.resume])
+        starts = [start.step if start else 0 for start in self.resume]
+        waiting, self.leaving = branches(items, self.share, starts)
+        self.stretches = dict(zip(items, self.loop(items).stretch(), strict=True))
+        first = dict(enumerate(starts))
+        waiting.sort(key=lambda item: -self.left(item, first.get(item, 0)))  # so that the last ones end together
         results: list[tuple[list[int], dict[str, Record]]] = []
         state: Record | None = None
         while waiting or self.parked or self.active:
@@ -62,19 +78,24 @@ class LoopRun:
                 waiting, self.parked = [], []
                 if self.stage.caller.stop.over() or not self.active:
                     break
-            while self.parked and len(self.active) < self.slots:
-                parked = self.parked.pop(0)
-                state = self.enter([parked.item], [parked.step], parked.state, parked.carried, state)
+            while self.parked and (free := self.slots - len(self.active)):
+                parked, *rest = self.parked.pop(0).cut(free)
+                self.parked[:0] = rest
+                state = self.enter(parked.items, parked.steps, parked.state, parked.carried, state)
             if entering := self.next(waiting):
                 state = self.begin(entering, state)
             assert state is not None
             state = self.release(state, results)  # those whose stored state is their last
             if not self.active:
                 continue
-            state = self.advance(self.branch(state))
-            self.at = [i + 1 for i in self.at]
+            state = self.branch(state)
+            for _ in range(self.quiet()):
+                if self.own and self.stage.caller.stop.over():
+                    break
+                state = self.advance(state)
+                self.at = [i + 1 for i in self.at]
             self.save(state)
-            state = self.release(state, results)
+            state = self.park(self.release(state, results))
         names = results[0][1] if results else ()
         outputs = {k: type(results[0][1][k]).concat([found[k] for _, found in results]) for k in names}
         order = [item for done, _ in results for item in done]
@@ -83,12 +104,18 @@ class LoopRun:
         return items, {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
 
     def next(self, waiting: list[int]) -> list[int]:
-        """Take from those that wait the items to begin: as many as there are places for all that will leave them."""
+        """Take from those that wait the items to begin: as many as there are places, while there is room for the states
+        of all that will leave their lanes.
+        """
         taken: list[int] = []
         if not waiting:
             return taken
-        room = self.slots - len(self.active) - sum(family(item, self.leaving) - 1 for item in self.active)
-        while waiting and (room >= (size := family(waiting[0], self.leaving)) or not (self.active or taken)):
+        on_their_way = [*self.active, *(item for parked in self.parked for item in parked.items)]
+        room = self.slots * (1 if self.carries else HELD) - sum(family(item, self.leaving) for item in on_their_way)
+        while waiting and len(self.active) + len(taken) < self.slots:
+            size = family(waiting[0], self.leaving)
+            if size > room and (on_their_way or taken):
+                break
             taken.append(waiting.pop(0))
             room -= size
         return taken
@@ -145,47 +172,67 @@ class LoopRun:
             self.carried[place] = torch.cat([old, new])
         self.active += items
         self.at += steps
-        self.stretches += self.loop(items).stretch()
         self.now, self.bodies = self.loop(self.active), None
         return rows if state is None or not len(state) else type(state).concat([state, rows])
 
     def branch(self, state: Record) -> Record:
-        """Let items leave their lanes with a copy of the state; those without a place are parked."""
+        """Let items leave their lanes with a copy of the state."""
         self.twins = {}
         rows: list[int] = []
-        items: list[int] = []
-        for row, (lane, at) in enumerate(zip(list(self.active), list(self.at), strict=True)):
+        for row, (lane, at) in enumerate(zip(self.active, self.at, strict=True)):
             leaving = self.leaving.get(lane, [])
             for step, item in list(leaving):
-                if min(step, self.stretches[row].steps - 1) != at:
-                    continue
-                leaving.remove((step, item))
-                if len(self.active) + len(items) < self.slots:
+                if min(step, self.stretches[lane].steps - 1) == at:
+                    leaving.remove((step, item))
                     rows.append(row)
-                    items.append(item)
                     self.twins[item] = lane
-                else:
-                    carried = {place: kept[row : row + 1] for place, kept in self.carried.items()}
-                    self.parked.append(Parked(item, at, state.take([row]), carried))
-        if not items:
+        if not rows:
             return state
         carried = {place: kept[rows] for place, kept in self.carried.items()}
-        return self.enter(items, [self.at[row] for row in rows], state.take(rows), carried, state)
+        return self.enter(list(self.twins), [self.at[row] for row in rows], state.take(rows), carried, state)
+
+    def quiet(self) -> int:
+        """The steps until an item ends, leaves its lane or comes to a state that is stored."""
+        if self.twins:
+            return 1
+        least = min(self.left(item, at) for item, at in zip(self.active, self.at, strict=True))
+        for item, at in zip(self.active, self.at, strict=True) if self.leaving or self.saves else ():
+            ahead = [min(step, self.stretches[item].steps - 1) for step, _ in self.leaving.get(item, ())]
+            ahead += [save.step for save in self.saves[item]] if self.saves else []
+            least = min([least, *(step - at for step in ahead if step > at)])
+        return least
+
+    def left(self, item: int, at: int) -> int:
+        """The steps that an item has to go."""
+        return self.stretches[item].steps - at
+
+    def park(self, state: Record) -> Record:
+        """Let the items for which there is no place wait, those with the shortest way to go."""
+        if len(self.active) <= self.slots:
+            return state
+        order = sorted(range(len(self.active)), key=lambda n: -self.left(self.active[n], self.at[n]))
+        kept, over = sorted(order[: self.slots]), order[self.slots :]
+        carried = {place: tensor[over] for place, tensor in self.carried.items()}
+        items, steps = [self.active[n] for n in over], [self.at[n] for n in over]
+        self.parked.append(Parked(items, steps, state.take(over), carried))
+        self.parked.sort(key=lambda parked: -self.left(parked.items[0], parked.steps[0]))
+        return self.keep(kept, state)
 
     def advance(self, state: Record) -> Record:
         """One step of every active item."""
         i = PerItem(self.at)
         values: dict[Wire, Held] = dict(self.outer)
         todo = list(self.step.body)
-        fresh = self.bodies is None or self.scheduled
-        bodies: list[Body] = [] if fresh else self.bodies or []
+        bodies = self.bodies or []
         for n, phase in enumerate(self.step.type.signature.used_phases(self.step.wires)):
             suffix = f"_{phase.name}" if phase.name else ""
             emitted = getattr(self.now, f"emit{suffix}")(state, i)
             for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
                 values[Wire(self.step.name, output)] = hold(value, self.active, self.count)
             wanted = {port: self.step.wires[port][0] for port in phase.takes if port in self.step.wires}
-            if fresh:
+            if n < len(bodies) and self.scheduled and not bodies[n].holds(values):
+                del bodies[n:]
+            if n == len(bodies):
                 bodies.append(Body(self, todo, list(wanted.values()), values))
             bodies[n].evaluate(values)
             todo = bodies[n].left
@@ -197,16 +244,19 @@ class LoopRun:
 
     def release(self, state: Record, results: list[tuple[list[int], dict[str, Record]]]) -> Record:
         """Finish the items that are at their end; their places are free."""
-        done = [n for n, (i, way) in enumerate(zip(self.at, self.stretches, strict=True)) if i >= way.steps]
+        done = [n for n, item in enumerate(self.active) if not self.left(item, self.at[n])]
         if not done:
             return state
         items = [self.active[n] for n in done]
         outputs = self.loop(items).finish(state.take(done))
         results.append((items, named(outputs, self.step.type.signature.outputs)))
-        kept = [n for n in range(len(self.active)) if n not in set(done)]
-        self.active, self.at = [self.active[n] for n in kept], [self.at[n] for n in kept]
-        self.stretches = [self.stretches[n] for n in kept]
-        self.carried = {k: v[kept] for k, v in self.carried.items()}
-        if kept:
+        ended = set(done)
+        return self.keep([n for n in range(len(self.active)) if n not in ended], state)
+
+    def keep(self, rows: Sequence[int], state: Record) -> Record:
+        """Go on with the items at these rows alone."""
+        self.active, self.at = [self.active[n] for n in rows], [self.at[n] for n in rows]
+        self.carried = {place: tensor[list(rows)] for place, tensor in self.carried.items()}
+        if self.active:
             self.now, self.bodies = self.loop(self.active), None
-        return state.take(kept)
+        return state.take(rows)

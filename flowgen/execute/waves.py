@@ -37,27 +37,32 @@ class Group:
 
     def __init__(self, calls: list[Prepared]) -> None:
         self.calls = calls
+        self.nodes = len({prepared.step.name for prepared in calls})
         made = [prepared.call for prepared in calls]
         self.fresh = sorted({name for prepared in calls for name in prepared.fresh})
         names = [name for name in made[0].ports if name not in self.fresh]
         ports = {name: together([call.ports[name] for call in made]) for name in names}
         params = {name: together([call.params[name] for call in made]) for name in made[0].params}
         self.constant = Call(made[0].type, ports, params, sum(call.count for call in made))
+        self.joined: dict[int, list[Record]] = {}
+        """by identity of a value of this step's batch, the values of the calls that it was put together of"""
 
     def filled(self, values: Mapping[Wire, Held]) -> Call:
         """The batch with this step's values."""
         ports = dict(self.constant.ports)
+        self.joined = {}
         for name in self.fresh:
-            ports[name] = together([prepared.port(name, values) for prepared in self.calls])
+            pieces = [prepared.port(name, values) for prepared in self.calls]
+            ports[name] = together(pieces)
+            self.joined[id(ports[name])] = pieces
         return Call(self.constant.type, ports, self.constant.params, self.constant.count)
 
     def parted(self, outputs: dict[str, Record]) -> list[dict[str, Record]]:
-        """Each call's part of what the batch gave."""
+        """Each call's part of what the batch gave; an argument that is part of it is the call's own again."""
         if len(self.calls) == 1:
             return [outputs]
-        pieces = {
-            name: value.split([prepared.call.count for prepared in self.calls]) for name, value in outputs.items()
-        }
+        sizes = [prepared.call.count for prepared in self.calls]
+        pieces = {name: value.split(sizes, self.joined) for name, value in outputs.items()}
         return [{name: own[n] for name, own in pieces.items()} for n in range(len(self.calls))]
 
 

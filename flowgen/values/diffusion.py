@@ -145,13 +145,12 @@ class Prediction(Signal):
         v is defined for x of unit variance (Salimans & Ho 2022, arXiv:2202.00512), flow is epsilon - x0.
         """
         alpha, sigma = self.x.time.alpha, self.x.time.sigma
-        square = alpha**2 + sigma**2
         if self.kind == "epsilon":
             return 1 / alpha, -sigma / alpha
-        if self.kind == "v_prediction":
-            return alpha / square, -sigma / square.sqrt()
-        if self.kind == "edm":
-            return alpha / square, sigma / square.sqrt()
+        if self.kind in ("v_prediction", "edm"):
+            square = alpha**2 + sigma**2
+            of_data = sigma / square.sqrt()
+            return alpha / square, of_data if self.kind == "edm" else -of_data
         if self.kind == "flow":
             return 1 / (alpha + sigma), -sigma / (alpha + sigma)
         if self.kind == "sample":

@@ -20,6 +20,7 @@ class PerItem(Generic[T]):
 
     def __init__(self, values: Sequence[T]) -> None:
         self.values = list(values)
+        self._like: dict[tuple[Any, ...], Tensor] = {}
 
     @property
     def tensor(self) -> Tensor:
@@ -29,7 +30,10 @@ class PerItem(Generic[T]):
 
     def like(self, tensor: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of ``tensor`` [B, ...], shaped [B, 1, ...] to scale its items."""
-        return over_items(torch.tensor(self.values, dtype=torch.float64), tensor)
+        kind = type(tensor), tensor.dtype, tensor.device, tensor.dim()
+        if kind not in self._like:  # a loop's parameters are the same for many steps
+            self._like[kind] = over_items(torch.tensor(self.values, dtype=torch.float64), tensor)
+        return self._like[kind]
 
     def take(self, rows: Sequence[int]) -> PerItem[T]:
         """The entries at these rows."""

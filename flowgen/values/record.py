@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -80,12 +80,15 @@ class Record:
         index = torch.as_tensor(rows, dtype=torch.long)
         return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
-    def split(self, sizes: Sequence[int]) -> list[Self]:
-        """The items in consecutive pieces of these sizes, as views."""
+    def split(self, sizes: Sequence[int], known: Mapping[int, Sequence[Record]] | None = None) -> list[Self]:
+        """The items in consecutive pieces of these sizes, as views. ``known``: by identity of a nested record, the pieces
+        that it was put together of.
+        """
         pieces: list[dict[str, Any]] = [{} for _ in sizes]
         for name, value in self._fields():
             if isinstance(value, (Tensor, Record)):
-                for piece, own in zip(pieces, value.split(sizes), strict=True):
+                parts = known.get(id(value)) if known else None
+                for piece, own in zip(pieces, value.split(sizes) if parts is None else parts, strict=True):
                     piece[name] = own
         return [self.replace(**piece) for piece in pieces]
 

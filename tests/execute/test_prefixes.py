@@ -41,12 +41,46 @@ def lab(tmp_path, zoo_folder):
     return Lab(tmp_path, zoo_folder)
 
 
-@pytest.mark.parametrize("batch", [64, 16])
+@pytest.mark.parametrize("batch", [64, 16, 2])
 def test_a_guidance_interval_sweep_costs_the_minimum(lab, batch):
     run = lab.run(INTERVALS, options={"batch": batch})
     assert len(histories()) == 7
     assert run.plan.nodes["sampler"].items == 7 * 6
     assert run.tally.calls()["denoiser"][1] == 6 * minimum()
+
+
+NOISES, PARTED = 6, 3
+"""start noises, and items that begin alike with each of them"""
+FIRST, AFTER = STEPS // 2, STEPS - 1 - STEPS // 2
+"""steps before the one in which they part, and after it"""
+LATE = (
+    SMALL.replace("guidance: [1, 4]", "guidance: [2, 4, 6]")
+    .replace("scale: $guidance", "scale: {during: [0.5, 1], value: $guidance, else: 1}")
+    .replace("steps: 4", f"steps: {STEPS}")
+    .replace("outputs: [image, clip, fid]", "outputs: [sampler]")
+)
+
+
+def test_late_guidance_fills_the_batch_before_and_after_it_begins(lab):
+    run = lab.run(LATE, options={"batch": NOISES})
+    # all noises are one batch up to the step in which the scales part; then all items are as many as scales
+    calls = FIRST + 1 + PARTED * AFTER
+    assert run.tally.calls()["denoiser"] == (calls, NOISES * (FIRST + 2 + PARTED * 2 * AFTER))
+
+
+def test_items_that_part_over_their_texts_never_exceed_a_batch(lab):
+    run = lab.run(
+        LATE,
+        ("guidance: [2, 4, 6]", "told: [a red three, a blue seven, a green one]"),
+        ("{during: [0.5, 1], value: $guidance, else: 1}", "4"),
+        ("{type: encoder.text, text: $prompt}", "{type: select, from: [$empty, $late], index: $switch}"),
+        ("$switch", "{during: [0.5, 1], value: 1, else: 0}"),
+        ("outputs:", "  late: {type: encoder.text, text: $told}\noutputs:"),
+        options={"batch": NOISES},
+    )
+    # where they part they share what is said without a text: 6 rows and 18, of which a call takes 12
+    calls = FIRST + 2 + PARTED * AFTER
+    assert run.tally.calls()["denoiser"] == (calls, NOISES * (2 * FIRST + 1 + PARTED + PARTED * 2 * AFTER))
 
 
 def test_lengths_in_one_sweep_share_no_less(lab):
