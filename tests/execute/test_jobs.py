@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import signal
 import ssl
+import sys
 from pathlib import Path
 
 import dask
@@ -124,6 +126,14 @@ def test_every_system_has_a_script(file, system):
     file.write_text(file.read_text().replace('"slurm"', f'"{system}"'))
     assert read_jobs(file).workers == 8
     assert "distributed.cli.dask_worker" in job_script(Where(cluster=str(file), insecure=True))
+
+
+def test_interrupts_stay_as_they_were(file, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dask_jobqueue"]:
+        monkeypatch.delitem(sys.modules, name)  # its import takes Ctrl-C over
+    before = signal.getsignal(signal.SIGINT)
+    assert "dask" in job_script(Where(cluster=str(file), insecure=True))
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_set_of_certificates_is_its_owners(tmp_path):

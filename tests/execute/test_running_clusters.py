@@ -22,6 +22,7 @@ from flowgen.execute.driver import Flight, Tally, run_once
 from flowgen.execute.placement import GPU, Workers
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place
+from flowgen.node import node_types
 from flowgen.store.probe import Probe
 
 ROOT = Path(__file__).parents[2]
@@ -127,8 +128,10 @@ def test_workers_that_lack_something_are_named_before_anything_is_sent(tmp_path,
     assert not list((tmp_path / "store" / "tmp").iterdir())
 
 
-def test_workers_are_asked_without_a_run(tmp_path, planned, secured):
+def test_workers_are_asked_without_a_run(tmp_path, planned, secured, monkeypatch):
     place = planned[1]
+    packs = {k: v for k, v in node_types().items() if v.code.__module__.startswith("flowgen_nodes.")}
+    monkeypatch.setattr("flowgen.node.registry._TYPES", packs)  # as in a process of its own: without other tests' types
     where = ("--cluster", secured.cluster, "--tls", secured.tls, "--workers", 2, "--wait", "2m", "--store", place.store)
     shown = flowgen("cluster", "check", tmp_path / "g.yaml", *where)
     assert "2 of 2 workers can do a run" in shown

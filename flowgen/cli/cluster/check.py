@@ -38,7 +38,8 @@ def check(graph: Path | None, given: dict[str, Any], settings: Settings, insecur
     from flowgen.execute.clusters.preflight import lines
     from flowgen.execute.clusters.survey import survey
     from flowgen.execute.task import Place
-    from flowgen.experiment import device_for, load
+    from flowgen.experiment import load
+    from flowgen.runner import device_for
 
     said = planning(settings)
     where = chosen(settings, said["workers"], said["cluster"], **reaching(settings), insecure=insecure)

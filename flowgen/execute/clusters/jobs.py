@@ -6,10 +6,12 @@ import importlib
 import logging
 import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dask.utils import parse_bytes
@@ -205,7 +207,7 @@ def kind_of(where: Where) -> tuple[Any, Jobs]:
     """dask-jobqueue's class, and the file. Raises UserError."""
     found = read_jobs(Path(where.cluster))
     try:
-        queues = importlib.import_module("dask_jobqueue")
+        queues = jobqueue()
     except ImportError:
         hint = "pip install 'flowgen[jobqueue]'"
         raise UserError("jobs are submitted through the package 'dask-jobqueue'", hint=hint) from None
@@ -215,6 +217,15 @@ def kind_of(where: Where) -> tuple[Any, Jobs]:
             hint="--tls FOLDER ('flowgen cluster certificates FOLDER' makes one), or accept it with --insecure",
         )
     return getattr(queues, SYSTEMS[found.values["system"]]), found
+
+
+def jobqueue() -> ModuleType:
+    """dask-jobqueue, without the handler of Ctrl-C that importing it installs. Raises ImportError."""
+    before = signal.getsignal(signal.SIGINT)
+    found = importlib.import_module("dask_jobqueue")
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
+    return found
 
 
 def options(where: Where, found: Jobs) -> dict[str, Any]:
