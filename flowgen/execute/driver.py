@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Client
-from distributed.client import ClosedClientError
 
 from flowgen.execute.clusters.preflight import admitted
+from flowgen.execute.connection import SchedulerGone, watched
 from flowgen.execute.crew import crew
 from flowgen.execute.event_log import cause_text
 from flowgen.execute.events import Events
-from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, Task, identity
+from flowgen.execute.flight import Flight, NoWorkers, Task
 from flowgen.execute.messages import NOTES
 from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
@@ -24,10 +22,6 @@ from flowgen.store import Lost, Store
 
 ATTEMPTS = 5
 """how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
-
-
-LOST = (OSError, CancelledError, ClosedClientError)
-"""what a lost connection looks like, among other things"""
 
 
 class RunFailed(Exception):
@@ -118,25 +112,6 @@ def execute(
                 raise RunFailed({"cluster": error}) from None
             drive.note(f"{error}; connecting again")
             drive.plan_anew()
-
-
-@contextmanager
-def watched(client: Callable[[], Any]) -> Iterator[Client]:
-    """A client; what fails because its scheduler is gone, here or in the context, is raised as SchedulerGone."""
-    entered = False
-    try:
-        with client() as connected:
-            scheduler, entered = identity(connected), True
-            try:
-                yield connected
-            except LOST as error:
-                if identity(connected) == scheduler:
-                    raise
-                raise SchedulerGone from error
-    except LOST as error:
-        if entered:
-            raise
-        raise SchedulerGone from error
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker
-from distributed.client import ClosedClientError
 
+from flowgen.execute.connection import SchedulerGone, identity
 from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
@@ -43,13 +43,6 @@ LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0
 """seconds without any worker after which a run stops"""
-
-
-class SchedulerGone(Exception):
-    """The connection to Dask's scheduler is lost, and with it all that was sent."""
-
-    def __str__(self) -> str:
-        return "the connection to the cluster's scheduler is lost"
 
 
 class NoWorkers(Exception):
@@ -299,14 +292,6 @@ class Flight:
             self.count += 1
             heapq.heappush(self.again, (task.order, self.count, piece))
         self.begun.pop(task.key, None)
-
-
-def identity(client: Client) -> str | None:
-    """Which scheduler a client is connected to; None if to none."""
-    try:
-        return str(client.sync(client.scheduler.identity, n_workers=0)["id"])
-    except (OSError, AttributeError, ClosedClientError):
-        return None
 
 
 def given_up(task: Task) -> Receipt:

@@ -95,7 +95,8 @@ class Lines(Watched):
                 begun = seconds_of(found["time"]) - found.get("seconds", 0.0)
                 if self.due(name, found, begun) or not node.remaining:
                     left = f", {duration(node.left())} left" if node.remaining else ""
-                    return f"{name}: {node.done}/{node.total}, {rate(node.rate)}{left}"
+                    failed = f" ({node.failed} failed)" if node.failed else ""
+                    return f"{name}: {node.done}/{node.total}{failed}, {rate(node.rate)}{left}"
         return ""
 
     def due(self, what: str, found: Record, begun: float = 0.0) -> bool:

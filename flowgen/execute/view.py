@@ -99,9 +99,8 @@ def summary(course: Course, now: float) -> list[str]:
 
 def retries(deaths: int, repeated: int) -> list[str]:
     """What was lost on the way, if anything."""
-    if not deaths and not repeated:
-        return []
-    return [f"{counted(deaths, 'worker')} died, {counted(repeated, 'task')} sent again"]
+    again = f", {counted(repeated, 'task')} sent again" if repeated else ""
+    return [f"{counted(deaths, 'worker')} died{again}"] if deaths else []
 
 
 def counted(number: int, word: str) -> str:

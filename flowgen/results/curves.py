@@ -74,7 +74,7 @@ def plot(dataset: xarray.Dataset, name: str, variable: xarray.DataArray, axis: s
     labels = labels_of(dataset, axis)
     kept = [axis, *([lines] if lines else [])]
     mean, error = statistics(variable, kept)
-    over = averaged(variable, kept)
+    over = [axis for axis in averaged(variable, kept) if variable.sizes[axis] > 1]
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": f"{name} {axis}"}):
         figure = Figure(figsize=(5.4, 3.4), layout="constrained")
         pen = figure.add_subplot()

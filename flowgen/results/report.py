@@ -54,7 +54,7 @@ def write_report(
     failures: Sequence[Mapping[str, Any]],
     source: str,
 ) -> Path:
-    """Write ``folder/report.html``: facts, failures, scores, curves, pictures, the graph and its text; its path.
+    """Write ``folder/report.html``: facts, what went wrong, scores, curves, pictures, the graph and its text; its path.
 
     Pictures are embedded, nothing is loaded from elsewhere, every text from outside is escaped.
     """
@@ -65,6 +65,7 @@ def write_report(
         description=description or "",
         facts=facts,
         table=table(dataset),
+        warnings=dataset.attrs.get("warnings", ()),
         failures=[failure_text(failure) for failure in failures[:FAILURES]],
         more_failures=max(0, len(failures) - FAILURES),
         curves=[(name, Markup(drawing)) for name, drawing in [*made.curves, *curves(dataset)]],

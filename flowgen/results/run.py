@@ -206,15 +206,15 @@ def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
     computed = sum(node["computed"] for node in about["nodes"].values())
     items = sum(node["items"] for node in about["nodes"].values())
     seconds = sum(node["seconds"] for node in about["nodes"].values())
+    failed = len(about["failures"])
     return {
         "points": str(max((node.points for node in plan.nodes.values()), default=0)),
         "items": str(items),
         "computed": str(computed),
-        "from the store": str(max(0, items - computed)),
-        **({"failed": str(sum(f["points"] for f in about["failures"]))} if about["failures"] else {}),
+        "from the store": str(max(0, items - computed - failed)),
+        **({"failed": str(failed)} if failed else {}),
         **({"workers that died": str(about["deaths"])} if about["deaths"] else {}),
         **({"tasks sent again": str(about["sent_again"])} if about["sent_again"] else {}),
-        **({"warnings": "; ".join(about["warnings"])} if about["warnings"] else {}),
         "computing": f"{seconds:.1f} s",
         "finished": about["finished"],
         "torch": about["versions"].get("torch", ""),

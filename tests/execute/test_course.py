@@ -153,13 +153,19 @@ def test_plain_lines_elsewhere(capsys):
             parcel(2, "a", 2, 1.0),
             parcel(20, "a", 2, 1.0),
             at(21, "note", message="[not markup]"),
-            parcel(22, "a", 6, 1.0),
+            parcel(22, "a", 5, 1.0),
+            at(22, "failed_items", node="a", parcel=0, items=1, causes={"no": 1}),
             at(23, "writing", what="results", done=0, total=3),
         ]
         for record in records:
             shown.take(record)
     said = capsys.readouterr().out.splitlines()
-    assert said == ["a: 4/10, 2 items/s, 3 s left", "[not markup]", "a: 10/10, 3.33 items/s", "writing results"]
+    assert said == [
+        "a: 4/10, 2 items/s, 3 s left",
+        "[not markup]",
+        "a: 10/10 (1 failed), 3.33 items/s",
+        "writing results",
+    ]
 
 
 @pytest.mark.parametrize(
