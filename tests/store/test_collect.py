@@ -261,6 +261,11 @@ def test_the_other_commands(store, tmp_path):
     found = cache("verify", store=store)
     assert found.exit_code == 1 and "1 of 2 blocks were damaged" in found.output
     assert "set aside as damaged" in cache("size", store=store).output
+    old = store.path / "blocks" / "ab" / ("ab" + "0" * 38) / "zarr.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    said = cache("size", store=store).output
+    assert "1 entries of " in said and "of an earlier version: they are not read and may be deleted" in said
     assert "0 blocks are written anew" in cache("compact", store=store).output
     assert cache("unpin", run, store=store).exit_code == 0
     nowhere = CliRunner().invoke(command, ["cache", "size", "--store", str(tmp_path / "none")])
