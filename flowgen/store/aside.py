@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
-from collections.abc import Sequence
-from pathlib import Path
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from flowgen.store.patience import Unwritable
+from flowgen.store.patience import PASSING, Unwritable
 from flowgen.store.zarr_format import Buffer
 
 TMP = "tmp"
 """folder of a store for what is being written"""
+LARGE = 1 << 17
+"""bytes from which what is written is worth being on its way to the disk before all is"""
+BEGIN = 2
+"""SYNC_FILE_RANGE_WRITE: begin to write to the disk, and don't wait"""
 AT_ONCE = 1024
 """pieces of one call of the system, at most (IOV_MAX of Linux and macOS)"""
+
+sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+"""of Linux alone"""
+if sync_file_range:
+    sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 SAID = {
     errno.ENOSPC: "is full",
@@ -26,33 +37,100 @@ ROOM = "make room ('flowgen cache collect') or give another place with --store; 
 """what helps against them"""
 
 
-def unwritable(root: Path, error: OSError) -> Unwritable:
+def unwritable(root: object, error: OSError) -> Unwritable:
     """The system's error as one of the user's."""
     what = SAID.get(error.errno or 0, f"can't be written: {error.strerror or error}")
     return Unwritable(f"the disk of the store {root} {what}", hint=ROOM)
 
 
-def write_file(path: str, data: Sequence[Buffer], lasting: bool) -> None:
-    """Write a new file, in pieces. lasting: its content is on the disk when this returns. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
+class Aside:
+    """A file that a rename makes an object of a store. Raises OSError."""
+
+    def __init__(self, root: str, lasting: bool) -> None:
+        self.root = root
+        self.lasting = lasting
+        """it is on the disk when it has settled"""
+        self.path = f"{root}/{TMP}/{uuid.uuid4().hex}"
+        make_folder(os.path.dirname(self.path))
+        self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def write(self, at: int, data: Sequence[Buffer]) -> None:
+        """Write from an offset on, in pieces. What is large is on its way to the disk when this returns."""
         left = [memoryview(piece) for piece in data if len(piece)]
+        size = sum(map(len, left))
+        os.lseek(self.descriptor, at, os.SEEK_SET)
         while left:
-            done = os.writev(descriptor, left[:AT_ONCE])
+            done = os.writev(self.descriptor, left[:AT_ONCE])
             while left and done >= len(left[0]):
                 done -= len(left.pop(0))
             if done:
                 left[0] = left[0][done:]
-        if lasting:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        if size >= LARGE and self.lasting and sync_file_range:
+            sync_file_range(self.descriptor, at, size, BEGIN)  # what goes wrong is told by fsync
+
+    def settle(self, name: str) -> None:
+        """Sync the file, rename it and sync its folder."""
+        target = f"{self.root}/{name}"
+        folder = os.path.dirname(target)
+        changed = [*make_folder(folder), folder]
+        if self.lasting:
+            os.fsync(self.descriptor)
+        rename(self.path, target)
+        for path in changed if self.lasting else ():
+            sync(path)
+
+    def close(self, discard: bool) -> None:
+        """Let the file go, or remove it."""
+        os.close(self.descriptor)
+        if discard:
+            with suppress(OSError):
+                os.unlink(self.path)
 
 
-def sync(path: str | Path) -> None:
+@contextmanager
+def aside(root: str, lasting: bool) -> Iterator[Aside]:
+    """A file to write, gone if anything fails. The system's errors that don't pass are raised as Unwritable."""
+    try:
+        made = Aside(root, lasting)
+        try:
+            yield made
+        except BaseException:
+            made.close(discard=True)
+            raise
+        made.close(discard=False)
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        raise unwritable(root, error) from None
+
+
+def sync(path: str) -> None:
     """Make sure that a file's content, or a folder's entries, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def rename(path: str, target: str) -> None:
+    """Give a file another name. Raises OSError."""
+    try:
+        os.replace(path, target)
+    except FileNotFoundError:
+        if os.path.exists(path) or not os.path.exists(target):  # NFS may say so of what was done
+            raise
+
+
+def make_folder(path: str) -> list[str]:
+    """Make a folder, if it isn't there; the folders in which others were made. Raises OSError."""
+    if os.path.isdir(path):
+        return []
+    above = os.path.dirname(path)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return []
+    except FileNotFoundError:
+        return [*make_folder(above), *make_folder(path)]
+    return [above]

@@ -11,7 +11,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,13 +22,17 @@ from torch import Tensor
 from flowgen.errors import UserError
 from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
-from flowgen.store.medium import Damaged, Medium, place_of
+from flowgen.store.aside import LARGE
+from flowgen.store.medium import Damaged, Medium, Writing, place_of
+from flowgen.store.patience import patiently
 from flowgen.store.zarr_format import Buffer
 from flowgen.store.zip_format import Entry, frame, last_file
 from flowgen.values.record import REGISTRY, Record, rebuild
 
 Pieces: TypeAlias = Sequence[Buffer]
-"""a block's bytes, in order"""
+"""bytes of a block, in order"""
+Files: TypeAlias = Mapping[str, tuple[Buffer, ...]]
+"""a block's files but for its manifest, by path in the order in which they are written, each in pieces"""
 VERSION = 4
 """of the manifest"""
 MANIFEST = "block.json"
@@ -75,14 +79,53 @@ def publish(
     medium: Medium, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
 ) -> tuple[str, Pieces]:
     """Write a block so that it is there whole or not at all; its name and bytes. Raises Unwritable."""
-    name, pieces = made(keys, outputs, provenance)
-    put(medium, name, pieces)
-    return name, pieces
+    files = contents(keys, outputs)
+
+    def work() -> tuple[str, Pieces]:
+        with medium.writing(lasting=True) as file:
+            begun = begin(file, files)
+            name, pieces = made(keys, outputs, files, provenance)  # meanwhile the disk works
+            write(file, pieces, begun)
+            file.settle(place_of(name))
+        return name, pieces
+
+    return patiently(work, medium.place)
 
 
 def put(medium: Medium, name: str, pieces: Pieces) -> None:
-    """Put a block into a store. Raises Unwritable."""
-    medium.put(place_of(name), pieces, lasting=True, once=True)
+    """Put a block that was made before into a store. Raises Unwritable."""
+
+    def work() -> None:
+        with medium.writing(lasting=True) as file:
+            file.write(0, pieces)
+            file.settle(place_of(name))
+
+    patiently(work, medium.place)
+
+
+def begin(file: Writing, files: Files) -> set[int]:
+    """Write the numbers of large chunks, whose place doesn't depend on what is said of them; where they begin."""
+    large = {path for path, data in files.items() if len(data[0]) >= LARGE}
+    if not large:
+        return set()
+    starts = frame([Entry(path, size_of(data), 0, is_chunk(path)) for path, data in files.items()]).starts
+    begun = {start: files[path][:1] for path, start in zip(files, starts, strict=True) if path in large}
+    for start, data in begun.items():
+        file.write(start, data)
+    return set(begun)
+
+
+def write(file: Writing, pieces: Pieces, begun: Container[int]) -> None:
+    """Write a block but for the pieces that begin where something was written."""
+    at, since, run = 0, 0, list[Buffer]()
+    for piece in pieces:
+        if at in begun:
+            file.write(since, run)
+            since, run = at + len(piece), []
+        else:
+            run.append(piece)
+        at += len(piece)
+    file.write(since, run)
 
 
 def size_of(pieces: Pieces) -> int:
@@ -90,9 +133,10 @@ def size_of(pieces: Pieces) -> int:
     return sum(map(len, pieces))
 
 
-def made(keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]) -> tuple[str, list[Buffer]]:
+def made(
+    keys: Sequence[str], outputs: Mapping[str, Record], files: Files, provenance: Mapping[str, Any]
+) -> tuple[str, Pieces]:
     """A block's name and bytes."""
-    files = contents(keys, outputs)
     about = {path: describe(path, data) for path, data in files.items()}
     manifest = manifest_of(keys, outputs, about, provenance)
     framed = frame(entries(about, manifest))
@@ -102,8 +146,8 @@ def made(keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping
     return digest(manifest), [*pieces, framed.end]
 
 
-def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> dict[str, tuple[Buffer, ...]]:
-    """A block's files but for its manifest, by path in the order in which they are written, each in pieces."""
+def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> Files:
+    """The files of a block. Raises ValueError for outputs that haven't one item for each key."""
     files: dict[str, tuple[Buffer, ...]] = {"zarr.json": (zarr_format.GROUP,)}
     for output, value in outputs.items():
         files[f"{output}/zarr.json"] = (zarr_format.GROUP,)

@@ -6,19 +6,17 @@ import errno
 import os
 import shutil
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from flowgen.store.aside import TMP, sync, unwritable, write_file
+from flowgen.store.aside import TMP, Aside, aside, rename, unwritable
 from flowgen.store.medium import BLOCKS, DAMAGED, Entry, Got, Shard, block_at, place_of
 from flowgen.store.patience import PASSING, patiently
-from flowgen.store.zarr_format import Buffer
 
 STALE = 24 * 3600
 """seconds after which what a dead process left aside is removed"""
@@ -46,28 +44,19 @@ class Folder:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         self.sweep()
 
-    def put(self, name: str, data: bytes | Sequence[Buffer], lasting: bool = False, once: bool = False) -> None:
+    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
         """Write aside and rename. Raises Unwritable."""
-        pieces, lasting = (data,) if isinstance(data, bytes) else data, lasting and self.lasting
-        target, made = f"{self.root}/{name}", f"{self.root}/{TMP}/{uuid.uuid4().hex}"
 
         def work() -> None:
-            try:
-                make_folder(os.path.dirname(made))
-                changed = [*make_folder(os.path.dirname(target)), os.path.dirname(target)]
-                write_file(made, pieces, lasting)
-                rename(made, target)
-                for path in changed if lasting else ():
-                    sync(path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(made)
-                raise
+            with self.writing(lasting) as file:
+                file.write(0, (data,))
+                file.settle(name)
 
-        try:
-            patiently(work, self.root)
-        except OSError as error:
-            raise unwritable(self.root, error) from None
+        patiently(work, self.root)
+
+    def writing(self, lasting: bool) -> AbstractContextManager[Aside]:
+        """A file aside. Raises Unwritable."""
+        return aside(self.place, lasting and self.lasting)
 
     def get(self, names: Iterable[str], last: int = 0) -> dict[str, Got]:
         """Files by name, or their last bytes."""
@@ -161,29 +150,6 @@ def walk(folder: str, name: str) -> Iterator[Entry]:
                 yield entry(f"{name}/{each.name}", os.stat(each.path))
         except FileNotFoundError:
             continue
-
-
-def rename(path: str, target: str) -> None:
-    """Give a file another name. Raises OSError."""
-    try:
-        os.replace(path, target)
-    except FileNotFoundError:
-        if os.path.exists(path) or not os.path.exists(target):  # NFS may say so of what was done
-            raise
-
-
-def make_folder(path: str) -> list[str]:
-    """Make a folder, if it isn't there; the folders in which others were made. Raises OSError."""
-    if os.path.isdir(path):
-        return []
-    above = os.path.dirname(path)
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        return []
-    except FileNotFoundError:
-        return [*make_folder(above), *make_folder(path)]
-    return [above]
 
 
 def read_end(path: str, last: int) -> Got:

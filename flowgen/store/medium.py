@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -57,6 +58,16 @@ class Shard:
     """a mark that changes when the blocks do; 0 if there is none"""
 
 
+class Writing(Protocol):
+    """An object on its way: nobody sees it before it settles. The data must stay as it is until then."""
+
+    def write(self, at: int, data: Sequence[Buffer]) -> None:
+        """Write from an offset on, in pieces."""
+
+    def settle(self, name: str) -> None:
+        """Make it an object, in one step. It has this content wherever it is there, and may stay as it is."""
+
+
 class Medium(Protocol):
     """A place that keeps objects by name. Safe for threads, processes and machines.
 
@@ -69,10 +80,13 @@ class Medium(Protocol):
     home: Path
     """a folder of this machine's for what may be lost: the index"""
 
-    def put(self, name: str, data: bytes | Sequence[Buffer], lasting: bool = False, once: bool = False) -> None:
-        """Make an object, or replace it, in one step. The data may come in pieces.
+    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
+        """Make an object, or replace it, in one step. lasting: on the disk when this returns."""
 
-        lasting: on the disk when this returns. once: it has this content wherever it is there, and may stay as it is.
+    def writing(self, lasting: bool) -> AbstractContextManager[Writing]:
+        """Write an object of which the name isn't known yet; what was written is gone if it doesn't settle.
+
+        What passes isn't tried again: raises OSError for that, Unwritable for all else.
         """
 
     def prepare(self) -> None:

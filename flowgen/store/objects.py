@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -115,14 +115,14 @@ class Objects:
             return [self.call(partial(work, job)) for job in jobs]
         return list(callers(os.getpid()).map(lambda job: self.call(partial(work, job)), jobs))
 
-    def put(self, name: str, data: bytes | Sequence[Buffer], lasting: bool = False, once: bool = False) -> None:
-        """Put an object; one that is to be there once on condition that it isn't, unless it is sent in parts."""
-        whole = data if isinstance(data, bytes) else b"".join(data)
-        send = partial(obstore.put, self.bucket, name, whole)
-        if once and len(whole) <= WHOLE:
-            send = partial(send, mode="create", use_multipart=False)
-        with suppress(FileExistsError):
-            self.call(send)
+    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
+        """Put an object."""
+        self.call(partial(obstore.put, self.bucket, name, data))
+
+    @contextmanager
+    def writing(self, lasting: bool) -> Iterator[Upload]:
+        """An object that is sent when it settles."""
+        yield Upload(self)
 
     def get(self, names: Iterable[str], last: int = 0) -> dict[str, Got]:
         """Objects by name, or their last bytes."""
@@ -188,6 +188,28 @@ class Objects:
         """All blocks, as one shard."""
         there = (block_at(found.name) for found in self.entries(BLOCKS))
         yield Shard("", frozenset(block for block in there if block), 0)
+
+
+class Upload:
+    """An object on its way to object storage."""
+
+    def __init__(self, medium: Objects) -> None:
+        self.medium = medium
+        self.pieces: dict[int, Sequence[Buffer]] = {}
+        """by offset"""
+
+    def write(self, at: int, data: Sequence[Buffer]) -> None:
+        """Keep data until it is sent."""
+        self.pieces[at] = data
+
+    def settle(self, name: str) -> None:
+        """Put the object on condition that it isn't there, or in parts if it is large."""
+        whole = b"".join(piece for at in sorted(self.pieces) for piece in self.pieces[at])
+        send = partial(obstore.put, self.medium.bucket, name, whole)
+        if len(whole) <= WHOLE:
+            send = partial(send, mode="create", use_multipart=False)
+        with suppress(FileExistsError):
+            self.medium.call(send)
 
 
 def home_of(url: str) -> Path:

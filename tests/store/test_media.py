@@ -22,7 +22,9 @@ def medium(place):
 
 
 def write(medium, block):
-    medium.put(place_of(block), PIECES, lasting=True, once=True)
+    with medium.writing(lasting=True) as made:
+        made.write(0, PIECES)
+        made.settle(place_of(block))
 
 
 def names(medium, folder=""):
@@ -73,6 +75,17 @@ def test_a_block_comes_as_a_whole(medium):
     assert blocks(medium) == {BLOCK, OTHER} and bytes(medium.read(place_of(BLOCK)).numpy()) == b"123456"
 
 
+def test_a_block_that_fails_is_not_there(medium):
+    def fail():
+        with medium.writing(lasting=True) as made:
+            made.write(0, PIECES)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert blocks(medium) == set() and names(medium) == names(medium, "tmp") == []
+
+
 @pytest.mark.parametrize("counts_back", [True, False])  # Azure can't, as the servers of the tests can
 def test_the_end_of_an_object_is_read(medium, counts_back):
     medium.counts_back = counts_back
@@ -88,7 +101,10 @@ def test_a_large_block_is_sent_in_parts(medium, monkeypatch):
     monkeypatch.setattr("flowgen.store.objects.WHOLE", 1000)
     pieces = [bytes([n]) * 1_000_003 for n in range(11)]
     for _ in range(2):
-        medium.put(place_of(BLOCK), pieces, lasting=True, once=True)
+        with medium.writing(lasting=True) as made:
+            made.write(1_000_003, pieces[1:])
+            made.write(0, pieces[:1])
+            made.settle(place_of(BLOCK))
         assert bytes(medium.read(place_of(BLOCK)).numpy()) == b"".join(pieces)
 
 

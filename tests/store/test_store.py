@@ -18,7 +18,7 @@ from storing import chunk_of, file_of, flip, hurt, spans
 from torch import Tensor
 
 from flowgen.errors import UserError
-from flowgen.store import Lost, Store, block, zip_format
+from flowgen.store import Lost, Store, aside, block, zip_format
 from flowgen.values import Features, Image, Latent, Noise, Noisy, Prediction, Record, Score, Time
 
 
@@ -76,6 +76,19 @@ def test_what_is_read_is_what_was_written(tmp_path, kind):
     ((positions, found),) = fresh.read([key(2), key(0), key(2)], "value")
     assert positions == [0, 1, 2]
     assert equal(found, value.take([2, 0, 2]))
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_numbers_that_are_written_before_the_rest_are_the_same_file(tmp_path, monkeypatch, kind):
+    """As those of large blocks are."""
+    value, keys = RECORDS[kind](3), [key(n) for n in range(3)]
+    name = Store(tmp_path / "a").write(keys, {"value": value, "other": value}, {"by": "test"})
+    monkeypatch.setattr(block, "LARGE", 1)
+    monkeypatch.setattr(aside, "LARGE", 1)
+    store = Store(tmp_path / "b")
+    assert store.write(keys, {"value": value, "other": value}, {"by": "test"}) == name
+    assert file_of(tmp_path / "a", name).read_bytes() == file_of(tmp_path / "b", name).read_bytes()
+    assert equal(block.read(store.medium, name).outputs["other"], value)
 
 
 def test_zarr_reads_a_block(tmp_path):
