@@ -61,8 +61,9 @@ def throughput(folder: Path, kind: str, rounds: int) -> tuple[float, float, floa
     """Seconds to write and read: np, then the store."""
     value = SHAPES[kind]()
     (tensor,) = value.tensors().values()
-    array, store, plain = tensor.numpy(), Store(folder / "store"), folder / "plain"
-    plain.mkdir(exist_ok=True)
+    array, store = tensor.numpy(), Store(folder / "store")
+    plain = folder / kind  # new files, as blocks are: to overwrite one is another matter
+    plain.mkdir()
     for n in range(256):  # as in a store that is in use: the first block of a folder has to make it
         (folder / "store" / place_of(f"{n:02x}")).parent.mkdir(exist_ok=True)
     times: dict[str, list[float]] = {"save": [], "write": [], "load": [], "read": []}
