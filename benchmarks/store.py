@@ -21,6 +21,7 @@ import torch
 from flowgen.store import Store
 from flowgen.store.block import read as read_block
 from flowgen.store.index import About, Index
+from flowgen.store.medium import place_of
 from flowgen.store.processes import machine
 from flowgen.values import Image, Latent, Record
 
@@ -60,8 +61,11 @@ def throughput(folder: Path, kind: str, rounds: int) -> tuple[float, float, floa
     """Seconds to write and read: np, then the store."""
     value = SHAPES[kind]()
     (tensor,) = value.tensors().values()
-    array, store, plain = tensor.numpy(), Store(folder / "store"), folder / "plain"
-    plain.mkdir(exist_ok=True)
+    array, store = tensor.numpy(), Store(folder / "store")
+    plain = folder / kind  # new files, as blocks are: to overwrite one is another matter
+    plain.mkdir()
+    for n in range(256):  # as in a store that is in use: the first block of a folder has to make it
+        (folder / "store" / place_of(f"{n:02x}")).parent.mkdir(exist_ok=True)
     times: dict[str, list[float]] = {"save": [], "write": [], "load": [], "read": []}
     for n in range(rounds):
         keys = [os.urandom(20).hex() for _ in range(len(tensor))]
@@ -102,7 +106,9 @@ def lookups(folder: Path, count: int) -> tuple[float, float]:
 def opening(folder: Path, count: int) -> tuple[float, float]:
     """Seconds to open a store of many blocks: the first time, and when nothing changed since."""
     for n in range(count):
-        (folder / "opened" / "blocks" / f"{n % 256:02x}" / f"{n % 256:02x}{n:038x}").mkdir(parents=True)
+        path = folder / "opened" / place_of(f"{n % 256:02x}{n:038x}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     index = Index(folder / "opened" / f"index-{machine()}.sqlite")
     for n in range(count):
         index.add(About(f"{n % 256:02x}{n:038x}", "bench", 1, 0, 0.0, 0.0), [f"{n:040x}"])

@@ -1,7 +1,7 @@
 """A small S3: the part of its protocol that a store uses, over HTTP, in a thread; it can fail when it is told to.
 
-Objects, listings in pages, copies, uploads in parts, and If-None-Match: RESTful API of "Amazon S3 API Reference",
-2006-03-01. ``FLOWGEN_TEST_S3=http://host:port`` lets the tests use another server instead.
+Objects and ranges of them, listings in pages, copies, uploads in parts, and If-None-Match: RESTful API of "Amazon S3
+API Reference", 2006-03-01. ``FLOWGEN_TEST_S3=http://host:port`` lets the tests use another server instead.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def handler(s3: S3) -> type[BaseHTTPRequestHandler]:
                         raise Status(404, "NoSuchKey")
                     found = s3.objects[key]
                     about = {"etag": found.tag, "last-modified": formatdate(found.time, usegmt=True)}
+                    if asked := self.headers.get("range"):
+                        return self.part(asked, about, found.data)
                     return 200, about | {"content-length": str(len(found.data))}, found.data
                 if self.command == "DELETE":
                     s3.objects.pop(key, None)
@@ -123,6 +125,15 @@ def handler(s3: S3) -> type[BaseHTTPRequestHandler]:
                     return 200, {}, f"<CopyObjectResult><ETag>{escape(made.tag)}</ETag></CopyObjectResult>".encode()
                 made = s3.objects[key] = Object(body)
                 return 200, {"etag": made.tag}, b""
+
+        def part(self, asked, about, data):
+            first, last = asked.removeprefix("bytes=").split("-")
+            start = int(first) if first else max(0, len(data) - int(last))
+            if start >= len(data):
+                raise Status(416, "InvalidRange")
+            stop = int(last) + 1 if first and last else len(data)
+            where = {"content-range": f"bytes {start}-{min(stop, len(data)) - 1}/{len(data)}"}
+            return 206, about | where, data[start:stop]
 
         def upload(self, key, query, body):
             if "uploads" in query:

@@ -1,33 +1,30 @@
-"""Writing a block aside: its files go to the disk while their digests are made, then one rename gives it its name."""
+"""Writing a file aside: a rename gives it its name when it is whole."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
-import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from flowgen.store.medium import folder_of
 from flowgen.store.patience import PASSING, Unwritable
 from flowgen.store.zarr_format import Buffer
 
 TMP = "tmp"
-"""folder of a store for what is being written or removed"""
-
+"""folder of a store for what is being written"""
 LARGE = 1 << 17
-"""bytes from which a file is on its way to the disk while digests are made"""
+"""bytes from which what is written is worth being on its way to the disk before all is"""
+BEGIN = 2
+"""SYNC_FILE_RANGE_WRITE: begin to write to the disk, and don't wait"""
+AT_ONCE = 1024
+"""pieces of one call of the system, at most (IOV_MAX of Linux and macOS)"""
 
-
-@lru_cache(maxsize=1)
-def syncers(process: int) -> ThreadPoolExecutor:
-    """Threads of a process: fsync is the cost of publishing, so the paths of a block are synced side by side."""
-    return ThreadPoolExecutor(8, thread_name_prefix=f"sync-{process}")
-
+sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+"""of Linux alone"""
+if sync_file_range:
+    sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 SAID = {
     errno.ENOSPC: "is full",
@@ -40,104 +37,100 @@ ROOM = "make room ('flowgen cache collect') or give another place with --store; 
 """what helps against them"""
 
 
-class Aside:
-    """A folder that becomes a block. Errors of the system while it is written come from ``settle``."""
-
-    def __init__(self, folder: Path, lasting: bool) -> None:
-        self.folder = folder
-        self.lasting = lasting
-        """it is on the disk when it has settled"""
-        self.making: list[Future[None]] = []
-        """what threads do: whole files, then syncs"""
-        self.unsynced: list[str] = []
-        self.made: set[str] = set()
-        """folders"""
-
-    def add(self, files: Mapping[str, tuple[Buffer, ...]]) -> None:
-        """Write files, each in pieces, by relative path. Large ones are written and synced in threads."""
-        threads = syncers(os.getpid())
-        for path, data in files.items():
-            full = f"{self.folder}/{path}"
-            self.make(os.path.dirname(full))
-            if sum(map(len, data)) >= LARGE:
-                self.making.append(threads.submit(write_synced if self.lasting else write_file, full, data))
-            else:
-                write_file(full, data)
-                self.unsynced.append(full)
-
-    def make(self, folder: str) -> None:
-        """A folder inside, if it isn't there."""
-        if folder not in self.made:
-            if folder != str(self.folder):
-                self.make(os.path.dirname(folder))
-            os.mkdir(folder)
-            self.made.add(folder)
-            self.unsynced.append(folder)
-
-    def settle(self, block: str) -> None:
-        """Sync everything and rename. Raises OSError."""
-        target = self.folder.parent.parent / folder_of(block)
-        if self.lasting:
-            threads = syncers(os.getpid())
-            self.making += [threads.submit(sync, path) for path in self.unsynced]
-        wait(self.making)
-        for future in self.making:
-            future.result()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.rename(self.folder, target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                shutil.rmtree(self.folder)  # the same block is there already
-            elif error.errno != errno.ENOENT or not os.path.exists(target):  # NFS may say so of one that was done
-                raise
-        if self.lasting:
-            sync(target.parent)
-
-
-@contextmanager
-def aside(root: Path, lasting: bool = True) -> Iterator[Aside]:
-    """A folder to write in, gone if anything fails. The system's errors that don't pass are raised as Unwritable."""
-    made = Aside(root / TMP / uuid.uuid4().hex, lasting)
-    try:
-        made.folder.parent.mkdir(parents=True, exist_ok=True)
-        yield made
-    except BaseException as error:
-        wait(made.making)
-        shutil.rmtree(made.folder, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno not in PASSING:
-            raise unwritable(root, error) from None
-        raise
-
-
-def unwritable(root: Path, error: OSError) -> Unwritable:
+def unwritable(root: object, error: OSError) -> Unwritable:
     """The system's error as one of the user's."""
     what = SAID.get(error.errno or 0, f"can't be written: {error.strerror or error}")
     return Unwritable(f"the disk of the store {root} {what}", hint=ROOM)
 
 
-def write_synced(path: str, data: tuple[Buffer, ...]) -> None:
-    """Write one file through to the disk."""
-    write_file(path, data)
-    sync(path)
+class Aside:
+    """A file that a rename makes an object of a store. Raises OSError."""
+
+    def __init__(self, root: str, lasting: bool) -> None:
+        self.root = root
+        self.lasting = lasting
+        """it is on the disk when it has settled"""
+        self.path = f"{root}/{TMP}/{uuid.uuid4().hex}"
+        make_folder(os.path.dirname(self.path))
+        self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def write(self, at: int, data: Sequence[Buffer]) -> None:
+        """Write from an offset on, in pieces. What is large is on its way to the disk when this returns."""
+        left = [memoryview(piece) for piece in data if len(piece)]
+        size = sum(map(len, left))
+        os.lseek(self.descriptor, at, os.SEEK_SET)
+        while left:
+            done = os.writev(self.descriptor, left[:AT_ONCE])
+            while left and done >= len(left[0]):
+                done -= len(left.pop(0))
+            if done:
+                left[0] = left[0][done:]
+        if size >= LARGE and self.lasting and sync_file_range:
+            sync_file_range(self.descriptor, at, size, BEGIN)  # what goes wrong is told by fsync
+
+    def settle(self, name: str) -> None:
+        """Sync the file, rename it and sync its folder."""
+        target = f"{self.root}/{name}"
+        folder = os.path.dirname(target)
+        changed = [*make_folder(folder), folder]
+        if self.lasting:
+            os.fsync(self.descriptor)
+        rename(self.path, target)
+        for path in changed if self.lasting else ():
+            sync(path)
+
+    def close(self, discard: bool) -> None:
+        """Let the file go, or remove it."""
+        os.close(self.descriptor)
+        if discard:
+            with suppress(OSError):
+                os.unlink(self.path)
 
 
-def write_file(path: str | Path, data: tuple[Buffer, ...]) -> None:
-    """Write one file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+@contextmanager
+def aside(root: str, lasting: bool) -> Iterator[Aside]:
+    """A file to write, gone if anything fails. The system's errors that don't pass are raised as Unwritable."""
     try:
-        for piece in data:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(descriptor, view) :]
-    finally:
-        os.close(descriptor)
+        made = Aside(root, lasting)
+        try:
+            yield made
+        except BaseException:
+            made.close(discard=True)
+            raise
+        made.close(discard=False)
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        raise unwritable(root, error) from None
 
 
-def sync(path: str | Path) -> None:
+def sync(path: str) -> None:
     """Make sure that a file's content, or a folder's entries, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def rename(path: str, target: str) -> None:
+    """Give a file another name. Raises OSError."""
+    try:
+        os.replace(path, target)
+    except FileNotFoundError:
+        if os.path.exists(path) or not os.path.exists(target):  # NFS may say so of what was done
+            raise
+
+
+def make_folder(path: str) -> list[str]:
+    """Make a folder, if it isn't there; the folders in which others were made. Raises OSError."""
+    if os.path.isdir(path):
+        return []
+    above = os.path.dirname(path)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return []
+    except FileNotFoundError:
+        return [*make_folder(above), *make_folder(path)]
+    return [above]

@@ -1,28 +1,48 @@
-"""A block: many items of one node in one folder, published whole or not at all, verified when it is read."""
+"""A block: many items of one node in one file, published whole or not at all, verified when it is read.
+
+The file is an archive (``zip_format``) of a Zarr group (``zarr_format``) and, last, the manifest. All its bytes follow
+from the manifest and the chunks, so that a read compares the manifest's digest, which is the block's name, the frame,
+which is made anew, and a checksum of each file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flowgen.errors import UserError
 from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
-from flowgen.store.medium import MANIFEST, Damaged, Medium, get, manifest_at
+from flowgen.store.aside import LARGE
+from flowgen.store.medium import Damaged, Medium, Writing, place_of
 from flowgen.store.patience import patiently
 from flowgen.store.zarr_format import Buffer
+from flowgen.store.zip_format import Entry, frame, last_file
 from flowgen.values.record import REGISTRY, Record, rebuild
 
+Pieces: TypeAlias = Sequence[Buffer]
+"""bytes of a block, in order"""
 Files: TypeAlias = Mapping[str, tuple[Buffer, ...]]
-"""a block's files by path, each in pieces"""
-VERSION = 3
+"""a block's files but for its manifest, by path in the order in which they are written, each in pieces"""
+VERSION = 4
 """of the manifest"""
+MANIFEST = "block.json"
+"""the last file of a block"""
+PARTS = {"keys": list, "outputs": dict, "files": dict, "provenance": dict}
+"""of a manifest"""
+NONE = "its manifest isn't one"
+"""although it has the right digest: somebody made it up"""
+END = 1 << 16
+"""bytes from a block's end that are read for its manifest at first"""
 
 
 class Unknown(UserError):
@@ -39,46 +59,95 @@ class Block:
 
     @property
     def nbytes(self) -> int:
-        """Size of its tensors."""
-        return sum(t.nbytes for value in self.outputs.values() for t in value.tensors().values())
+        """Memory that it keeps: that of what its tensors are views of."""
+        tensors = (tensor for value in self.outputs.values() for tensor in value.tensors().values())
+        return sum({held.data_ptr(): held.nbytes() for held in (t.untyped_storage() for t in tensors)}.values())
+
+
+class End(NamedTuple):
+    """What the end of a block tells."""
+
+    manifest: bytes
+    """not checked; empty where none was found"""
+    size: int
+    """bytes of the block"""
+    time: float
+    """when it was written, as of ``Entry``"""
 
 
 def publish(
     medium: Medium, keys: Sequence[str], outputs: Mapping[str, Record], provenance: Mapping[str, Any]
-) -> tuple[str, Files]:
-    """Write a block so that it is there whole or not at all; its name and files. Raises Unwritable."""
+) -> tuple[str, Pieces]:
+    """Write a block so that it is there whole or not at all; its name and bytes. Raises Unwritable."""
     files = contents(keys, outputs)
 
-    def work() -> tuple[str, Files]:
-        with medium.writing() as block:
-            block.add(files)
-            manifest = {MANIFEST: (manifest_of(keys, outputs, files, provenance),)}  # meanwhile the disk works
-            block.add(manifest)
-            name = digest(*manifest[MANIFEST])
-            block.settle(name)
-            return name, {**files, **manifest}
+    def work() -> tuple[str, Pieces]:
+        with medium.writing(lasting=True) as file:
+            begun = begin(file, files)
+            name, pieces = made(keys, outputs, files, provenance)  # meanwhile the disk works
+            write(file, pieces, begun)
+            file.settle(place_of(name))
+        return name, pieces
 
     return patiently(work, medium.place)
 
 
-def publish_files(medium: Medium, name: str, files: Files) -> None:
-    """Put a block that came from elsewhere, already checked, into a store. Raises Unwritable."""
+def put(medium: Medium, name: str, pieces: Pieces) -> None:
+    """Put a block that was made before into a store. Raises Unwritable."""
 
     def work() -> None:
-        with medium.writing() as block:
-            block.add(files)
-            block.settle(name)
+        with medium.writing(lasting=True) as file:
+            file.write(0, pieces)
+            file.settle(place_of(name))
 
     patiently(work, medium.place)
 
 
-def size_of(files: Files) -> int:
+def begin(file: Writing, files: Files) -> set[int]:
+    """Write the numbers of large chunks, whose place doesn't depend on what is said of them; where they begin."""
+    large = {path for path, data in files.items() if len(data[0]) >= LARGE}
+    if not large:
+        return set()
+    starts = frame([Entry(path, size_of(data), 0, is_chunk(path)) for path, data in files.items()]).starts
+    begun = {start: files[path][:1] for path, start in zip(files, starts, strict=True) if path in large}
+    for start, data in begun.items():
+        file.write(start, data)
+    return set(begun)
+
+
+def write(file: Writing, pieces: Pieces, begun: Container[int]) -> None:
+    """Write a block but for the pieces that begin where something was written."""
+    at, since, run = 0, 0, list[Buffer]()
+    for piece in pieces:
+        if at in begun:
+            file.write(since, run)
+            since, run = at + len(piece), []
+        else:
+            run.append(piece)
+        at += len(piece)
+    file.write(since, run)
+
+
+def size_of(pieces: Pieces) -> int:
     """Bytes of a block."""
-    return sum(len(piece) for data in files.values() for piece in data)
+    return sum(map(len, pieces))
+
+
+def made(
+    keys: Sequence[str], outputs: Mapping[str, Record], files: Files, provenance: Mapping[str, Any]
+) -> tuple[str, Pieces]:
+    """A block's name and bytes."""
+    about = {path: describe(path, data) for path, data in files.items()}
+    manifest = manifest_of(keys, outputs, about, provenance)
+    framed = frame(entries(about, manifest))
+    pieces: list[Buffer] = []
+    for head, data in zip(framed.heads, [*files.values(), (manifest,)], strict=True):
+        pieces += [head, *data]
+    return digest(manifest), [*pieces, framed.end]
 
 
 def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> Files:
-    """A block's files, but for its manifest, by relative path, each in pieces."""
+    """The files of a block. Raises ValueError for outputs that haven't one item for each key."""
     files: dict[str, tuple[Buffer, ...]] = {"zarr.json": (zarr_format.GROUP,)}
     for output, value in outputs.items():
         files[f"{output}/zarr.json"] = (zarr_format.GROUP,)
@@ -87,16 +156,32 @@ def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> Files:
                 raise ValueError(f"'{output}.{field}' has {len(tensor)} items, not {len(keys)}")
             for path, data in zarr_format.array_files(tensor).items():
                 files[f"{output}/{field}/{path}"] = data
-    return files
+    return dict(sorted(files.items()))
+
+
+def describe(path: str, data: Pieces) -> dict[str, int]:
+    """A file's size and CRC-32, and a chunk's crc32c: a read compares that, ``verify`` both."""
+    crc = 0
+    for piece in data:
+        crc = zlib.crc32(piece, crc)
+    about = {"size": size_of(data), "crc32": crc}
+    if is_chunk(path):
+        about["crc32c"] = int.from_bytes(data[-1], "little")
+    return about
+
+
+def is_chunk(path: str) -> bool:
+    """Whether a file holds numbers."""
+    return not path.endswith(".json")
 
 
 def manifest_of(
     keys: Sequence[str],
     outputs: Mapping[str, Record],
-    files: Files,
+    files: Mapping[str, Mapping[str, int]],
     provenance: Mapping[str, Any],
 ) -> bytes:
-    """What a block says of itself: its items, how to read them, the digest of every file, how they were made."""
+    """What a block says of itself: its items, how to read them, checksums of every file, how they were made."""
     about = {}
     for output, value in outputs.items():
         fields = {k: {"shape": list(t.shape), "dtype": str(t.dtype)} for k, t in value.tensors().items()}
@@ -105,99 +190,140 @@ def manifest_of(
         "version": VERSION,
         "keys": list(keys),
         "outputs": about,
-        "files": {path: describe(path, data) for path, data in sorted(files.items())},
+        "files": files,
         "provenance": dict(provenance),
     }
     return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
 
 
-def describe(path: str, data: tuple[Buffer, ...]) -> dict[str, Any]:
-    """A file's size and digest, and a chunk's crc32c: that is enough for a read, the digest is for ``verify``."""
-    about: dict[str, Any] = {"size": sum(len(piece) for piece in data), "sha256": digest(*data)}
-    if not path.endswith(".json"):
-        about["crc32c"] = int.from_bytes(data[-1], "little")
-    return about
+def entries(files: Mapping[str, Mapping[str, int]], manifest: bytes) -> list[Entry]:
+    """What the archive's frame is made of."""
+    listed = [Entry(path, about["size"], about["crc32"], is_chunk(path)) for path, about in files.items()]
+    return [*listed, Entry(MANIFEST, len(manifest), zlib.crc32(manifest), aligned=False)]
 
 
-def digest(*data: Buffer) -> str:
+def digest(data: Buffer) -> str:
     """160 bits of sha256, which processors have instructions for."""
-    made = hashlib.sha256()
-    for piece in data:
-        made.update(piece)
-    return made.hexdigest()[:40]
+    return hashlib.sha256(data).hexdigest()[:40]
+
+
+def ends(medium: Medium, names: Iterable[str]) -> dict[str, End]:
+    """What the ends of blocks tell; those that aren't there are left out. Raises OSError."""
+    places = {place_of(name): name for name in names}
+    found = medium.get(places, last=END)
+    for place, got in found.items():
+        last = last_file(got.data)
+        if last and got.size - len(got.data) > last[0] >= 0:  # a long manifest: once more, as much as is needed
+            found |= medium.get([place], last=got.size - last[0])
+    told = {}
+    for place, got in found.items():
+        at, size = last_file(got.data) or (0, 0)
+        start = at - (got.size - len(got.data))
+        told[places[place]] = End(got.data[start : start + size] if start >= 0 else b"", got.size, got.time)
+    return told
 
 
 def read_manifest(medium: Medium, name: str) -> dict[str, Any]:
     """A block's manifest. Raises Damaged if it is gone or not the one that the block is named after."""
     try:
-        return parsed(name, get(medium, manifest_at(name)))
+        found = ends(medium, [name])
     except OSError as error:
-        raise Damaged(f"its manifest can't be read ({error.strerror})") from None
+        raise Damaged(f"it can't be read ({error.strerror})") from None
+    if name not in found:
+        raise Damaged("it is gone")
+    return parsed(name, found[name].manifest)
 
 
-def parsed(name: str, manifest: bytes) -> dict[str, Any]:
+def parsed(name: str, manifest: Buffer) -> dict[str, Any]:
     """A manifest that was read. Raises Damaged if it isn't the one that the block is named after."""
     if digest(manifest) != name:
         raise Damaged("its manifest has other content than written")
-    found: dict[str, Any] = json.loads(manifest)
-    for path in found["files"]:
-        if path.startswith("/") or ".." in path.split("/"):
-            raise Damaged(f"'{path}' leaves the block's folder")
+    try:
+        found: dict[str, Any] = json.loads(bytes(manifest))
+        if found["version"] != VERSION:
+            raise Damaged(f"its manifest is of version {found['version']}, not {VERSION}")
+        if not all(isinstance(found[part], kind) for part, kind in PARTS.items()):
+            raise Damaged(NONE)
+    except (ValueError, TypeError, KeyError):
+        raise Damaged(NONE) from None
     return found
 
 
 def read(medium: Medium, name: str) -> Block:
-    """A block, checked: metadata by digest, chunks by the crc32c that the manifest gives. Raises Damaged."""
-    return opened(load(medium, name))
+    """A block, checked: all but the chunks by what the manifest implies, those by their crc32c. Raises Damaged."""
+    return opened(name, load(medium, name))
 
 
-def load(medium: Medium, name: str) -> dict[str, bytearray]:
-    """The files of a block, its manifest with them, checked as ``read`` does. Raises Damaged."""
+def load(medium: Medium, name: str) -> Tensor:
+    """A block's bytes, as they are. Raises Damaged."""
     try:
-        manifest = get(medium, manifest_at(name))
+        return medium.read(place_of(name))
+    except FileNotFoundError:
+        raise Damaged("it is gone") from None
     except OSError as error:
-        raise Damaged(f"its manifest can't be read ({error.strerror})") from None
-    return {MANIFEST: bytearray(manifest), **read_files(medium, name, parsed(name, manifest)["files"])}
-
-
-def opened(files: Mapping[str, bytearray]) -> Block:
-    """A block of its files, which were checked; it takes the memory over."""
-    manifest = json.loads(files[MANIFEST])
-    outputs = {output: record(output, about, files) for output, about in manifest["outputs"].items()}
-    return Block(tuple(manifest["keys"]), outputs, manifest["provenance"])
+        raise Damaged(f"it can't be read ({error.strerror})") from None
 
 
 def verify(medium: Medium, name: str) -> None:
-    """Read a block and compare the digest of every file. Raises Damaged."""
-    files = read_manifest(medium, name)["files"]
-    for path, about in files.items():  # one by one, which takes little memory
-        read_files(medium, name, {path: {k: v for k, v in about.items() if k != "crc32c"}})
+    """Read a block and compare every byte, by two checksums. Raises Damaged."""
+    checked(name, load(medium, name), thoroughly=True)
 
 
-def read_files(medium: Medium, name: str, files: Mapping[str, Mapping[str, Any]]) -> dict[str, bytearray]:
-    """Files of a block, checked. Raises Damaged."""
-    data = medium.read(name, {path: about["size"] for path, about in files.items()})
-    for path, about in files.items():
-        if len(data[path]) != about["size"] or not intact(data[path], about):
-            raise Damaged(f"{path} has other content than written")
-    return data
+def opened(name: str, data: Tensor) -> Block:
+    """A block of its bytes, of which its tensors are views. Raises Damaged."""
+    manifest, files = checked(name, data)
+    try:
+        outputs = {output: record(output, about, files) for output, about in manifest["outputs"].items()}
+        return Block(tuple(manifest["keys"]), outputs, manifest["provenance"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Damaged(NONE) from None
 
 
-def intact(data: bytearray, about: Mapping[str, Any]) -> bool:
+def checked(name: str, data: Tensor, thoroughly: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The manifest of a block and its files by path, as views of its bytes. Raises Damaged.
+
+    thoroughly: also compares the CRC-32 of chunks.
+    """
+    held = data.numpy()
+    at, size = last_file(held[-END:].tobytes()) or (0, 0)
+    manifest = held[at : at + size].tobytes()
+    found = parsed(name, manifest)
+    try:
+        listed = entries(found["files"], manifest)
+        framed = frame(listed)
+    except (AttributeError, KeyError, TypeError, struct.error):
+        raise Damaged(NONE) from None
+    if framed.size != len(held):
+        raise Damaged(f"it has {len(held)} bytes, not {framed.size}")
+    files: dict[str, Tensor] = {}
+    for entry, head, start in zip(listed, framed.heads, framed.starts, strict=True):
+        if held[start - len(head) : start].tobytes() != head:
+            raise Damaged(f"the header of {entry.path} has other content than written")
+        if not intact(held[start : start + entry.size], entry, found["files"].get(entry.path, {}), thoroughly):
+            raise Damaged(f"{entry.path} has other content than written")
+        files[entry.path] = data[start : start + entry.size]
+    if held[framed.size - len(framed.end) :].tobytes() != framed.end:
+        raise Damaged("its directory has other content than written")
+    return found, files
+
+
+def intact(data: NDArray[np.uint8], entry: Entry, about: Mapping[str, int], thoroughly: bool) -> bool:
     """Whether a file's content is what the manifest says."""
-    if "crc32c" not in about:
-        return bool(digest(memoryview(data)) == about["sha256"])
-    body = np.frombuffer(data, dtype=np.uint8, count=len(data) - 4)
-    return bool(zarr_format.checksum(body) == about["crc32c"] == int.from_bytes(data[-4:], "little"))
+    if is_chunk(entry.path):
+        sum_ = int.from_bytes(data[-zarr_format.CHECKSUM :].tobytes(), "little")
+        if not zarr_format.checksum(data[: -zarr_format.CHECKSUM]) == about["crc32c"] == sum_:
+            return False
+        if not thoroughly:
+            return True
+    return zlib.crc32(data.data) == entry.crc
 
 
-def record(output: str, about: Mapping[str, Any], data: Mapping[str, bytearray]) -> Record:
-    """An output's record from its files. Raises Unknown for a kind of record of which no pack tells."""
+def record(output: str, about: Mapping[str, Any], files: Mapping[str, Tensor]) -> Record:
+    """An output's record of a block's files. Raises Unknown for a kind of record of which no pack tells."""
     tensors: dict[str, Tensor] = {}
     for field, kind in about["fields"].items():
-        inside = f"{output}/{field}/"
-        chunk = next(path for path in data if path.startswith(inside) and not path.endswith(".json"))
-        tensors[field] = zarr_format.decode(data[chunk], tuple(kind["shape"]), kind["dtype"])
+        chunk = files[f"{output}/{field}/{zarr_format.chunk_at(len(kind['shape']))}"]
+        tensors[field] = zarr_format.decode(chunk, tuple(kind["shape"]), kind["dtype"])
     if about["record"] not in REGISTRY:
         load_packs()  # the state of a loop is a record of the pack that the loop is from
     try:

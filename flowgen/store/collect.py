@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from flowgen.store import keys as key_format
 from flowgen.store import uses
 from flowgen.store.index import About
+from flowgen.store.medium import place_of
 from flowgen.store.reach import protected
 from flowgen.store.store import Store
 
@@ -102,7 +103,7 @@ def remove(store: Store, names: Sequence[str], reason: str) -> None:
 
     A crash between leaves an index that the next opening corrects.
     """
-    store.medium.remove(names)
+    store.medium.delete(map(place_of, names))
     store.index.drop(names, reason)
     for name in names:
         store.forget(name)

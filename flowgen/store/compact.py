@@ -135,8 +135,8 @@ def rewritten(store: Store, rewrite: Rewrite) -> int:
             [held[p.about.name].outputs[output].take([row for _, row in p.rows]) for p in parts]
         )
     names = [part.about.name for part in parts]
-    new, files = blocks.publish(store.medium, keys, values, provenance(parts, held))
-    size = blocks.size_of(files)
+    new, pieces = blocks.publish(store.medium, keys, values, provenance(parts, held))
+    size = blocks.size_of(pieces)
     abouts = [part.about for part in parts]
     published, used = max(about.published for about in abouts), max(about.used for about in abouts)
     store.leases.tell(new)

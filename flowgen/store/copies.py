@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from flowgen.store import block as blocks
-from flowgen.store.block import Block
+from flowgen.store.block import Block, Pieces
 from flowgen.store.folder import Folder
-from flowgen.store.medium import Damaged, folder_of
+from flowgen.store.medium import BLOCKS, Damaged, place_of
 from flowgen.store.patience import Unwritable
-from flowgen.store.zarr_format import Buffer
 
 LIMIT = 16 << 30
 """bytes of all copies"""
@@ -33,40 +31,34 @@ class Copies:
         """A block, verified as any; None if there is no copy, or a bad one, which is removed."""
         try:
             found = blocks.read(self.folder, name)
-            os.utime(self.folder.root / folder_of(name))
+            os.utime(self.folder.root / place_of(name))
         except (Damaged, OSError):
             with suppress(Unwritable):
-                self.folder.remove([name])
+                self.folder.delete([place_of(name)])
             return None
         return found
 
-    def keep(self, name: str, files: Mapping[str, tuple[Buffer, ...]]) -> None:
+    def keep(self, name: str, pieces: Pieces) -> None:
         """Keep a copy. That there is no room for it is no error."""
         with suppress(Unwritable, OSError):
-            blocks.publish_files(self.folder, name, files)
-            self.uncounted += blocks.size_of(files)
+            blocks.put(self.folder, name, pieces)
+            self.uncounted += blocks.size_of(pieces)
             if self.uncounted > self.limit // PARTS:
                 self.trim()
 
     def drop(self, name: str) -> None:
         """Let a copy go."""
         with suppress(Unwritable):
-            self.folder.remove([name])
+            self.folder.delete([place_of(name)])
 
     def trim(self) -> None:
         """Remove the least recently used until there is room for as much as is added before the next time."""
         self.folder.sweep()
-        used: dict[str, float] = {}
-        sizes: dict[str, int] = {}
-        for shard in self.folder.shards({}):
-            for name in shard.blocks:
-                with suppress(FileNotFoundError):
-                    used[name] = os.stat(self.folder.root / folder_of(name)).st_mtime
-                    sizes[name] = sum(entry.size for entry in self.folder.entries(folder_of(name)))
-        excess = sum(sizes.values()) - (self.limit - self.limit // PARTS)
-        for name in sorted(sizes, key=used.__getitem__):
+        copies = sorted(self.folder.entries(BLOCKS), key=lambda entry: entry.time)
+        excess = sum(entry.size for entry in copies) - (self.limit - self.limit // PARTS)
+        for entry in copies:
             if excess <= 0:
                 break
-            self.folder.remove([name])
-            excess -= sizes[name]
+            self.folder.delete([entry.name])
+            excess -= entry.size
         self.uncounted = 0

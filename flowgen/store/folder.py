@@ -6,14 +6,16 @@ import errno
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from flowgen.store.aside import TMP, Aside, aside, sync, unwritable, write_file
-from flowgen.store.medium import BLOCKS, DAMAGED, Damaged, Entry, Got, Shard, folder_of
+import torch
+from torch import Tensor
+
+from flowgen.store.aside import TMP, Aside, aside, rename, unwritable
+from flowgen.store.medium import BLOCKS, DAMAGED, Entry, Got, Shard, block_at, place_of
 from flowgen.store.patience import PASSING, patiently
 
 STALE = 24 * 3600
@@ -34,43 +36,39 @@ class Folder:
         self.place = str(root)
         self.home = root
         self.lasting = lasting
-        """blocks are on the disk when they are published; else they may be lost when the machine stops"""
+        """what shall be on the disk is; else it may be lost when the machine stops"""
 
     def prepare(self) -> None:
-        """Make the folders. Raises OSError."""
+        """Make the folders, and remove what dead processes left aside. Raises OSError."""
         for name in (BLOCKS, TMP):
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.sweep()
 
     def put(self, name: str, data: bytes, lasting: bool = False) -> None:
         """Write aside and rename. Raises Unwritable."""
-        target, made = self.root / name, self.root / TMP / uuid.uuid4().hex
 
         def work() -> None:
-            try:
-                write_file(made, (data,))
-                if lasting:
-                    sync(made)
-                os.replace(made, target)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(made)
-                raise
+            with self.writing(lasting) as file:
+                file.write(0, (data,))
+                file.settle(name)
 
-        with refusing(self.root):
-            try:
-                patiently(work, self.root)
-            except FileNotFoundError:  # the first of its folder
-                for folder in (made.parent, target.parent):
-                    folder.mkdir(parents=True, exist_ok=True)
-                patiently(work, self.root)
+        patiently(work, self.root)
 
-    def get(self, names: Iterable[str]) -> dict[str, Got]:
-        """Files by name."""
+    def writing(self, lasting: bool) -> AbstractContextManager[Aside]:
+        """A file aside. Raises Unwritable."""
+        return aside(self.place, lasting and self.lasting)
+
+    def get(self, names: Iterable[str], last: int = 0) -> dict[str, Got]:
+        """Files by name, or their last bytes."""
         found = {}
         for name in names:
             with suppress(FileNotFoundError):
-                found[name] = patiently(partial(read_whole, f"{self.root}/{name}"), self.root, READING)
+                found[name] = patiently(partial(read_end, f"{self.root}/{name}", last), self.root, READING)
         return found
+
+    def read(self, name: str) -> Tensor:
+        """A file. Raises OSError."""
+        return patiently(partial(read_whole, f"{self.root}/{name}"), self.root, READING)
 
     def stat(self, name: str) -> Entry:
         """A file. Raises FileNotFoundError."""
@@ -86,42 +84,13 @@ class Folder:
             with refusing(self.root), suppress(FileNotFoundError):
                 patiently(partial(os.unlink, f"{self.root}/{name}"), self.root)
 
-    def writing(self) -> AbstractContextManager[Aside]:
-        """A folder aside that becomes a block by one rename."""
-        return aside(self.root, self.lasting)
-
-    def read(self, block: str, sizes: Mapping[str, int]) -> dict[str, bytearray]:
-        """Files of a block. Raises Damaged."""
-        folder = f"{self.root}/{folder_of(block)}"
-        data = {}
-        for path, size in sizes.items():
-            try:
-                data[path] = patiently(partial(read_file, f"{folder}/{path}", size), self.root, READING)
-            except OSError as error:
-                raise Damaged(f"{path} can't be read ({error.strerror})") from None
-        return data
-
-    def remove(self, blocks: Iterable[str]) -> None:
-        """Rename blocks, then delete them."""
-        aside = []
-        for block in blocks:
-            target = f"{self.root}/{TMP}/{uuid.uuid4().hex}"
-            if self.rename(block, target):
-                aside.append(target)
-        for target in aside:
-            shutil.rmtree(target, ignore_errors=True)
-
     def set_aside(self, block: str) -> bool:
-        """Rename a block; False if it was gone."""
-        with refusing(self.root):
-            patiently(partial(os.makedirs, self.root / DAMAGED, exist_ok=True), self.root)
-        return self.rename(block, f"{self.root}/{DAMAGED}/{block}-{time.time_ns()}")
-
-    def rename(self, block: str, target: str) -> bool:
-        """Move a block; False if it was gone. Raises Unwritable."""
+        """Rename a block; False if it was gone. Raises Unwritable."""
+        target = f"{self.root}/{DAMAGED}/{block}-{time.time_ns()}.zip"
         try:
             with refusing(self.root):
-                patiently(partial(os.rename, self.root / folder_of(block), target), self.root)
+                patiently(partial(os.makedirs, self.root / DAMAGED, exist_ok=True), self.root)
+                patiently(partial(rename, f"{self.root}/{place_of(block)}", target), self.root)
         except FileNotFoundError:
             return False
         return True
@@ -132,8 +101,9 @@ class Folder:
             folder = self.root / BLOCKS / prefix
             before, changed = time.time_ns(), patiently(partial(os.stat, folder), self.root).st_ctime_ns
             if seen.get(prefix) != changed:  # a copy doesn't carry it over
-                names = frozenset(patiently(partial(os.listdir, folder), self.root))
-                yield Shard(prefix, names, changed if before - changed > SETTLED else 0)
+                names = patiently(partial(os.listdir, folder), self.root)
+                there = frozenset(block for name in names if (block := block_at(f"{BLOCKS}/{prefix}/{name}")))
+                yield Shard(prefix, there, changed if before - changed > SETTLED else 0)
 
     def sweep(self) -> None:
         """Remove what dead processes left aside, and indices of machines that don't come any more."""
@@ -182,18 +152,20 @@ def walk(folder: str, name: str) -> Iterator[Entry]:
             continue
 
 
-def read_whole(path: str) -> Got:
-    """A file."""
+def read_end(path: str, last: int) -> Got:
+    """A file, or its last bytes."""
     with open(path, "rb", buffering=0) as file:
-        return Got(file.readall(), os.fstat(file.fileno()).st_mtime)
+        about = os.fstat(file.fileno())
+        if 0 < last < about.st_size:
+            file.seek(-last, os.SEEK_END)
+        return Got(file.readall(), about.st_size, about.st_mtime)
 
 
-def read_file(path: str, size: int) -> bytearray:
-    """A file of which the size is known, and one byte more if it is longer. Raises OSError."""
+def read_whole(path: str) -> Tensor:
+    """A file. torch's memory is aligned and, unlike a bytearray, isn't filled with zeros first."""
     with open(path, "rb", buffering=0) as file:
-        data = bytearray(size + 1)
-        got = 0
-        while more := file.readinto(memoryview(data)[got:]):
-            got += more
-    del data[got:]
-    return data
+        data = torch.empty(os.fstat(file.fileno()).st_size, dtype=torch.uint8)
+        left = data.numpy().data
+        while got := file.readinto(left):
+            left = left[got:]
+    return data[: len(data) - len(left)]

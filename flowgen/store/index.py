@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flowgen.store.database import Database
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (key BLOB PRIMARY KEY, block INTEGER NOT NULL, row INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_by_block ON items (block);
@@ -45,7 +45,7 @@ class About:
     items: int
     """rows"""
     bytes: int
-    """size of its files"""
+    """size of its file"""
     published: float
     """seconds since 1970"""
     used: float

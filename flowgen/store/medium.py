@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from torch import Tensor
+
 from flowgen.store.zarr_format import Buffer
 
 BLOCKS = "blocks"
 DAMAGED = "damaged"
-MANIFEST = "block.json"
-"""the last file of a block to be there: a block without it isn't one"""
+PLACE = re.compile(rf"{BLOCKS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{38}})\.zip")
 
 
 class Damaged(Exception):
@@ -40,6 +42,8 @@ class Got(NamedTuple):
     """An object that was read."""
 
     data: bytes
+    size: int
+    """bytes of the whole object"""
     time: float
     """as of ``Entry``"""
 
@@ -55,13 +59,13 @@ class Shard:
 
 
 class Writing(Protocol):
-    """A block on its way: nobody sees it before it settles."""
+    """An object on its way: nobody sees it before it settles. The data must stay as it is until then."""
 
-    def add(self, files: Mapping[str, tuple[Buffer, ...]]) -> None:
-        """Take files over, each in pieces, by path in the block. The data must stay as it is until it settles."""
+    def write(self, at: int, data: Sequence[Buffer]) -> None:
+        """Write from an offset on, in pieces."""
 
-    def settle(self, block: str) -> None:
-        """Publish under this name, the manifest last or with all else in one step. That it is there is no error."""
+    def settle(self, name: str) -> None:
+        """Make it an object, in one step. It has this content wherever it is there, and may stay as it is."""
 
 
 class Medium(Protocol):
@@ -79,11 +83,20 @@ class Medium(Protocol):
     def put(self, name: str, data: bytes, lasting: bool = False) -> None:
         """Make an object, or replace it, in one step. lasting: on the disk when this returns."""
 
-    def prepare(self) -> None:
-        """Make sure that the place can be used. Raises OSError or UserError."""
+    def writing(self, lasting: bool) -> AbstractContextManager[Writing]:
+        """Write an object of which the name isn't known yet; what was written is gone if it doesn't settle.
 
-    def get(self, names: Iterable[str]) -> dict[str, Got]:
-        """Objects by name; those that aren't there are left out."""
+        What passes isn't tried again: raises OSError for that, Unwritable for all else.
+        """
+
+    def prepare(self) -> None:
+        """Make sure that the place can be used, and remove what dead processes left. Raises OSError or UserError."""
+
+    def get(self, names: Iterable[str], last: int = 0) -> dict[str, Got]:
+        """Objects by name, or their ``last`` bytes; those that aren't there are left out."""
+
+    def read(self, name: str) -> Tensor:
+        """An object's bytes, in memory that is the caller's and aligned for any number. Raises OSError."""
 
     def stat(self, name: str) -> Entry:
         """What a listing says of one object. Raises FileNotFoundError."""
@@ -94,23 +107,11 @@ class Medium(Protocol):
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; that one isn't there is no error."""
 
-    def writing(self) -> AbstractContextManager[Writing]:
-        """Write a block; what was written is gone if the context ends with an exception."""
-
-    def read(self, block: str, sizes: Mapping[str, int]) -> dict[str, bytearray]:
-        """Files of a block by path, up to one byte more than they should have. Raises Damaged if one can't be read."""
-
-    def remove(self, blocks: Iterable[str]) -> None:
-        """Take blocks away, each in one step for readers."""
-
     def set_aside(self, block: str) -> bool:
         """Move a block to ``damaged``; False if it was gone."""
 
     def shards(self, seen: Mapping[str, int]) -> Iterator[Shard]:
         """All blocks, but for the shards that are as they were ``seen``: their marks by prefix."""
-
-    def sweep(self) -> None:
-        """Remove what dead processes left of blocks that they were writing or removing."""
 
 
 def get(medium: Medium, name: str) -> bytes:
@@ -121,11 +122,18 @@ def get(medium: Medium, name: str) -> bytes:
     return found[name].data
 
 
-def folder_of(block: str) -> str:
+def place_of(block: str) -> str:
     """Where a block lies in a store."""
-    return f"{BLOCKS}/{block[:2]}/{block}"
+    return f"{BLOCKS}/{block[:2]}/{block}.zip"
 
 
-def manifest_at(block: str) -> str:
-    """Where its manifest lies."""
-    return f"{folder_of(block)}/{MANIFEST}"
+def block_at(name: str) -> str:
+    """The block that lies at a place; empty for another object."""
+    found = PLACE.fullmatch(name)
+    return found[2] if found else ""
+
+
+def strangers(medium: Medium) -> int:
+    """How many things lie among the blocks that are none: blocks of an earlier layout were folders."""
+    names = (entry.name for entry in medium.entries(BLOCKS))
+    return len({"/".join(name.split("/")[:3]) for name in names if not block_at(name)})

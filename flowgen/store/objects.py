@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import obstore
+import torch
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import from_url
+from torch import Tensor
 
 from flowgen.errors import UserError
-from flowgen.store.medium import BLOCKS, DAMAGED, MANIFEST, Damaged, Entry, Got, Shard, folder_of, manifest_at
+from flowgen.store.medium import BLOCKS, DAMAGED, Entry, Got, Shard, block_at, place_of
 from flowgen.store.patience import Unwritable, patiently
 from flowgen.store.zarr_format import Buffer
 
 T = TypeVar("T")
 S = TypeVar("S")
 
-STALE = 24 * 3600
-"""seconds after which the files of a block that was never published are removed"""
+WHOLE = 64 << 20
+"""bytes of an object up to which it is sent in one request"""
 TOGETHER = 16
 """requests at one time"""
 TIMEOUT = timedelta(seconds=120)
@@ -56,8 +58,8 @@ class Objects:
     def __init__(self, url: str) -> None:
         self.place = url.rstrip("/")
         self.home = home_of(self.place)
-        self.left: list[str] = []
-        """files of blocks that were never published, as of the last listing"""
+        self.counts_back = not self.place.startswith("az")
+        """it can be asked for the last bytes of an object of unknown size, which Azure can't"""
         try:
             plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
             options: Any = {"timeout": TIMEOUT, "allow_http": plain}
@@ -117,17 +119,39 @@ class Objects:
         """Put an object."""
         self.call(partial(obstore.put, self.bucket, name, data))
 
-    def get(self, names: Iterable[str]) -> dict[str, Got]:
-        """Objects by name."""
+    @contextmanager
+    def writing(self, lasting: bool) -> Iterator[Upload]:
+        """An object that is sent when it settles."""
+        yield Upload(self)
+
+    def get(self, names: Iterable[str], last: int = 0) -> dict[str, Got]:
+        """Objects by name, or their last bytes."""
 
         def one(name: str) -> tuple[str, Got] | None:
             try:
-                found = obstore.get(self.bucket, name)
-                return name, Got(bytes(found.bytes()), found.meta["last_modified"].timestamp())
+                found = self.found(name, last)
             except FileNotFoundError:
                 return None
+            return name, Got(bytes(found.bytes()), found.meta["size"], found.meta["last_modified"].timestamp())
 
         return dict(found for found in self.each(one, names) if found)
+
+    def found(self, name: str, last: int) -> Any:
+        """The answer to a request for an object, or its last bytes. Raises FileNotFoundError, BaseError."""
+        if not last:
+            return obstore.get(self.bucket, name)
+        if self.counts_back:
+            with suppress(BaseError):  # of an empty object nothing is the last
+                return obstore.get(self.bucket, name, options={"range": {"suffix": last}})
+        start = max(0, obstore.head(self.bucket, name)["size"] - last)
+        return obstore.get(self.bucket, name, options={"range": {"offset": start}} if start else {})
+
+    def read(self, name: str) -> Tensor:
+        """An object. Raises OSError."""
+        sent = self.call(lambda: obstore.get(self.bucket, name).bytes())
+        data = torch.empty(len(sent), dtype=torch.uint8)
+        data.numpy().data[:] = memoryview(sent)
+        return data
 
     def stat(self, name: str) -> Entry:
         """An object. Raises FileNotFoundError."""
@@ -150,83 +174,42 @@ class Objects:
 
         self.each(one, names)
 
-    @contextmanager
-    def writing(self) -> Iterator[Upload]:
-        """Files that become a block when its manifest is there. Those without one are removed after STALE."""
-        yield Upload(self)
-
-    def read(self, block: str, sizes: Mapping[str, int]) -> dict[str, bytearray]:
-        """Files of a block. Raises Damaged."""
-        found = self.get(f"{folder_of(block)}/{path}" for path in sizes)
-        for path in sizes:
-            if f"{folder_of(block)}/{path}" not in found:
-                raise Damaged(f"{path} is gone")
-        return {path: bytearray(found[f"{folder_of(block)}/{path}"].data) for path in sizes}
-
-    def remove(self, blocks: Iterable[str]) -> None:
-        """Delete the manifests, then the files: without a manifest there is no block."""
-        names = list(blocks)
-        self.delete(map(manifest_at, names))
-        self.delete(entry.name for block in names for entry in self.entries(folder_of(block)))
-
     def set_aside(self, block: str) -> bool:
-        """Copy a block to ``damaged``, its manifest first, and delete it; False if it was gone."""
-        target = f"{DAMAGED}/{block}-{time.time_ns()}"
-
-        def move(path: str) -> None:
-            obstore.copy(self.bucket, f"{folder_of(block)}/{path}", f"{target}/{path}")
-            with suppress(FileNotFoundError):
-                obstore.delete(self.bucket, f"{folder_of(block)}/{path}")
-
+        """Copy a block to ``damaged`` and delete it; False if it was gone."""
         try:
-            self.call(partial(move, MANIFEST))
+            target = f"{DAMAGED}/{block}-{time.time_ns()}.zip"
+            self.call(partial(obstore.copy, self.bucket, place_of(block), target))
         except FileNotFoundError:
             return False
-        for found in self.entries(folder_of(block)):
-            with suppress(FileNotFoundError):
-                self.call(partial(move, found.name.removeprefix(f"{folder_of(block)}/")))
+        self.delete([place_of(block)])
         return True
 
     def shards(self, seen: Mapping[str, int]) -> Iterator[Shard]:
-        """All blocks that have a manifest, as one shard; files of those that have none are noted."""
-        files: dict[str, list[Entry]] = {}
-        for found in self.entries(BLOCKS):
-            files.setdefault(found.name.split("/")[2], []).append(found)
-        there = {block for block, some in files.items() if any(e.name == manifest_at(block) for e in some)}
-        old = time.time() - STALE
-        self.left = [e.name for block in files.keys() - there for e in files[block] if e.time < old]
-        yield Shard("", frozenset(there), 0)
-
-    def sweep(self) -> None:
-        """Remove what dead processes left of blocks."""
-        self.delete(self.left)
-        self.left = []
+        """All blocks, as one shard."""
+        there = (block_at(found.name) for found in self.entries(BLOCKS))
+        yield Shard("", frozenset(block for block in there if block), 0)
 
 
 class Upload:
-    """A block on its way to object storage."""
+    """An object on its way to object storage."""
 
     def __init__(self, medium: Objects) -> None:
         self.medium = medium
-        self.files: dict[str, tuple[Buffer, ...]] = {}
+        self.pieces: dict[int, Sequence[Buffer]] = {}
+        """by offset"""
 
-    def add(self, files: Mapping[str, tuple[Buffer, ...]]) -> None:
-        """Take files over; where they go is known when the block has its name."""
-        self.files |= files
+    def write(self, at: int, data: Sequence[Buffer]) -> None:
+        """Keep data until it is sent."""
+        self.pieces[at] = data
 
-    def settle(self, block: str) -> None:
-        """Put the files side by side, then the manifest unless it is there: that publishes the block."""
-        bucket, folder = self.medium.bucket, folder_of(block)
-
-        def send(path: str) -> None:
-            obstore.put(bucket, f"{folder}/{path}", b"".join(self.files[path]))
-
-        self.medium.each(send, [path for path in self.files if path != MANIFEST])
-        manifest = b"".join(self.files[MANIFEST])
-        with suppress(FileExistsError):  # the same block: its name is the digest of this manifest
-            self.medium.call(
-                partial(obstore.put, bucket, manifest_at(block), manifest, mode="create", use_multipart=False)
-            )
+    def settle(self, name: str) -> None:
+        """Put the object on condition that it isn't there, or in parts if it is large."""
+        whole = b"".join(piece for at in sorted(self.pieces) for piece in self.pieces[at])
+        send = partial(obstore.put, self.medium.bucket, name, whole)
+        if len(whole) <= WHOLE:
+            send = partial(send, mode="create", use_multipart=False)
+        with suppress(FileExistsError):
+            self.medium.call(send)
 
 
 def home_of(url: str) -> Path:

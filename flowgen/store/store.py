@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
 from flowgen.store.aside import ROOM
-from flowgen.store.block import Block
+from flowgen.store.block import Block, End
 from flowgen.store.copies import Copies
 from flowgen.store.index import About, Index
 from flowgen.store.leases import Leases
-from flowgen.store.medium import Damaged, Got, Shard, manifest_at
+from flowgen.store.medium import Damaged, Shard, place_of
 from flowgen.store.patience import Unwritable
 from flowgen.store.places import is_url, opened
 from flowgen.store.processes import machine
@@ -83,7 +83,6 @@ class Store:
             raise UserError(f"can't use the store {path}: {reason}", hint="give another place with --store") from None
         self.leases = Leases(self.medium)
         self.sync()
-        self.medium.sweep()
 
     def __reduce__(self) -> Any:
         return Store, (self.path, self.recent.limit)
@@ -98,12 +97,12 @@ class Store:
 
     def write(self, keys: Sequence[str], values: Mapping[str, Record], provenance: Mapping[str, Any]) -> str:
         """Publish items, the outputs of one node by name, as one block; its name. Raises Unwritable."""
-        name, files = blocks.publish(self.medium, keys, values, provenance)
+        name, pieces = blocks.publish(self.medium, keys, values, provenance)
         self.leases.tell(name)
         now = time.time()
-        self.enter(About(name, str(provenance.get("type", "")), len(keys), blocks.size_of(files), now, now), keys)
+        self.enter(About(name, str(provenance.get("type", "")), len(keys), blocks.size_of(pieces), now, now), keys)
         if self.copies:
-            self.copies.keep(name, files)
+            self.copies.keep(name, pieces)
         self.recent.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
         return name
 
@@ -122,27 +121,25 @@ class Store:
         return self.enter_all(self.index.unknown(names))
 
     def enter_all(self, names: Sequence[str]) -> list[str]:
-        """Bring blocks into the index by their manifests; those that have none are returned."""
+        """Bring blocks into the index by their manifests; those that are gone are returned."""
         gone = []
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
-            found = self.medium.get(map(manifest_at, some))
-            gone += [name for name in some if manifest_at(name) not in found]
-            for name in some:
-                if manifest := found.get(manifest_at(name)):
-                    self.take(name, manifest)
+            found = blocks.ends(self.medium, some)
+            gone += [name for name in some if name not in found]
+            for name, end in found.items():
+                self.take(name, end)
         return gone
 
-    def take(self, name: str, manifest: Got) -> None:
-        """Bring a block into the index of which the manifest was read; a damaged one is set aside."""
+    def take(self, name: str, end: End) -> None:
+        """Bring a block into the index of which the end was read; a damaged one is set aside."""
         try:
-            about = blocks.parsed(name, manifest.data)
+            about = blocks.parsed(name, end.manifest)
         except Damaged as error:
             self.set_aside(name, str(error))
             return
-        size = sum(file["size"] for file in about["files"].values()) + len(manifest.data)
         kind = str(about["provenance"].get("type", ""))
-        self.enter(About(name, kind, len(about["keys"]), size, manifest.time, manifest.time), about["keys"])
+        self.enter(About(name, kind, len(about["keys"]), end.size, end.time, end.time), about["keys"])
 
     def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
         """Items in groups of equal signature: their positions in ``keys``, and one batch in that order.
@@ -214,11 +211,11 @@ class Store:
         if not self.copies:
             return blocks.read(self.medium, name)
         try:
-            files = blocks.load(self.medium, name)
+            found = blocks.opened(name, data := blocks.load(self.medium, name))
         except Damaged:  # on the way, perhaps
-            files = blocks.load(self.medium, name)
-        self.copies.keep(name, {path: (memoryview(data),) for path, data in files.items()})
-        return blocks.opened(files)
+            found = blocks.opened(name, data := blocks.load(self.medium, name))
+        self.copies.keep(name, (data.numpy().data,))
+        return found
 
     def manifest(self, name: str) -> dict[str, Any]:
         """A block's manifest. Raises Lost."""
@@ -243,7 +240,7 @@ class Store:
             self.copies.drop(name)
 
     def verify(self, seen: Callable[[str, str], None] = lambda name, problem: None) -> list[str]:
-        """Read every block from the disk, every digest; the names of the damaged ones, which are set aside.
+        """Read every block from the disk, every byte; the names of the damaged ones, which are set aside.
 
         ``seen`` is told of each block and what is wrong with it, if anything.
         """
@@ -277,8 +274,7 @@ class Store:
         gone = [name for shard in shards for name in self.gone(shard)]
         if gone and self.index.drop(gone):
             self.enter_all(self.index.shadowed())
-        for name in self.learn(sorted(name for shard in shards for name in shard.blocks)):
-            self.set_aside(name, "its manifest is gone")
+        self.learn(sorted(name for shard in shards for name in shard.blocks))
         changed = {shard.prefix: shard.changed for shard in shards}
         if any(before.get(name) != found for name, found in changed.items()):
             self.index.saw(changed)
@@ -286,8 +282,8 @@ class Store:
     def gone(self, shard: Shard) -> list[str]:
         """The blocks of a shard that the index knows and that aren't there any more."""
         missing = {about.name for about in self.index.blocks(shard.prefix)} - shard.blocks
-        there = self.medium.get(map(manifest_at, missing))  # those published since the blocks were listed
-        return [name for name in missing if manifest_at(name) not in there]
+        there = self.medium.get(map(place_of, missing), last=1)  # those published since the blocks were listed
+        return [name for name in missing if place_of(name) not in there]
 
     def rebuild_index(self) -> int:
         """Make the index anew from the manifests; how many blocks there are."""

@@ -6,6 +6,7 @@ Written by hand because the cost of publishing a block lies in its files; any Za
 from __future__ import annotations
 
 import json
+import math
 import struct
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -20,25 +21,32 @@ Buffer: TypeAlias = bytes | memoryview
 
 GROUP = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}).encode()
 DTYPES = {
-    "torch.bool": "bool",
-    "torch.uint8": "uint8",
-    "torch.int8": "int8",
-    "torch.int16": "int16",
-    "torch.int32": "int32",
-    "torch.int64": "int64",
-    "torch.float16": "float16",
-    "torch.float32": "float32",
-    "torch.float64": "float64",
-    "torch.bfloat16": "uint16",
+    torch.bool: "bool",
+    torch.uint8: "uint8",
+    torch.int8: "int8",
+    torch.int16: "int16",
+    torch.int32: "int32",
+    torch.int64: "int64",
+    torch.float16: "float16",
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bfloat16: "uint16",
 }
 """torch's dtypes and Zarr's; bfloat16, which Zarr lacks, is kept bit for bit as whole numbers"""
+NAMED = {str(dtype): dtype for dtype in DTYPES}
+CHECKSUM = 4
+"""bytes of crc32c at the end of a chunk"""
 
 
 def array_files(tensor: Tensor) -> dict[str, tuple[Buffer, ...]]:
     """The files of an array, by path relative to its folder. Raises KeyError for a dtype that can't be stored."""
-    kind = DTYPES[str(tensor.dtype)]
-    chunk = ".".join(["c", *["0"] * tensor.dim()])
-    return {"zarr.json": (metadata(tuple(tensor.shape), kind, str(tensor.dtype)),), chunk: encode(tensor)}
+    about = metadata(tuple(tensor.shape), DTYPES[tensor.dtype], str(tensor.dtype))
+    return {chunk_at(tensor.dim()): encode(tensor), "zarr.json": (about,)}
+
+
+def chunk_at(rank: int) -> str:
+    """Where the one chunk of an array lies."""
+    return ".".join(["c", *["0"] * rank])
 
 
 @lru_cache(maxsize=256)
@@ -75,9 +83,9 @@ def checksum(numbers: NDArray[np.uint8]) -> int:
     return found
 
 
-def decode(data: bytearray, shape: tuple[int, ...], torch_dtype: str) -> Tensor:
-    """The tensor of a chunk that was checked; it takes the memory over."""
-    kind = np.dtype(DTYPES[torch_dtype]).newbyteorder("<")
-    numbers = np.frombuffer(data, dtype=kind, count=(len(data) - 4) // kind.itemsize).reshape(shape)
-    found = torch.from_numpy(numbers)
-    return found.view(torch.bfloat16) if torch_dtype == "torch.bfloat16" else found
+def decode(chunk: Tensor, shape: tuple[int, ...], torch_dtype: str) -> Tensor:
+    """The tensor of a chunk that was checked, as a view of it. Raises ValueError if it has another size."""
+    numbers, dtype = chunk[:-CHECKSUM], NAMED.get(torch_dtype)
+    if dtype is None or math.prod(shape) * dtype.itemsize != len(numbers):
+        raise ValueError(f"a chunk of {len(chunk)} bytes is no {torch_dtype} of shape {shape}")
+    return numbers.view(dtype).reshape(shape)

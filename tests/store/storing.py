@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +42,37 @@ def known(store: Store, *numbers: int) -> set[int]:
     return {int(k, 16) for k in store.find([key(n) for n in numbers])}
 
 
-def folder_of(root: Path, name: str) -> Path:
+def file_of(root: Path, name: str) -> Path:
     """Where a block lies in a store's folder."""
-    return Path(root) / medium.folder_of(name)
+    return Path(root) / medium.place_of(name)
+
+
+def spans(data: bytes) -> dict[str, slice]:
+    """Where a block's files lie in it, as zipfile finds them."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        listed = archive.infolist()
+    found = {}
+    for about in listed:
+        name, extra = struct.unpack_from("<HH", data, about.header_offset + 26)
+        start = about.header_offset + 30 + name + extra
+        found[about.filename] = slice(start, start + about.file_size)
+    return found
+
+
+def chunk_of(data: bytes) -> slice:
+    """Where a block's first chunk lies in it."""
+    return next(span for path, span in spans(data).items() if not path.endswith(".json"))
+
+
+def flip(data: bytes, at: int, bit: int = 1) -> bytes:
+    """The data with a bit changed."""
+    return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
+
+
+def hurt(path: Path) -> None:
+    """Change a bit of a block's first chunk."""
+    data = path.read_bytes()
+    path.write_bytes(flip(data, chunk_of(data).start))
 
 
 def run_folder(folder: Path, *numbers: int) -> Path:

@@ -1,14 +1,13 @@
 """What is removed, what stays, and what can be said of it afterwards."""
 
 import os
-import shutil
 import time
 from contextlib import suppress
 
 import pytest
 import torch
 from click.testing import CliRunner
-from storing import folder_of, get, key, known, put, run_folder, used
+from storing import file_of, get, hurt, key, known, put, run_folder, used
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
@@ -117,8 +116,7 @@ def test_what_became_of_items_is_remembered(store):
     bad = put(store, 2)
     before = time.time()
     collect(store, [a for a in store.index.blocks() if a.name != bad])
-    chunk = next(folder_of(store.path, bad).rglob("c.*"))
-    chunk.write_bytes(b"x" * chunk.stat().st_size)
+    hurt(file_of(store.path, bad))
     assert store.verify() == [bad]
     fate = store.fate([key(1), key(2), key(3)])
     assert set(fate) == {key(1), key(2)}
@@ -189,7 +187,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(("owner", "name", "calls"), [
-    (os, "fsync", 9), (os, "rename", 4), (Index, "move", 1), (Index, "drop", 1), (shutil, "rmtree", 3),
+    (os, "fsync", 2), (os, "replace", 1), (Index, "move", 1), (Index, "drop", 1), (os, "unlink", 3),
 ])  # fmt: skip
 def test_a_merge_that_ends_anywhere_loses_nothing(tmp_path, monkeypatch, owner, name, calls):
     original = getattr(owner, name)
@@ -199,9 +197,10 @@ def test_a_merge_that_ends_anywhere_loses_nothing(tmp_path, monkeypatch, owner, 
             put(store, n)
 
         def call(*arguments, seen=seen, at=at, **options):
-            seen[0] += 1
-            if seen[0] >= at:
-                raise Killed
+            if owner is not os or name == "fsync" or "/blocks/" in str(arguments):  # leases are files too
+                seen[0] += 1
+                if seen[0] >= at:
+                    raise Killed
             return original(*arguments, **options)
 
         monkeypatch.setattr(owner, name, call)
@@ -258,10 +257,15 @@ def test_the_other_commands(store, tmp_path):
     assert cache("size", store=store).output.startswith("2 blocks with 3 items: ")
     assert "2 blocks are as they were written" in cache("verify", store=store).output
     assert "holds 2 blocks with 3 items" in cache("rebuild-index", store=store).output
-    next(folder_of(store.path, bad).rglob("c.*")).unlink()
+    hurt(file_of(store.path, bad))
     found = cache("verify", store=store)
     assert found.exit_code == 1 and "1 of 2 blocks were damaged" in found.output
     assert "set aside as damaged" in cache("size", store=store).output
+    old = store.path / "blocks" / "ab" / ("ab" + "0" * 38) / "zarr.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    said = cache("size", store=store).output
+    assert "1 entries of " in said and "of an earlier version: they are not read and may be deleted" in said
     assert "0 blocks are written anew" in cache("compact", store=store).output
     assert cache("unpin", run, store=store).exit_code == 0
     nowhere = CliRunner().invoke(command, ["cache", "size", "--store", str(tmp_path / "none")])

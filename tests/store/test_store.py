@@ -6,17 +6,19 @@ import multiprocessing
 import os
 import pickle
 import sqlite3
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 import zarr
-from storing import folder_of
+from storing import chunk_of, file_of, flip, hurt, spans
 from torch import Tensor
 
 from flowgen.errors import UserError
-from flowgen.store import Lost, Store, block
+from flowgen.store import Lost, Store, aside, block, zip_format
 from flowgen.values import Features, Image, Latent, Noise, Noisy, Prediction, Record, Score, Time
 
 
@@ -76,11 +78,26 @@ def test_what_is_read_is_what_was_written(tmp_path, kind):
     assert equal(found, value.take([2, 0, 2]))
 
 
+@pytest.mark.parametrize("kind", RECORDS)
+def test_numbers_that_are_written_before_the_rest_are_the_same_file(tmp_path, monkeypatch, kind):
+    """As those of large blocks are."""
+    value, keys = RECORDS[kind](3), [key(n) for n in range(3)]
+    name = Store(tmp_path / "a").write(keys, {"value": value, "other": value}, {"by": "test"})
+    monkeypatch.setattr(block, "LARGE", 1)
+    monkeypatch.setattr(aside, "LARGE", 1)
+    store = Store(tmp_path / "b")
+    assert store.write(keys, {"value": value, "other": value}, {"by": "test"}) == name
+    assert file_of(tmp_path / "a", name).read_bytes() == file_of(tmp_path / "b", name).read_bytes()
+    assert equal(block.read(store.medium, name).outputs["other"], value)
+
+
 def test_zarr_reads_a_block(tmp_path):
     store = Store(tmp_path)
     value = every_kind(3)
     name = store.write([key(n) for n in range(3)], {"value": value}, {})
-    group = zarr.open_group(str(folder_of(tmp_path, name)), mode="r")
+    with zipfile.ZipFile(file_of(tmp_path, name)) as archive:
+        assert archive.testzip() is None
+    group = zarr.open_group(zarr.storage.ZipStore(file_of(tmp_path, name), mode="r"), mode="r")
     for field, tensor in value.tensors().items():
         found = torch.from_numpy(group[f"value/{field}"][...])
         assert torch.equal(found.view(torch.bfloat16) if tensor.dtype == torch.bfloat16 else found, tensor)
@@ -133,53 +150,116 @@ def test_every_flipped_byte_is_found(tmp_path):
     original = Latent(torch.rand(1, 1, 1, 2), "s")
     store = Store(tmp_path)
     name = store.write([key(0)], {"value": original}, {})
-    folder = folder_of(tmp_path, name)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 5
-    for path in files:
-        data = path.read_bytes()
-        for n in range(len(data)):
-            path.write_bytes(data[:n] + bytes([data[n] ^ 4]) + data[n + 1 :])
+    file = file_of(tmp_path, name)
+    data = file.read_bytes()
+    assert len(spans(data)) == 5
+    for n in range(len(data)):
+        file.write_bytes(flip(data, n, 4))
+        for look in (block.read, block.verify):
             with pytest.raises(block.Damaged):
-                block.read(store.medium, name)
-        path.write_bytes(data)
+                look(store.medium, name)
+    for cut in (data[:-1], data[1:], data + b"x", data[:100], b""):
+        file.write_bytes(cut)
+        for look in (block.read, block.verify, block.read_manifest):
+            with pytest.raises(block.Damaged):
+                look(store.medium, name)
+    file.write_bytes(data)
     assert equal(block.read(store.medium, name).outputs["value"], original)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove chunk", "remove manifest", "remove block"])
+def test_damage_that_one_checksum_misses_is_found_by_the_other(tmp_path):
+    """``verify`` compares two: numbers that were changed with their crc32c are found by CRC-32."""
+    store = Store(tmp_path)
+    name = store.write([key(0)], {"value": Latent(torch.rand(1, 1, 1, 2), "s")}, {})
+    file = file_of(tmp_path, name)
+    block.verify(store.medium, name)
+    data = file.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block.zarr_format, "checksum", lambda numbers: crc)
+        crc = store.manifest(name)["files"]["value/data/c.0.0.0.0"]["crc32c"]
+        file.write_bytes(flip(data, chunk_of(data).start))
+        block.read(store.medium, name)
+        with pytest.raises(block.Damaged, match=r"c\.0\.0\.0\.0 has other content"):
+            block.verify(store.medium, name)
+
+
+def test_a_block_that_is_read_is_one_piece_of_aligned_memory(tmp_path):
+    store = Store(tmp_path)
+    name = store.write([key(n) for n in range(3)], {"value": every_kind(3), "other": prediction(3)}, {})
+    found = block.read(store.medium, name)
+    tensors = [tensor for value in found.outputs.values() for tensor in value.tensors().values()]
+    assert len(tensors) > 10 and all(t.data_ptr() % 64 == 0 for t in tensors if t.numel())
+    assert found.nbytes == file_of(tmp_path, name).stat().st_size
+    assert block.Block((), {"value": prediction(3)}, {}).nbytes == sum(
+        t.nbytes for t in prediction(3).tensors().values()
+    )
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "foreign", "remove block"])
 def test_a_damaged_block_is_set_aside_and_its_items_are_missing(tmp_path, damage):
     store = Store(tmp_path)
     bad = store.write([key(0), key(1)], {"value": RECORDS["image"](2)}, {})
     store.write([key(2)], {"value": RECORDS["image"](1)}, {})
-    folder = folder_of(tmp_path, bad)
-    chunk = next(path for path in folder.rglob("c.*") if path.is_file())
+    file = file_of(tmp_path, bad)
     if damage == "flip":
-        chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+        hurt(file)
     elif damage == "truncate":
-        chunk.write_bytes(chunk.read_bytes()[:-1])
-    elif damage == "remove chunk":
-        chunk.unlink()
-    elif damage == "remove manifest":
-        (folder / block.MANIFEST).unlink()
+        file.write_bytes(file.read_bytes()[:-1])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "foreign":
+        other = Store(tmp_path / "other").write([key(0), key(1)], {"value": RECORDS["image"](2)}, {})
+        os.replace(file_of(tmp_path / "other", other), file)
     else:
-        os.rename(folder, tmp_path / "gone")
+        os.rename(file, tmp_path / "gone")
     store.recent.clear()
     with pytest.raises(Lost) as caught:
         store.read([key(2), key(1)], "value")
     assert set(caught.value.keys) == {key(0), key(1)}
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert set(store.find([key(0), key(1), key(2)])) == {key(2)}
-    assert not folder.exists()
+    assert not file.exists()
     assert set(Store(tmp_path).find([key(0), key(1), key(2)])) == {key(2)}
 
 
 def test_verify_finds_the_bad_ones(tmp_path):
     store = Store(tmp_path)
     names = [store.write([key(n)], {"value": RECORDS["image"](1)}, {"n": n}) for n in range(3)]
-    chunk = next(path for path in folder_of(tmp_path, names[1]).rglob("c.*") if path.is_file())
-    chunk.write_bytes(chunk.read_bytes() + b"x")
+    with open(file_of(tmp_path, names[1]), "ab") as file:
+        file.write(b"x")
     assert store.verify() == [names[1]]
     assert store.verify() == []
+
+
+def test_a_manifest_that_is_longer_than_what_is_read_at_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(block, "END", 100)
+    store = Store(tmp_path)
+    names = [store.write([key(n)], {"value": RECORDS["image"](1)}, {"n": n}) for n in range(3)]
+    assert {store.manifest(name)["provenance"]["n"] for name in names} == {0, 1, 2}
+    assert store.rebuild_index() == 3 and store.verify() == []
+
+
+MADE_UP = {
+    "no object": b"[]",
+    "no JSON": b"{",
+    "older": b'{"version":3}',
+    "little": b'{"version":4}',
+    "files": b'{"version":4,"files":{"a":1},"keys":[],"outputs":{},"provenance":{}}',
+    "outputs": b'{"version":4,"files":{},"keys":[],"outputs":{"a":{"fields":{"b":{"shape":[2]}}}},"provenance":{}}',
+}
+
+
+@pytest.mark.parametrize("kind", MADE_UP)
+def test_a_block_that_somebody_made_up_is_damaged(tmp_path, kind):
+    """Its manifest has the digest that its name says, and isn't one."""
+    store, manifest = Store(tmp_path), MADE_UP[kind]
+    name = block.digest(manifest)
+    archive = zip_format.frame([zip_format.Entry("block.json", len(manifest), zlib.crc32(manifest), aligned=False)])
+    block.put(store.medium, name, [*archive.heads, manifest, archive.end])
+    with pytest.raises(block.Damaged, match="its manifest is"):
+        block.read(store.medium, name)
+    store.sync()
+    assert store.on_disk() == ({name} if kind in ("files", "outputs") else set())
 
 
 def die_when(root, module, name, after):
@@ -199,7 +279,12 @@ def die_when(root, module, name, after):
 
 @pytest.mark.parametrize(
     ("module", "name", "after", "there"),
-    [(os, "fsync", False, False), (os, "fsync", True, False), (os, "rename", False, False), (os, "rename", True, True)],
+    [
+        (os, "fsync", False, False),
+        (os, "fsync", True, False),
+        (os, "replace", False, False),
+        (os, "replace", True, True),
+    ],
 )
 def test_a_crash_leaves_a_whole_block_or_none(tmp_path, module, name, after, there):
     child = multiprocessing.get_context("fork").Process(target=die_when, args=(tmp_path, module, name, after))
@@ -261,7 +346,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     with pytest.raises(UserError, match=r"the disk of the store .* is full"):
         store.write([key(1)], {"value": RECORDS["image"](1)}, {})
     monkeypatch.undo()
@@ -293,5 +378,6 @@ def test_a_manifest_says_how_items_were_made(tmp_path):
     about = store.manifest(name)
     assert about["provenance"] == {"type": "decoder.vae", "seconds": 0.5}
     assert about["keys"] == [key(0)]
-    assert json.loads((folder_of(tmp_path, name) / "block.json").read_text()) == about
+    with zipfile.ZipFile(file_of(tmp_path, name)) as archive:
+        assert json.loads(archive.read("block.json")) == about and archive.namelist()[-1] == "block.json"
     assert isinstance(store.path, Path)

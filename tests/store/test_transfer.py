@@ -5,11 +5,11 @@ import tarfile
 
 import pytest
 from click.testing import CliRunner
-from storing import folder_of, get, known, put, run_folder
+from storing import file_of, get, hurt, known, put, run_folder
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
-from flowgen.store import Store, block
+from flowgen.store import Store
 from flowgen.store.reach import keys_of
 from flowgen.store.transfer import export, import_
 
@@ -43,8 +43,7 @@ def test_what_is_damaged_is_neither_exported_nor_imported(tmp_path):
     bad, good = put(store, 1), put(store, 2)
     export(store, [bytes(19) + b"\1", bytes(19) + b"\2"], tmp_path / "folder")
     for root in (store.path, tmp_path / "folder"):
-        chunk = next(folder_of(root, bad).rglob("c.*"))
-        chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
+        hurt(file_of(root, bad))
     call = ["cache", "import", str(tmp_path / "folder"), "--store", str(tmp_path / "b")]
     found = CliRunner().invoke(command, call)
     assert found.exit_code == 1
@@ -54,16 +53,18 @@ def test_what_is_damaged_is_neither_exported_nor_imported(tmp_path):
 
 
 def test_a_tar_file_can_not_write_elsewhere(tmp_path):
-    data = b'{"files":{"../../../../evil":{"size":1,"sha256":"%s"}},"keys":[]}' % block.digest(b"x").encode()
-    name = block.digest(data)
-    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
-        for path, content in (("block.json", data), ("../../../../evil", b"x")):
-            info = tarfile.TarInfo(f"blocks/{name[:2]}/{name}/{path}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+    """Names that lead elsewhere are no blocks, and what a block holds becomes no file."""
     store = Store(tmp_path / "deep" / "er" / "store")
-    assert "leaves the block's folder" in import_(store, tmp_path / "evil.tar").bad[name]
-    assert not list(tmp_path.rglob("evil"))
+    name = put(Store(tmp_path / "a"), 1)
+    data = file_of(tmp_path / "a", name).read_bytes()
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        for path in (f"../../../blocks/{name[:2]}/{name}.zip", f"blocks/{name[:2]}/../{name}.zip", "blocks/evil.zip"):
+            info = tarfile.TarInfo(path)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    done = import_(store, tmp_path / "evil.tar")
+    assert done.blocks == 0 and done.bad == {} and store.on_disk() == set()
+    assert len(list(tmp_path.rglob("*.zip"))) == 1
 
 
 def test_what_is_no_export_is_said(tmp_path):

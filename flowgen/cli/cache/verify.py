@@ -13,7 +13,7 @@ from flowgen.cli.cache.common import existing, store_option
 @click.command()
 @store_option
 def verify(store: Path | str) -> None:
-    """Read every block and compare every digest; damaged ones are set aside. Exit code 1 if there are any."""
+    """Read every block and compare every byte; damaged ones are set aside. Exit code 1 if there are any."""
     opened = existing(store)
     seen = 0
 
