@@ -15,6 +15,7 @@ from flowgen.execute.clusters.preflight import admitted
 from flowgen.execute.crew import crew
 from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight, NoWorkers, SchedulerGone, identity
+from flowgen.execute.memory import keep
 from flowgen.execute.messages import NOTES
 from flowgen.execute.task import Place, Receipt, open_store
 from flowgen.execute.threads import let_go
@@ -97,6 +98,7 @@ def execute(
     Raises UserError if the cluster can't be reached or its workers don't fit, before anything is sent; RunFailed, with
     everything that did succeed published.
     """
+    keep()
     tally = Tally()
     first = make_plan()
     events.planned(first)
