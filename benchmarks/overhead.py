@@ -206,14 +206,34 @@ def measure_plan(folder: Path, points: int) -> dict[str, Any]:
 
 
 def measure_memory(folder: Path, items: int) -> dict[str, Any]:
-    """Peak memory of a run of decoded pictures that are written in one task at a time."""
+    """Peak memory of a run of decoded pictures, of the whole process and above a small run of the same graph."""
     import flowgen
 
     graph = written(folder, IMAGES.format(items=items))
     flowgen.load(graph, where={"value": "0..3"}).run(folder / "store", folder / "runs")
     before = peak()
     run = flowgen.load(graph).run(folder / "store", folder / "runs")
-    return {"memory": peak() - before, "bytes": run.plan.nodes["image"].bytes / 1e6}
+    found = {"memory": peak() - before, "whole": peak(), "plan": columns(run.plan) / 1e6}
+    return {**found, "bytes": run.plan.nodes["image"].bytes / 1e6, "tasks": len(run.tally.receipts)}
+
+
+def columns(plan: Any) -> int:
+    """Bytes of a plan's arrays: keys, which points are needed, who computes them."""
+    held = [*(c.values for c in (*plan.keys.values(), *plan.keying.columns.values())), *plan.makers.values()]
+    for cutter in plan.cutters.values():
+        held += cutter.needs.values()
+    for node in plan.graph.nodes.values():
+        held += [column.values for column in node.params.values()]
+    held += [array for cut in plan.parcels for array in (cut.rows, cut.share) if array is not None]
+    whole = {id(array): array for array in (base(array) for array in held)}
+    return sum(array.nbytes for array in whole.values())
+
+
+def base(array: Any) -> Any:
+    """The array that a view is of."""
+    while array.base is not None and hasattr(array.base, "nbytes"):
+        array = array.base
+    return array
 
 
 MEASURES = {"loop": measure_loop, "cached": measure_cached, "plan": measure_plan, "memory": measure_memory}
@@ -237,6 +257,7 @@ def main() -> None:
         "--items", type=int, nargs="*", default=[100, 1000, 10_000, 100_000], help="items in the store"
     )
     options.add_argument("--images", type=int, default=400, help="pictures of the smaller run of the memory test")
+    options.add_argument("--hundredfold", action="store_true", help="a hundred times as many pictures too")
     options.add_argument("--steps", type=int, default=25)
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
@@ -265,9 +286,13 @@ def main() -> None:
             f"({each:5.1f} us a point), {found['memory']:6.0f} MB"
         )
     print("memory of a run above a small run of the same graph")
-    for images in (chosen.images, 10 * chosen.images):
+    for times in (1, 10, 100)[: 3 if chosen.hundredfold else 2]:
+        images = times * chosen.images
         found = apart("memory", images)
-        print(f"  {images:8} pictures of {found['bytes']:6.1f} MB: {found['memory']:6.0f} MB")
+        print(
+            f"  {images:8} pictures of {found['bytes']:6.1f} MB in {found['tasks']} tasks: {found['memory']:6.0f} MB, "
+            f"{found['whole']:5.0f} MB with all imports; the plan's columns {found['plan']:5.1f} MB"
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from flowgen.execute.crew import crew
 from flowgen.execute.event_log import cause_text
 from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight, NoWorkers, Task
+from flowgen.execute.memory import keep
 from flowgen.execute.messages import NOTES
 from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
@@ -92,6 +93,7 @@ def execute(
     Raises UserError if the cluster can't be reached or its workers don't fit, before anything is sent; RunFailed, with
     everything that did succeed published.
     """
+    keep()
     tally = Tally()
     first = make_plan()
     events.planned(first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from flowgen.plan.trajectories import APART, Trajectories, texts
 Mask = NDArray[np.bool_]
 PARCEL_FLOPS = 2e11
 """work of a parcel: a few seconds on a few CPU cores, less on a GPU; a parcel is what a crash can lose"""
+PARCEL_BYTES = 8 << 20
+"""of what a task reads, makes on its way and publishes; it holds all of it at once, so that memory depends on this"""
 EACH = 4
 """parcels for each worker, at least"""
 LIVE_TENSORS = 16
@@ -68,13 +71,14 @@ class Cut:
 
 def cuts(
     checked: Check,
-    node: GraphNode,
+    code: Program,
     points: NDArray[np.int64],
     limits: Limits,
     trajectories: Trajectories | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> list[Cut]:
     """The points of a stage's items, cut into parcels: one task each, of one variant."""
+    node, held = checked.graph.nodes[code.stage], held_bytes(checked, code)
     variant = checked.variants[node.name].values.ravel()[points]
     found: list[Cut] = []
     for number in np.unique(variant):
@@ -82,7 +86,7 @@ def cuts(
         outcome = checked.outcomes[node.name][number]
         batch = batch_size(outcome, limits)
         steps = steps_of(checked, node, rows)
-        size = parcel_size(len(rows), batch, outcome.flops * int(steps[0]), limits.workers)
+        size = parcel_size(len(rows), batch, outcome.flops * int(steps[0]), held, limits.workers)
         if trajectories is None:
             for start in range(0, len(rows), size):
                 part = slice(start, start + size)
@@ -121,11 +125,26 @@ def batch_size(outcome: Outcome, limits: Limits) -> int:
     return int(max(1, min(LARGEST_BATCH, fits)))
 
 
-def parcel_size(items: int, batch: int, flops: int, workers: int) -> int:
-    """Items of a parcel: whole batches, some seconds of work, and where several workers share it some for each of
-    them, so that none waits long for the last one; no fewer parcels than workers.
+def held_bytes(checked: Check, code: Program) -> float:
+    """Size of what a task holds for an item: what it reads, what cheap nodes make of that, and its result.
+
+    What several points share, a text's encoding for all seeds, counts for its part.
     """
-    wanted = PARCEL_FLOPS / max(1, flops)
+    graph = checked.graph
+
+    def points(name: str) -> int:
+        return math.prod(graph.shape(graph.nodes[name].axes))
+
+    names = [*code.reads, *(name for name, step in code.steps.items() if step.body_of is None)]
+    whole = points(code.stage)
+    return sum(max(o.bytes for o in checked.outcomes[name]) * min(1, points(name) / whole) for name in names)
+
+
+def parcel_size(items: int, batch: int, flops: int, held: float, workers: int) -> int:
+    """Items of a parcel: whole batches, some seconds of work that fit into little memory, and where several workers
+    share it some for each of them, so that none waits long for the last one; no fewer parcels than workers.
+    """
+    wanted = min(PARCEL_FLOPS / max(1, flops), PARCEL_BYTES / max(1, held))
     if workers > 1:
         wanted = min(wanted, items / (EACH * workers))
     size = min(LARGEST_PARCEL, max(1, round(wanted / batch)) * batch)

@@ -25,8 +25,8 @@ from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, 
 from flowgen.values import Record
 
 NAME = "results.zarr"
-SLAB = 64 * 2**20
-"""bytes read and written at a time"""
+SLAB = 8 * 2**20
+"""bytes read and written at a time; some copies of them are held"""
 CHUNK = 4 * 2**20
 """bytes of a chunk, where one item isn't more"""
 

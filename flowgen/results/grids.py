@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import xarray
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
+from flowgen.execute.memory import give_back
 from flowgen.language.labels import all_readable, digits, readable, safe_name
 from flowgen.results.files import whole
 from flowgen.results.sheet import CAPTION, Sheet, draw
@@ -22,7 +25,7 @@ FILES = 24
 """sheets of an output at most"""
 SIDE = 40
 """rows and columns of a sheet at most"""
-LOADED = 256 * 2**20
+LOADED = 8 * 2**20
 """bytes of pictures held at a time, where one isn't more"""
 
 
@@ -60,21 +63,24 @@ def write_output(
     lengths = {axis: len(found) for axis, found in labels.items()}
     planned = [(view, list(itertools.islice(view.sheets(lengths), share))) for view, share in shares(kinds, lengths)]
     left_out = sum(math.prod(lengths[a] for a in view.each) - len(points) for view, points in planned)
+    more = [f"{left_out} more sheets of '{name}' are left out."] if left_out else []
     paths: list[Path] = []
     for view, points in planned:
         for at in ({axis: chosen[axis] for axis in labels if axis in chosen} for chosen in points):
-            sheet = make_sheet(name, pictures, labels, view, at)
             said = [f"{axis}={readable(labels[axis][index], 40, digits(labels[axis]))}" for axis, index in at.items()]
             path = free_path(folder, safe_name(" ".join([name, *said])), [*taken, *paths])
-            notes = list(sheet.notes)
-            if left_out:
-                notes.append(f"{left_out} more sheets of '{name}' are left out.")
-            about = PngInfo()
-            about.add_itxt(CAPTION, ". ".join([caption(name, labels, view, at), *notes]))
-            with whole(path) as aside:
-                draw(Sheet(**{**vars(sheet), "notes": notes})).save(aside, format="PNG", pnginfo=about)
+            write_sheet(path, make_sheet(name, pictures, labels, view, at), caption(name, labels, view, at), more)
+            give_back()  # tens of megabytes
             paths.append(path)
     return paths
+
+
+def write_sheet(path: Path, sheet: Sheet, said: str, more: Sequence[str]) -> None:
+    """Draw a sheet with further notes, which its text entry says too."""
+    notes, about = [*sheet.notes, *more], PngInfo()
+    about.add_itxt(CAPTION, ". ".join([said, *notes]))
+    with whole(path) as aside:
+        draw(replace(sheet, notes=notes)).save(aside, format="PNG", pnginfo=about)
 
 
 def shares(kinds: Sequence[View], lengths: Mapping[str, int]) -> list[tuple[View, int]]:
@@ -158,11 +164,18 @@ def strip(
 
 
 def reader(pictures: xarray.DataArray) -> Callable[[int, int], NDArray[Any]]:
-    """Pictures by row and column of an array [rows, columns, C, H, W]: read at once where small, else one by one."""
-    if pictures.nbytes <= LOADED:
-        loaded = pictures.values
-        return lambda row, column: np.asarray(loaded[row, column])
-    return lambda row, column: np.asarray(pictures[row, column].values)
+    """Pictures by row and column of an array [rows, columns, C, H, W]: some rows are read at once where they are small
+    enough, else each by itself.
+    """
+    many = LOADED // max(1, pictures[0].nbytes)
+    if not many:
+        return lambda row, column: np.asarray(pictures[row, column].values)
+
+    @lru_cache(maxsize=1)
+    def rows(block: int) -> NDArray[Any]:
+        return np.asarray(pictures[block * many : (block + 1) * many].values)
+
+    return lambda row, column: np.asarray(rows(row // many)[row % many, column])
 
 
 def free_path(folder: Path, stem: str, taken: Sequence[Path]) -> Path:

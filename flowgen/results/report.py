@@ -16,6 +16,7 @@ import xarray
 from markupsafe import Markup
 from PIL import Image
 
+from flowgen.execute.memory import give_back
 from flowgen.language.labels import digits, readable
 from flowgen.results.curves import curves
 from flowgen.results.drawing import draw_graph
@@ -126,12 +127,21 @@ def embedded(path: Path) -> dict[str, Any]:
     with Image.open(path) as image:
         caption = str(image.info.get(CAPTION) or readable(path.stem, LABEL))
         width, height = image.size
-        if len(data) > HEAVY:
-            smaller = image.convert("RGB")
-            smaller.thumbnail((LARGE, LARGE))
-            width, height = smaller.size
-            target = io.BytesIO()
-            smaller.save(target, format="JPEG", quality=88)
-            data, kind = target.getvalue(), "jpeg"
+    if len(data) > HEAVY:
+        smaller, target = shrunk(path), io.BytesIO()
+        width, height = smaller.size
+        smaller.save(target, format="JPEG", quality=88)
+        data, kind = target.getvalue(), "jpeg"
+    give_back()
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return {"source": uri, "caption": caption, "width": width, "height": height}
+
+
+def shrunk(path: Path) -> Image.Image:
+    """A sheet of at most LARGE pixels. It has tens of megabytes: made narrower first, it is held once."""
+    with Image.open(path) as image:
+        scale = min(1.0, LARGE / max(image.size))
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        narrow = (image if image.mode == "RGB" else image.convert("RGB")).resize((width, image.height))
+    image.close()  # lets the pixels go
+    return narrow.resize((width, height))

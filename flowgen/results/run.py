@@ -17,6 +17,7 @@ import xarray
 from numpy.typing import NDArray
 
 from flowgen.execute.driver import Tally
+from flowgen.execute.memory import give_back
 from flowgen.graph.model import Wire
 from flowgen.graph.selects import stored_output
 from flowgen.plan.plan import Plan
@@ -37,6 +38,7 @@ def write_run(
     folder: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any], told: Told = untold
 ) -> None:
     """Fill the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
+    give_back()
     columns = outputs(plan, tally)
     about = provenance(plan, tally)
     attributes: dict[str, Any] = {"graph": plan.graph.document.file, "description": plan.graph.document.description}

@@ -20,14 +20,13 @@ from flowgen.language.outputs import Making, Output
 from flowgen.language.patterns import Pattern
 from flowgen.results.animations import write_animation
 from flowgen.results.columns import Column
+from flowgen.results.dataset import SLAB
 from flowgen.results.files import Told, inside, untold, whole
 from flowgen.results.labels import FAILED
 from flowgen.results.sheet import CAPTION, pixels
 from flowgen.results.slabs import aligned, box, regions
 from flowgen.results.sounds import write_sound
 
-SLAB = 64 * 2**20
-"""bytes read at a time"""
 QUALITY = 95
 """of jpg and webp"""
 Point = dict[str, Any]

@@ -2,60 +2,60 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from flowgen.errors import UserError
+from flowgen.store.aside import TMP
+from flowgen.store.medium import BLOCKS
+from flowgen.store.places import is_url, opened
 
 LEFT = "here"
 
 
 class Probe:
-    """A folder in a store, for as long as the context, where others answer. Raises OSError if it can't be made."""
+    """A name in a store, for as long as the context, under which others answer. Raises Unwritable."""
 
     def __init__(self, store: str | Path) -> None:
         self.store = str(store)
-        self.name = f"probe-{uuid.uuid4().hex}"
-        self.folder = folder_of(self.store, self.name)
+        self.medium = opened(store)
+        self.name = f"{TMP}/probe-{uuid.uuid4().hex}"  # one that a crash left is removed with what is written aside
 
     def __enter__(self) -> Self:
-        self.folder.mkdir()
-        (self.folder / LEFT).touch()
+        self.medium.put(f"{self.name}/{LEFT}", b"probe")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.medium.delete([entry.name for entry in self.medium.entries(self.name)])
+        if not is_url(self.store):
+            (Path(self.store) / self.name).rmdir()
 
     def answered(self, who: str) -> bool:
         """Whether somebody's answer is here: what he calls the store is this one, and he can write to it."""
-        return (self.folder / who).is_file()
+        return bool(self.medium.get([f"{self.name}/{who}"]))
 
 
 def answer(store: str, name: str, who: str) -> str:
-    """Read a probe, and write, rename and delete beside it; what is wrong, or nothing."""
-    folder = folder_of(store, name)
-    aside = folder / f"{who}.aside"
+    """Read a probe, and write and delete beside it; what is wrong, or nothing."""
     try:
-        os.stat(folder / LEFT)
+        medium = opened(store)
+        if not medium.get([f"{name}/{LEFT}"]):
+            return elsewhere(store)
+        gone = f"{name}/{who}.gone"
+        medium.put(gone, b"probe")
+        medium.delete([gone])
+        medium.put(f"{name}/{who}", b"probe")
+    except UserError as error:
+        return error.message
     except OSError as error:
-        there = f"can't be read: {error.strerror}" if Path(store).exists() else "isn't there"
-        other = f"the store {store} is another one there" if (Path(store) / "blocks").is_dir() else ""
-        return other or f"the store {store} {there}"
-    try:
-        for path in (aside, folder / f"{who}.gone"):
-            path.write_bytes(b"probe")
-        aside.rename(folder / who)
-        (folder / f"{who}.gone").unlink()
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
-        return f"the store {store} can't be written: {error.strerror}"
+        return f"the store {store} can't be read: {error.strerror}"
     return ""
 
 
-def folder_of(store: str, name: str) -> Path:
-    """Where a probe lies: with what is written aside, so that one left by a crash is removed with that."""
-    return Path(store) / "tmp" / name
+def elsewhere(store: str) -> str:
+    """What is at a store's place that lacks the probe."""
+    if is_url(store) or (Path(store) / BLOCKS).is_dir():
+        return f"the store {store} is another one there"
+    return f"the store {store} isn't there"

@@ -27,6 +27,8 @@ from flowgen.store.processes import machine
 from flowgen.store.recent import Recent
 from flowgen.values.record import Record
 
+CACHE = 16 << 20
+"""bytes of blocks that a process holds: what a stage publishes is read by the next one soon after"""
 MOVES = 3
 """how often items are looked up again that were compacted while they were read"""
 AT_ONCE = 256
@@ -66,7 +68,7 @@ class Gone(NamedTuple):
 class Store:
     """A store in a folder or at a URL. Threads, processes and machines may use one at once."""
 
-    def __init__(self, path: Path | str, cache_bytes: int = 1 << 26) -> None:
+    def __init__(self, path: Path | str, cache_bytes: int = CACHE) -> None:
         self.path = path
         self.recent = Recent(cache_bytes)
         self.synced = 0.0

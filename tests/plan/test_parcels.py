@@ -87,3 +87,23 @@ def test_few_parcels_exist_at_once(lab, monkeypatch):
     run = lab.run(text, options={"batch": 1})
     assert run.tally.computed("text") == len(run.tally.receipts) == 40
     assert most <= 8
+
+
+def test_what_a_task_holds_is_bounded_however_many_items_there_are(lab, monkeypatch):
+    text = "flowgen: 1\nsweep: {seed: {range: COUNT}}\ndefaults: {model: $digits}\nnodes:\n"
+    text += "  digits: {type: model, from: ZOO/digits}\n  noise: {type: noise, seed: $seed, store: always}\n"
+    text += "  image: {type: decoder.vae, latent: $start}\n  start: {type: scheduler.ddim, start: $noise, "
+    text += "prediction: $cond, steps: 1}\n  empty: {type: encoder.text, text: ''}\n"
+    text += "  cond: {type: denoiser, x: $start.x, context: $empty}\noutputs: [image]\n"
+    batch, item = 4, 3 * 32 * 32 * 4 + 4 * 8 * 8 * 4  # a picture, and the latent that it is read from
+    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_BYTES", 2 * batch * item)
+
+    def images(count, batch=batch):
+        plan = lab.load(text.replace("COUNT", str(count))).plan(lab.store, batch=batch)
+        return [len(cut) for cut in plan.parcels if cut.stage == "image"]
+
+    for count in (20, 200):
+        assert images(count) == [2 * batch] * (count // 8) + [count % 8] * bool(count % 8)
+    assert max(images(40, 2 * batch)) == 2 * batch
+    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_BYTES", 1)
+    assert set(images(20)) == {batch}  # a batch at least
