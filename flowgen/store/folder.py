@@ -11,12 +11,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from flowgen.store.aside import TMP, Aside, aside, rename, unwritable
 from flowgen.store.medium import BLOCKS, DAMAGED, Entry, Got, Shard, block_at, place_of
 from flowgen.store.patience import PASSING, patiently
+from flowgen.store.zip_format import ALIGNMENT
 
 STALE = 24 * 3600
 """seconds after which what a dead process left aside is removed"""
@@ -162,10 +164,12 @@ def read_end(path: str, last: int) -> Got:
 
 
 def read_whole(path: str) -> Tensor:
-    """A file. torch's memory is aligned and, unlike a bytearray, isn't filled with zeros first."""
+    """A file. numpy's memory is made of large pages if it is large, and isn't filled with zeros first."""
     with open(path, "rb", buffering=0) as file:
-        data = torch.empty(os.fstat(file.fileno()).st_size, dtype=torch.uint8)
-        left = data.numpy().data
+        size = os.fstat(file.fileno()).st_size
+        room = np.empty(size + ALIGNMENT, dtype=np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        left = room[start : start + size].data
         while got := file.readinto(left):
             left = left[got:]
-    return data[: len(data) - len(left)]
+    return torch.from_numpy(room[start : start + size - len(left)])
