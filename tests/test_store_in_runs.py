@@ -50,7 +50,7 @@ def test_the_limit_is_kept_after_a_run(lab, monkeypatch):
     assert any("the store's limit: " in said and "are removed" in said for said in notes.said)
 
 
-@pytest.mark.parametrize(("call", "at"), [("writev", 7), ("fsync", 8), ("replace", 2)])
+@pytest.mark.parametrize(("call", "at"), [("writev", 7), ("fsync", 5), ("replace", 2)])
 def test_a_full_disk_ends_a_run_with_a_message_and_keeps_what_there_is(lab, monkeypatch, call, at):
     lab.load(TOY)
     original, seen = getattr(os, call), [0]
@@ -104,6 +104,14 @@ def test_tasks_on_another_machine_and_a_third_that_has_it_all(lab, place, monkey
     again = lab.run(TOY)
     assert again.tally.computed() == 0 and again.results.equals(run.results)
     assert third.leases.held() == set()
+
+
+@pytest.mark.slow
+def test_worker_processes_share_object_storage(lab, url):
+    lab.store = url
+    run = lab.run(TOY, options={"workers": 2})
+    assert run.results.third.values.ravel().tolist() == [n + 110.0 for n in range(6)]
+    assert run.tally.computed() == TOTAL and run.failures == []
 
 
 def test_what_another_machine_computes_meanwhile_is_waited_for(lab, place, monkeypatch, tmp_path):

@@ -71,7 +71,10 @@ def workers_table(found: Survey) -> Table:
 
     table = Table(box=None, pad_edge=False)
     for name in ("worker", "host", "process", "device", "free", *GOOD):
-        table.add_column(name, justify="right" if name in ("process", "free") else "left", overflow="fold")
+        whole = name in ("worker", "process")  # to be copied
+        table.add_column(
+            name, justify="right" if name in ("process", "free") else "left", overflow="fold", no_wrap=whole
+        )
     for worker, finding in sorted(found.findings.items()):
         device, wrong = finding.device, finding.wrong
         said = ["?" if about not in wrong else "no" if wrong[about] else good for about, good in GOOD.items()]
