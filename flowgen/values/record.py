@@ -81,8 +81,9 @@ class Record:
         return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
     def split(self, sizes: Sequence[int], known: Mapping[int, Sequence[Record]] | None = None) -> list[Self]:
-        """The items in consecutive pieces of these sizes, as views. ``known``: by identity of a nested record, the
-        pieces that it was put together of.
+        """The items in consecutive pieces of these sizes, as views.
+
+        ``known``: by identity of a nested record, the pieces that it was put together of.
         """
         pieces: list[dict[str, Any]] = [{} for _ in sizes]
         for name, value in self._fields():
