@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isqrt
 from queue import Empty, SimpleQueue
@@ -138,9 +137,9 @@ class Flight:
         waiting = iter(self.ordered())
         self.refill(waiting)
         while self.sent:
-            done = self.next()
-            for future, result in zip(done, self.outcomes(done), strict=True):
-                yield from self.ended(self.sent.pop(future.key), result)
+            future = self.next()
+            task = self.sent.pop(future.key)
+            yield from self.ended(task, self.outcome(future))
             self.refill(waiting)
         self.client.unsubscribe_topic(BEGUN)
 
@@ -204,12 +203,12 @@ class Flight:
         if key in self.sent:
             self.begun.setdefault(key, []).append(address)
 
-    def next(self) -> list[Future]:
-        """The futures that are done since the last look, one at least. Raises NoWorkers, SchedulerGone."""
+    def next(self) -> Future:
+        """The next future that is done. Raises NoWorkers, SchedulerGone."""
         since = None
         while True:
             try:
-                return [self.news.get(timeout=LOOK), *(self.news.get() for _ in range(self.news.qsize()))]
+                return self.news.get(timeout=LOOK)
             except Empty:
                 if identity(self.client) != self.scheduler:
                     raise SchedulerGone from None
@@ -217,16 +216,6 @@ class Flight:
                 since = None if self.client.nthreads() else since or now
                 if since and now - since > DESERTED:
                     raise NoWorkers from None
-
-    def outcomes(self, done: list[Future]) -> list[Receipt | BaseException]:
-        """What became of tasks: receipts are fetched at once, as each way to a worker takes longer than many of them.
-
-        Raises SchedulerGone.
-        """
-        if len(done) > 1 and all(future.status == "finished" for future in done):
-            with suppress(Exception):  # a worker died with some of them: see which
-                return cast(list[Receipt | BaseException], self.client.gather(done))
-        return [self.outcome(future) for future in done]
 
     def outcome(self, future: Future) -> Receipt | BaseException:
         """What became of a task. Raises SchedulerGone."""
