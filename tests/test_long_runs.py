@@ -16,6 +16,7 @@ from small import Lab
 from test_crash_often import TOY
 
 from flowgen.cli import flowgen as command
+from flowgen.cli.detach import ENDED, PLANNED, READY, said
 from flowgen.execute.event_log import read_records
 from flowgen.results.runs import look
 
@@ -134,31 +135,16 @@ def test_a_cluster_that_cannot_be_reached_ends_the_command(tmp_path):
     assert look(next((tmp_path / "runs").iterdir())).state == "failed"
 
 
-WAITING = """\
-import os
-import sys
-import time
-from pathlib import Path
-from types import SimpleNamespace
-from flowgen.cli.detach import Detaching
-
-reading, writing = os.pipe()
-detaching = Detaching(writing, patience=0.2)
-detaching.begun(Path(sys.argv[1]))
-detaching.planned(SimpleNamespace(parcels=["one"]))
-with os.fdopen(reading) as pipe:
-    assert pipe.read() == sys.argv[1]
-print("later")
-detaching.workers(1, "")
-"""
-
-
-def test_who_waits_for_workers_that_do_not_come_is_let_go(tmp_path):
-    call = [sys.executable, "-c", WAITING, str(tmp_path)]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=True)
-    assert "no workers after 0 s; the run waits on: 'flowgen status last'" in done.stderr
-    assert done.stdout == ""
-    assert (tmp_path / "run.log").read_text() == "later\n"
+def test_who_waits_for_workers_that_do_not_come_is_let_go(monkeypatch):
+    monkeypatch.setattr("flowgen.cli.detach.PATIENCE", 0.1)
+    reading, writing = os.pipe()
+    for words, told in (("runs/one\nplanned\n", ("runs/one", PLANNED)), ("ready\n", ("", READY))):
+        os.write(writing, words.encode())
+        assert said(reading) == told
+    os.write(writing, b"runs/two\nplanned\n")
+    os.close(writing)
+    assert said(reading) == ("runs/two", ENDED)
+    os.close(reading)
 
 
 @pytest.mark.slow

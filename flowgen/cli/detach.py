@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
-import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ ARGUMENTS = "flowgen.arguments"
 """under which a command's own arguments are kept"""
 PATIENCE = 10.0
 """seconds that a command waits for the workers of the run that it leaves"""
+PLANNED, READY, ENDED = "planned", "ready", "ended"
+"""how far a run came"""
 LATE = "no workers after {:.0f} s; the run waits on: 'flowgen status last' and 'flowgen logs last' say how it goes"
 
 
@@ -35,7 +38,7 @@ class Detachable(click.Command):
 def detach(ctx: click.Context) -> None:
     """Start the command in a session of its own, without a terminal, and wait until its run has workers.
 
-    Until then it writes where this process does, and a mistake ends both with its exit code.
+    What is wrong until then is said here, with the command's exit code.
     """
     reading, writing = os.pipe()
     # -P: the current folder is no place for modules
@@ -45,16 +48,44 @@ def detach(ctx: click.Context) -> None:
     child = subprocess.Popen(call, stdin=subprocess.DEVNULL, pass_fds=(writing,), start_new_session=True)
     os.close(writing)
     try:
-        with os.fdopen(reading) as pipe:
-            folder = pipe.read().strip()
+        folder, end = said(reading)
+        if end == ENDED:
+            code = child.wait()
+            if folder:
+                click.echo(printed(Path(folder)).read_text(encoding="utf-8"), err=True, nl=False)
+            sys.exit(code if code > 0 else 1)
     except KeyboardInterrupt:
         child.terminate()
         child.wait()
         raise
-    if not folder:
-        code = child.wait()
-        sys.exit(code if code > 0 else 1)
+    finally:
+        os.close(reading)
+    if end == PLANNED:
+        click.echo(LATE.format(PATIENCE), err=True)
     click.echo(folder)
+
+
+def said(pipe: int) -> tuple[str, str]:
+    """A detached run's folder, empty without one, and how far it came: READY, ENDED before that, or still PLANNED when
+    it has had its time to find workers.
+    """
+    text = ""
+    while True:
+        folder, *words = text.split("\n")
+        if READY in words:
+            return folder, READY
+        if not select.select([pipe], [], [], PATIENCE if PLANNED in words else None)[0]:
+            return folder, PLANNED
+        if not (more := os.read(pipe, 4096)):
+            return folder, ENDED
+        text += os.fsdecode(more)
+
+
+def printed(folder: Path) -> Path:
+    """The file that a detached run prints into."""
+    from flowgen.results.runs import PRINTED
+
+    return folder / PRINTED
 
 
 class Folder(Silent):
@@ -68,44 +99,40 @@ class Folder(Silent):
 
 
 class Detaching(Folder):
-    """Once workers are there that can do the run: says so to who waits for it, and prints into the run's folder from
-    then on. Who waits is let go after some seconds anyway.
+    """Prints into the run's folder from its start, and says to who waits when workers are there that can do the run.
+
+    Before anything is started: a process that inherited the terminal, or whatever is there, would keep it.
     """
 
-    def __init__(self, told: int, patience: float = PATIENCE) -> None:
+    def __init__(self, told: int) -> None:
         self.told: int | None = told
         """a pipe"""
-        self.late = threading.Timer(patience, self.let_go, [LATE.format(patience)])
-        self.late.daemon = True
-        self.lock = threading.Lock()
+
+    def begun(self, folder: Path) -> None:
+        """Let go of the terminal."""
+        super().begun(folder)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        file = os.open(printed(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for output in (1, 2):
+            os.dup2(file, output)
+        os.close(file)
+        self.say(str(folder))
 
     def planned(self, plan: Plan) -> None:
-        """The first time, wait for workers, if there is work for them."""
-        if not plan.parcels:
-            self.let_go()
-        elif self.told is not None and not self.late.is_alive():
-            self.late.start()
+        """Whether there is work for workers."""
+        self.say(PLANNED if plan.parcels else READY)
 
     def workers(self, count: int, dashboard: str) -> None:
         """They are there."""
-        self.late.cancel()
-        self.let_go()
+        self.say(READY)
 
-    def let_go(self, saying: str = "") -> None:
-        """Let go of the terminal, once."""
-        from flowgen.results.runs import PRINTED
-
-        with self.lock:
-            if self.told is None or self.path is None:
-                return
-            if saying:
-                click.echo(saying, err=True)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            file = os.open(self.path / PRINTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            for output in (1, 2):
-                os.dup2(file, output)
-            os.close(file)
-            os.write(self.told, os.fsencode(self.path))
+    def say(self, word: str) -> None:
+        """Tell who waits, who may be gone; after the last word nobody listens."""
+        if self.told is None:
+            return
+        with suppress(BrokenPipeError):
+            os.write(self.told, os.fsencode(f"{word}\n"))
+        if word == READY:
             os.close(self.told)
             self.told = None

@@ -19,7 +19,8 @@ POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 def processes(count: int) -> Reviving:
     """Worker processes with the cores divided among them."""
-    return on_loopback([{"env": dict.fromkeys(POOLS, str(threads_of(count)))}] * count)
+    threads = dict.fromkeys(POOLS, str(threads_of(count)))
+    return on_loopback([{"env": {**os.environ, **threads}}] * count)  # the process they fork from may know older values
 
 
 def on_loopback(each: Sequence[Mapping[str, Any]]) -> Reviving:
