@@ -3,9 +3,7 @@
 A claim names items that one process computes; others wait for them. A hold names items that a run has planned to read;
 they aren't collected. Each is an object that never changes, ``leases/PROCESS.ID.claim`` or ``.hold``, with its keys of
 20 bytes. A process gives a sign of life by writing ``leases/PROCESS.sign`` anew, which also names the blocks that it
-published lately, for machines whose index doesn't know them: before a claim ends if there are others' signs, else with
-the next beat. Who sees another machine's sign for the first time looks for blocks himself: he had signed by then, so
-that what is published later is told. What a process left is over at once if the process is dead
+published lately, for machines whose index doesn't know them. What a process left is over at once if the process is dead
 on this machine, after EXPIRY without a sign if it is on another one or hangs. Losing all leases costs work that is done
 twice, never a wrong answer.
 
@@ -27,7 +25,7 @@ from dataclasses import dataclass, field
 
 from flowgen.store.medium import Entry, Medium
 from flowgen.store.patience import Unreachable, Unwritable
-from flowgen.store.processes import is_here, lives, machine_of, name_process
+from flowgen.store.processes import is_here, lives, name_process
 
 EXPIRY = 30.0
 """seconds without a sign of life after which a lease is over"""
@@ -50,7 +48,7 @@ class Claim:
     news: frozenset[str] = frozenset()
     """blocks that processes of other machines published lately"""
     missed: bool = False
-    """there may have been more: this process hasn't looked for long, or hears of another machine for the first time"""
+    """this process hasn't looked for so long that there may have been more"""
 
 
 @dataclass(slots=True)
@@ -100,8 +98,7 @@ class Leases:
             took_over = not wanted.isdisjoint(self.keys_of(look.dead))
             self.bury(look)
             free = frozenset(key.hex() for key in wanted - taken)
-            missed = self.looked - last > NEWS or not machines(look.signs) <= machines(self.heard)
-            yield Claim(free, took_over, self.news(look), missed)
+            yield Claim(free, took_over, self.news(look), self.looked - last > NEWS)
 
     def claimed(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that living processes are computing."""
@@ -147,8 +144,8 @@ class Leases:
         self.end(name)
 
     def end(self, name: str) -> None:
-        """A lease is over; what was published under it is told before, if there is another machine to hear it."""
-        if self.untold and machines(process_of(entry) for entry in self.medium.entries(FOLDER)):
+        """A lease is over; what was published under it is told before."""
+        if self.untold:
             self.sign()
         self.mine.discard(name)
         self.medium.delete([name])
@@ -249,11 +246,6 @@ def keep_alive(leases: weakref.ref[Leases], stop: threading.Event) -> None:
             continue
         finally:
             del found
-
-
-def machines(names: Iterable[str]) -> set[str]:
-    """The machines of processes, without this one."""
-    return {machine_of(name) for name in names if not is_here(name)}
 
 
 def process_of(entry: Entry) -> str:

@@ -35,14 +35,9 @@ def name_process() -> str:
     return DIVIDER.join([place(), str(os.getpid()), born(os.getpid()), uuid.uuid4().hex[:12]])
 
 
-def machine_of(name: str) -> str:
-    """The machine in a process's name."""
-    return name.split(DIVIDER)[0]
-
-
 def is_here(name: str) -> bool:
     """Whether a process's name is of this machine."""
-    return machine_of(name) == place()
+    return name.split(DIVIDER)[0] == place()
 
 
 def lives(name: str) -> bool:

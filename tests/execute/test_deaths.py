@@ -101,7 +101,8 @@ def test_items_that_workers_die_of_fail_alone(lab):
     assert np.isnan(found[[7, 13]]).all()
     assert np.delete(found, [7, 13]).tolist() == [2.0 * n for n in range(24) if n not in (7, 13)]
     assert float(done.results["all"]) == pytest.approx(2 * (sum(range(24)) - 20) / 22)
-    assert done.tally.computed("one") == 22
+    # a receipt is lost with a worker that dies before it is fetched: what it tells of counts as known the next time
+    assert sum(r.items + r.known for r in done.tally.receipts if r.stage == "one") == 22
     assert any("can't be used by this process any more: CUDA error" in note for note in done.tally.notes)
     about = json.loads((done.folder / "provenance.json").read_text())
     told = Counter(record["event"] for record in read_records(done.folder / "events.jsonl")[0])
