@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,35 @@ def network_seconds(run: Any) -> tuple[dict[str, float], dict[str, float]]:
         sizes[label] = size
     sizes["gain"] = sustained(call["denoiser"], 2) / 2 / cost["denoiser"]
     return cost, sizes
+
+
+@contextmanager
+def timed_networks() -> Iterator[list[float]]:
+    """A list that grows by the seconds of each call of a network that flowgen's tasks in this process have loaded."""
+    import torch
+
+    from flowgen.execute.task import pool
+
+    spent: list[float] = []
+    begun: list[float] = []  # of calls within each other, in the one thread that computes
+    networks = [part for part in pool().held.values() if isinstance(part, torch.nn.Module)]
+    each = [module for network in networks for module in (network, *network.children())]  # a VAE's halves are called
+
+    def begin(*_: Any) -> None:
+        begun.append(time.perf_counter())
+
+    def end(*_: Any) -> None:
+        started = begun.pop()
+        if not begun:
+            spent.append(time.perf_counter() - started)
+
+    hooks = [module.register_forward_pre_hook(begin) for module in each]
+    hooks += [module.register_forward_hook(end) for module in each]
+    try:
+        yield spent
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def sustained(call: Any, size: int, seconds: float = 2.0) -> float:

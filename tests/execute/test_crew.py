@@ -11,6 +11,8 @@ from distributed import Client, LocalCluster, Scheduler, SpecCluster
 from small import Lab
 from test_crash_often import TOY
 
+from flowgen.execute.clusters import Where, client
+from flowgen.execute.clusters.quiet import QUIET
 from flowgen.execute.crew import crew, dashboard
 from flowgen.execute.events import Silent
 
@@ -78,3 +80,15 @@ def test_the_default_cluster_has_one_worker_and_no_dashboard(tmp_path):
     heard = Heard()
     Lab(tmp_path, tmp_path).run(TOY, options={"events": heard})
     assert heard.said == [(1, "")]
+
+
+def test_the_only_worker_is_kept_however_long_it_was_silent(monkeypatch):
+    """As after Ctrl-Z, or when the machine slept."""
+    monkeypatch.setitem(QUIET, "distributed.scheduler.worker-ttl", "100ms")
+    with client(Where()) as connected:
+        ((address, worker),) = connected.cluster.workers.items()
+        assert address == 0
+        worker.periodic_callbacks["heartbeat"].stop()
+        connected.cluster.scheduler.workers[worker.address].last_seen -= 3600
+        time.sleep(0.5)
+        assert list(connected.nthreads()) == [worker.address]
