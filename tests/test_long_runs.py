@@ -135,16 +135,24 @@ def test_a_cluster_that_cannot_be_reached_ends_the_command(tmp_path):
     assert look(next((tmp_path / "runs").iterdir())).state == "failed"
 
 
-def test_who_waits_for_workers_that_do_not_come_is_let_go(monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "ends", "told"),
+    [
+        ("runs/one\nplanned\nready\n", False, ("runs/one", READY)),
+        ("runs/one\nplanned\n", False, ("runs/one", PLANNED)),
+        ("runs/one\nplanned\n", True, ("runs/one", ENDED)),
+        ("", True, ("", ENDED)),
+    ],
+)
+def test_who_waits_for_workers_that_do_not_come_is_let_go(monkeypatch, words, ends, told):
     monkeypatch.setattr("flowgen.cli.detach.PATIENCE", 0.1)
     reading, writing = os.pipe()
-    for words, told in (("runs/one\nplanned\n", ("runs/one", PLANNED)), ("ready\n", ("", READY))):
-        os.write(writing, words.encode())
-        assert said(reading) == told
-    os.write(writing, b"runs/two\nplanned\n")
-    os.close(writing)
-    assert said(reading) == ("runs/two", ENDED)
-    os.close(reading)
+    os.write(writing, words.encode())
+    if ends:
+        os.close(writing)
+    assert said(reading) == told
+    for pipe in (reading,) if ends else (reading, writing):
+        os.close(pipe)
 
 
 @pytest.mark.slow
