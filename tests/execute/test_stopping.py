@@ -37,7 +37,9 @@ def slow(x: toys.Number) -> toys.Number:
 def lab(tmp_path):
     seen.clear()
     stop_at.clear()
-    return Lab(tmp_path, tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs tests in the background ignores it
+    yield Lab(tmp_path, tmp_path)
+    signal.signal(signal.SIGINT, before)
 
 
 def stopped(lab, text, calls, batch):
