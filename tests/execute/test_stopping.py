@@ -43,7 +43,7 @@ def lab(tmp_path):
 
 
 def stopped(lab, text, calls, batch):
-    """Run until so many calls; the store's items of the node 'out' by then, and all that were to be computed."""
+    """Run until so many calls; how many items of the node 'out' the store has by then."""
     stop_at.append(calls)
     with pytest.raises(KeyboardInterrupt):
         lab.run(text, options={"batch": batch})
