@@ -220,15 +220,12 @@ class Cutter:
     def wide(self, column: Column, rows: NDArray[np.int64]) -> NDArray[Any]:
         """A column's values at some of the stage's points (at the first along axes that the stage pools)."""
         kept = tuple(a for a in column.axes if a in self.node.axes)
-        values = column.values[tuple(slice(None) if a in kept else 0 for a in column.axes)]
+        held = column.values[(*(slice(None) if a in kept else 0 for a in column.axes), ...)]
         shape = self.graph.shape(self.node.axes)
         index = np.unravel_index(rows, shape) if shape else ()
         where = dict(zip(self.node.axes, index, strict=True))
-        held = np.asarray(values, dtype=column.values.dtype)
         if not kept:
-            made = np.empty(len(rows), dtype=column.values.dtype)
-            made[:] = [held[()]] * len(rows)
-            return made
+            return np.broadcast_to(held, len(rows))
         found: NDArray[Any] = held[tuple(where[a] for a in kept)]
         return found
 
