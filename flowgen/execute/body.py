@@ -7,7 +7,7 @@ that the loop shows are new in a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Body:
     """The nodes between one phase's per-step outputs and its feedback, for the items on their way."""
 
-    def __init__(self, loop: LoopRun, todo: list[str], wanted: list[Wire], values: Mapping[Wire, Held]) -> None:
+    def __init__(self, loop: LoopRun, todo: Sequence[str], wanted: list[Wire], values: Mapping[Wire, Held]) -> None:
         self.loop = loop
         self.stage = loop.stage
         self.steps = loop.stage.code.steps
@@ -164,7 +164,7 @@ class Body:
             fresh = {port: wires for port, wires in read.items() if any(w not in self.loop.outer for w in wires)}
             made = self.stage.call(step, items, unused | set(fresh), self.loop.outer)
             for param in self.params[name][items[0]]:
-                made.params[param] = PerItem([self.params[name][item][param] for item in items])
+                made.arguments[param] = PerItem([self.params[name][item][param] for item in items])
             found.append(Prepared(step, items, made, fresh))
         return found
 
@@ -190,8 +190,10 @@ class Body:
             for argument, value in carried.items():
                 self.keep_carry(group.calls[0], argument, value)
         for name, pieces in parts.items():
-            items = [item for rows, _ in pieces for item in rows]
-            joined = {k: type(v).concat([p[k] for _, p in pieces]) for k, v in pieces[0][1].items()}
+            items, joined = pieces[0]
+            if len(pieces) > 1:
+                items = [item for rows, _ in pieces for item in rows]
+                joined = {k: type(v).concat([p[k] for _, p in pieces]) for k, v in joined.items()}
             self.keep(self.steps[name], items, joined, values)
 
     def keep(self, step: Step, items: list[int], outputs: Mapping[str, Record], values: dict[Wire, Held]) -> None:

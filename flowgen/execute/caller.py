@@ -24,10 +24,8 @@ class Call:
     """A function and the arguments of a batch."""
 
     type: NodeType
-    ports: dict[str, Any]
-    """records, lists of records, models, None"""
-    params: dict[str, Any]
-    """PerItem and static"""
+    arguments: dict[str, Any]
+    """of ports (records, lists of records, models, None) and parameters (PerItem and static)"""
     count: int
     """items"""
     carried: dict[str, Tensor | None] = field(default_factory=dict)
@@ -35,8 +33,7 @@ class Call:
     @property
     def has_items(self) -> bool:
         """Whether its arguments have rows; a file's content, for example, has none: its one row stands for all."""
-        arguments = [*self.ports.values(), *self.params.values()]
-        return any(isinstance(value, PerItem) or records(value) for value in arguments)
+        return any(isinstance(value, PerItem) or records(value) for value in self.arguments.values())
 
     def take(self, rows: Sequence[int]) -> Call:
         """The same call for some of the items."""
@@ -48,9 +45,7 @@ class Call:
 
         index = torch.as_tensor(rows, dtype=torch.long)
         carried = {k: None if v is None else v.index_select(0, index.to(v.device)) for k, v in self.carried.items()}
-        ports = {k: chosen(v) for k, v in self.ports.items()}
-        params = {k: v.take(rows) if isinstance(v, PerItem) else v for k, v in self.params.items()}
-        return Call(self.type, ports, params, len(rows), carried)
+        return Call(self.type, {k: chosen(v) for k, v in self.arguments.items()}, len(rows), carried)
 
 
 Result = tuple[dict[str, Record], dict[str, Tensor]]
@@ -75,7 +70,7 @@ class Caller:
         Raises UserError where memory doesn't suffice.
         """
         name, most = made.type.name, min(made.count, most or made.count)
-        strict = made.type.uses_model and made.has_items and self.numerics.strict
+        strict = self.numerics.strict and made.type.uses_model and made.has_items
         if not strict and self.limits.concerns(name):
             most = self.limits.most(name, fits(made), most)
         try:
@@ -112,11 +107,10 @@ class Caller:
         if made.type.uses_model:
             self.calls[made.type.name] += 1
             self.rows[made.type.name] += made.count
-        arguments = {**made.ports, **made.params}
         if made.type.signature.carries:
-            found, carried = call_with_carry(made.type, arguments, made.carried)
+            found, carried = call_with_carry(made.type, made.arguments, made.carried)
         else:
-            found, carried = call(made.type, arguments), {}
+            found, carried = call(made.type, made.arguments), {}
         for name, value in found.items():
             if len(value) != made.count:
                 raise UserError(f"'{made.type.name}' gave {len(value)} rows of '{name}' for {made.count} items")
@@ -171,5 +165,4 @@ def fits(made: Call) -> tuple[Any, ...]:
             return ()
         return tuple(shape(v) for v in value) if isinstance(value, list) else repr(value)
 
-    arguments = {**made.ports, **made.params}
-    return made.type.name, tuple((k, shape(v)) for k, v in sorted(arguments.items()))
+    return made.type.name, tuple((k, shape(v)) for k, v in sorted(made.arguments.items()))

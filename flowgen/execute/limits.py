@@ -45,6 +45,8 @@ class Limits:
 
     def concerns(self, type: str) -> bool:
         """Whether anything is known of a node type: most runs never need a call's shape."""
+        if not self.known and not self.learned:
+            return False
         return any(name.startswith(f"{type}|") for table in (self.known, self.learned) for name in table)
 
     def lower(self, type: str, shape: object, count: int) -> None:

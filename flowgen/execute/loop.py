@@ -12,7 +12,7 @@ from flowgen.execute.body import Body
 from flowgen.execute.branches import Parked, branches, family
 from flowgen.execute.held import Held, hold
 from flowgen.graph.model import Wire
-from flowgen.node import Loop, Stretch
+from flowgen.node import Loop, Phase, Stretch
 from flowgen.node.call import instance, named
 from flowgen.plan.program import Step
 from flowgen.values import PerItem, Record
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 HELD = 4
 """states for each place that may come of the items that have begun: those that leave a lane together wait for places,
 and a state is small beside what a network holds for an item"""
+
+
+class Way:
+    """One phase of a step: from what the loop shows to what it is fed with."""
+
+    def __init__(self, step: Step, phase: Phase) -> None:
+        suffix = f"_{phase.name}" if phase.name else ""
+        self.emit, self.advance = f"emit{suffix}", f"advance{suffix}"
+        self.shown = {output: Wire(step.name, output) for output in phase.emits}
+        self.fed = {port: step.wires[port][0] for port in phase.takes if port in step.wires}
 
 
 class LoopRun:
@@ -53,6 +63,7 @@ class LoopRun:
         """items that left a lane and wait for a place"""
         self.twins: dict[int, int] = {}
         """items that left a lane just now, and the item whose state theirs still equals"""
+        self.phases = [Way(step, phase) for phase in step.type.signature.used_phases(step.wires)]
         self.bodies: list[Body] | None = None
         """the body of each phase, prepared for the active items"""
         self.own = own = step.name == stage.code.stage
@@ -124,7 +135,7 @@ class LoopRun:
         """The node with its arguments set for some items."""
         feedback = frozenset(n for n, port in self.step.type.signature.ports.items() if port.feedback)
         made = self.stage.call(self.step, items, feedback, self.outer)
-        found: Loop = instance(self.step.type, {**made.ports, **made.params})
+        found: Loop = instance(self.step.type, made.arguments)
         return found
 
     def begin(self, items: list[int], state: Record | None) -> Record:
@@ -222,22 +233,20 @@ class LoopRun:
         """One step of every active item."""
         i = PerItem(self.at)
         values: dict[Wire, Held] = dict(self.outer)
-        todo = list(self.step.body)
+        todo: Sequence[str] = self.step.body
         bodies = self.bodies or []
-        for n, phase in enumerate(self.step.type.signature.used_phases(self.step.wires)):
-            suffix = f"_{phase.name}" if phase.name else ""
-            emitted = getattr(self.now, f"emit{suffix}")(state, i)
-            for output, value in named(emitted, dict.fromkeys(phase.emits)).items():
-                values[Wire(self.step.name, output)] = hold(value, self.active, self.count)
-            wanted = {port: self.step.wires[port][0] for port in phase.takes if port in self.step.wires}
+        for n, way in enumerate(self.phases):
+            emitted = getattr(self.now, way.emit)(state, i)
+            for output, value in named(emitted, way.shown).items():
+                values[way.shown[output]] = hold(value, self.active, self.count)
             if n < len(bodies) and self.scheduled and not bodies[n].holds(values):
                 del bodies[n:]
             if n == len(bodies):
-                bodies.append(Body(self, todo, list(wanted.values()), values))
+                bodies.append(Body(self, todo, list(way.fed.values()), values))
             bodies[n].evaluate(values)
             todo = bodies[n].left
-            feedback = {port: values[wire].rows(self.active) for port, wire in wanted.items()}
-            state = getattr(self.now, f"advance{suffix}")(state, i, **feedback)
+            feedback = {port: values[wire].rows(self.active) for port, wire in way.fed.items()}
+            state = getattr(self.now, way.advance)(state, i, **feedback)
             self.twins = {}  # they were alike for the first phase alone
         self.bodies = None if any(body.has_twins for body in bodies) else bodies
         return state

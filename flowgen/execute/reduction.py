@@ -31,7 +31,7 @@ def reduce_items(
         if run.caller.stop.asked():
             break
         made = run.call(step, [item], frozenset({stream}), run.values)
-        arguments = {k: v for k, v in {**made.ports, **made.params}.items() if k != stream}
+        arguments = {k: v for k, v in made.arguments.items() if k != stream}
         reduction = instance(step.type, arguments)
         pooled = run.parcel.pooled[item]
         state = merged(reduction, pooled, reader, step.wires[stream][0].output)

@@ -121,7 +121,7 @@ class StageRun:
             wires = step.wires.get(name, ())
             found = [values[wire].rows(items) for n, wire in enumerate(wires) if element(name, n, unused)]
             ports[name] = found if port.many else found[0] if found else None
-        return Call(step.type, ports, self.params(step, items), len(items))
+        return Call(step.type, {**ports, **self.params(step, items)}, len(items))
 
     def params(self, step: Step, items: list[int]) -> dict[str, Any]:
         """A node's parameters for some items."""

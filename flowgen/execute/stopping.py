@@ -13,6 +13,9 @@ from distributed import get_worker
 GRACE = 2.5
 """seconds for which items of a loop that are on their way go on; after 4 Dask kills a process that it asked to end"""
 
+PAUSE = 0.05
+"""seconds between two looks: a step of a small network takes less"""
+
 
 class Stopped(Exception):
     """Nobody waits for the task any more."""
@@ -23,11 +26,15 @@ class Stop:
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self.looked = 0.0
+        """when somebody was last asked, monotonic"""
 
     def asked(self) -> bool:
         """Whether it begins no more batches."""
-        if self.since is None and not wanted():
-            self.since = time.monotonic()
+        now = time.monotonic()
+        if self.since is None and now - self.looked > PAUSE:
+            self.looked = now
+            self.since = None if wanted() else now
         return self.since is not None
 
     def over(self) -> bool:

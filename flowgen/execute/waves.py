@@ -27,7 +27,7 @@ class Prepared:
     def port(self, name: str, values: Mapping[Wire, Held]) -> Any:
         """What a port takes in this step."""
         if name not in self.fresh:
-            return self.call.ports.get(name)
+            return self.call.arguments.get(name)
         found = [values[wire].rows(self.items) for wire in self.fresh[name]]
         return found if self.step.type.signature.ports[name].many else found[0]
 
@@ -40,22 +40,21 @@ class Group:
         self.nodes = len({prepared.step.name for prepared in calls})
         made = [prepared.call for prepared in calls]
         self.fresh = sorted({name for prepared in calls for name in prepared.fresh})
-        names = [name for name in made[0].ports if name not in self.fresh]
-        ports = {name: together([call.ports[name] for call in made]) for name in names}
-        params = {name: together([call.params[name] for call in made]) for name in made[0].params}
-        self.constant = Call(made[0].type, ports, params, sum(call.count for call in made))
+        names = [name for name in made[0].arguments if name not in self.fresh]
+        constant = {name: together([call.arguments[name] for call in made]) for name in names}
+        self.constant = Call(made[0].type, constant, sum(call.count for call in made))
         self.joined: dict[int, list[Record]] = {}
         """by identity of a value of this step's batch, the values of the calls that it was put together of"""
 
     def filled(self, values: Mapping[Wire, Held]) -> Call:
         """The batch with this step's values."""
-        ports = dict(self.constant.ports)
+        arguments = dict(self.constant.arguments)
         self.joined = {}
         for name in self.fresh:
             pieces = [prepared.port(name, values) for prepared in self.calls]
-            ports[name] = together(pieces)
-            self.joined[id(ports[name])] = pieces
-        return Call(self.constant.type, ports, self.constant.params, self.constant.count)
+            arguments[name] = together(pieces)
+            self.joined[id(arguments[name])] = pieces
+        return Call(self.constant.type, arguments, self.constant.count)
 
     def parted(self, outputs: dict[str, Record]) -> list[dict[str, Record]]:
         """Each call's part of what the batch gave; an argument that is part of it is the call's own again."""

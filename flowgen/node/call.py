@@ -17,6 +17,13 @@ def attribute(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
+def spelt(type: NodeType, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments by their Python names."""
+    if not type.has_keywords:
+        return arguments
+    return {attribute(name): value for name, value in arguments.items()}
+
+
 def named(result: Any, outputs: Mapping[str, Any]) -> dict[str, Any]:
     """A result by output name: a NamedTuple's fields, or the one value under the one name."""
     if isinstance(result, tuple) and hasattr(result, "_asdict"):
@@ -26,7 +33,7 @@ def named(result: Any, outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def call(type: NodeType, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Run a function node once. Arguments are ports and parameters."""
-    return named(type.code(**{attribute(name): value for name, value in arguments.items()}), type.signature.outputs)
+    return named(type.code(**spelt(type, arguments)), type.signature.outputs)
 
 
 def call_with_carry(
@@ -34,7 +41,7 @@ def call_with_carry(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Run a function node that keeps state in a loop: its outputs, and the new state by argument name."""
     carries: dict[str, Carry[Tensor]] = {name: Carry(value) for name, value in carried.items()}
-    result, new = type.code(**{attribute(name): value for name, value in arguments.items()}, **carries)
+    result, new = type.code(**spelt(type, arguments), **carries)
     kept = new if isinstance(new, tuple) else (new,)
     return named(result, type.signature.outputs), dict(zip(carries, kept, strict=True))
 

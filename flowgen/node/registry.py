@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -65,10 +67,15 @@ class NodeType:
         """The code's docstring."""
         return inspect.getdoc(self.code) or ""
 
-    @property
+    @cached_property
     def uses_model(self) -> bool:
         """Whether a call runs a network (or another part of a model)."""
         return any(port.parts for port in self.signature.ports.values())
+
+    @cached_property
+    def has_keywords(self) -> bool:
+        """Whether an argument's name is a word of Python's."""
+        return any(map(keyword.iskeyword, (*self.signature.ports, *self.signature.params)))
 
     @property
     def cuts(self) -> tuple[str, ...]:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from flowgen.errors import WiringError
 from flowgen.values.model import Model
-from flowgen.values.per_item import over_items
 from flowgen.values.record import Record
+from flowgen.values.time import Time
 from flowgen.values.value import Value
-
-KINDS = ("epsilon", "v_prediction", "sample", "flow", "edm")
-"""What a denoiser can predict, in diffusers' words; edm is F of Karras et al. 2022, eq. 7, which is -v."""
 
 LAYOUTS = {1: ("feature",), 2: ("channel", "position"), 3: ("channel", "y", "x"), 4: ("channel", "frame", "y", "x")}
 """Names of the dimensions of what diffuses, by how many there are: embeddings, sounds, pictures, videos."""
@@ -68,22 +63,6 @@ class Latent(Signal):
 
 
 @dataclass(frozen=True)
-class Time(Record):
-    """Where in the diffusion an item is: ``x = alpha * x0 + sigma * epsilon`` (Kingma et al. 2021, eq. 1)."""
-
-    index: Tensor
-    """[B] int64, step of the loop"""
-    timestep: Tensor
-    """[B], the model's own time"""
-    sigma: Tensor
-    """[B] float64, noise coefficient"""
-    alpha: Tensor
-    """[B] float64, signal coefficient"""
-    fraction: Tensor
-    """[B] float64, index / number of steps"""
-
-
-@dataclass(frozen=True)
 class Noisy(Signal):
     """A latent on its way: raw (denoisers scale their input themselves) and aware of its time."""
 
@@ -104,58 +83,34 @@ class Prediction(Signal):
     x: Noisy
     """what the prediction was made from"""
     kind: str
-    """one of KINDS"""
+    """one of ``flowgen.values.time.KINDS``"""
     variance: Tensor | None = None
     """[B, C, ...], where between the least and the largest variance the step's is, -1..1, if the network says it;
     Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 15"""
 
     def x0(self) -> Tensor:
         """The clean latent that the prediction implies, [B, C, ...]."""
-        of_x, of_data = self._weights()
         if self.kind == "sample":
             return self.data
-        return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
+        of_x, of_data = self.x.time.clean(self.kind, self.x.data)
+        return of_x * self.x.data + of_data * self.data
 
     @classmethod
     def of_x0(cls, x0: Tensor, x: Noisy, kind: str) -> Prediction:
         """The prediction of a kind that implies this clean latent [B, C, H, W]."""
-        of_x, of_data = cls(x0, x, kind)._weights()
-        return cls((x0 - over_items(of_x, x0) * x.data) / over_items(of_data, x0), x, kind)
+        of_x, of_data = x.time.clean(kind, x0)
+        return cls((x0 - of_x * x.data) / of_data, x, kind)
 
     def moved(self, by: Tensor) -> Prediction:
         """The prediction whose x0 is larger by ``by`` [B, C, H, W]."""
-        return self.replace(data=self.data + by / over_items(self._weights()[1], by))
+        return self.replace(data=self.data + by / self.x.time.clean(self.kind, by)[1])
 
     def epsilon(self) -> Tensor:
         """The noise that the prediction implies, [B, C, ...]."""
         if self.kind == "epsilon":
             return self.data
-        of_x, of_data = self._weights()
-        alpha, sigma = self.x.time.alpha, self.x.time.sigma
-        of_x, of_data = (1 - alpha * of_x) / sigma, -alpha * of_data / sigma
-        if self.kind != "sample":  # of a clean x there is a limit
-            clean = sigma == 0
-            of_x = torch.where(clean, 1 / alpha if self.kind == "flow" else 0 * alpha, of_x)
-            of_data = torch.where(clean, -alpha.sign() if self.kind == "edm" else alpha.sign(), of_data)
-        return over_items(of_x, self.x.data) * self.x.data + over_items(of_data, self.x.data) * self.data
-
-    def _weights(self) -> tuple[Tensor, Tensor]:
-        """x0 is a sum of x and the prediction with these weights, each [B] float64.
-
-        v is defined for x of unit variance (Salimans & Ho 2022, arXiv:2202.00512), flow is epsilon - x0.
-        """
-        alpha, sigma = self.x.time.alpha, self.x.time.sigma
-        if self.kind == "epsilon":
-            return 1 / alpha, -sigma / alpha
-        if self.kind in ("v_prediction", "edm"):
-            square = alpha**2 + sigma**2
-            of_data = sigma / square.sqrt()
-            return alpha / square, of_data if self.kind == "edm" else -of_data
-        if self.kind == "flow":
-            return 1 / (alpha + sigma), -sigma / (alpha + sigma)
-        if self.kind == "sample":
-            return torch.zeros_like(alpha), torch.ones_like(alpha)
-        raise WiringError(f"'{self.kind}' is no kind of prediction", hint=f"known: {', '.join(KINDS)}")
+        of_x, of_data = self.x.time.noise(self.kind, self.x.data)
+        return of_x * self.x.data + of_data * self.data
 
 
 @dataclass(frozen=True)

@@ -79,5 +79,5 @@ class PerItem(Generic[T]):
 
 
 def over_items(numbers: Tensor, tensor: Tensor) -> Tensor:
-    """``numbers`` [B] in the dtype and device of ``tensor`` [B, ...], shaped [B, 1, ..., 1]."""
-    return numbers.to(device=tensor.device, dtype=tensor.dtype).reshape(-1, *[1] * (tensor.dim() - 1))
+    """``numbers`` [B] or [..., B, N] in the dtype and device of ``tensor`` [B, ...], with axes of 1 for the others."""
+    return numbers.to(device=tensor.device, dtype=tensor.dtype).view(*numbers.shape, *[1] * (tensor.dim() - 1))

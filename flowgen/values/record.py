@@ -37,6 +37,11 @@ class Record:
         known = cls.dims.get(name, ())
         return known if len(known) == rank else ()
 
+    @classmethod
+    def names(cls) -> Sequence[str]:
+        """Its fields."""
+        return [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by dotted field name, nested records included."""
         found: dict[str, Tensor] = {}
@@ -61,8 +66,12 @@ class Record:
         """A copy with some fields changed. Raises TypeError for a field that there isn't."""
         if unknown := changes.keys() - self.__dict__.keys():
             raise TypeError(f"{type(self).__name__} has no field '{min(unknown)}'")
+        return self._changed(changes)
+
+    def _changed(self, changes: Mapping[str, Any]) -> Self:
         made = object.__new__(type(self))  # dataclasses.replace takes longer than many a node
-        made.__dict__.update(self.__dict__, **changes)
+        made.__dict__.update(self.__dict__)
+        made.__dict__.update(changes)
         return made
 
     def map(self, function: Any) -> Self:
@@ -73,7 +82,7 @@ class Record:
                 changes[name] = function(value)
             elif isinstance(value, Record):
                 changes[name] = value.map(function)
-        return self.replace(**changes)
+        return self._changed(changes)
 
     def take(self, rows: Sequence[int] | Tensor) -> Self:
         """The items at these rows, in this order."""
@@ -88,10 +97,12 @@ class Record:
         pieces: list[dict[str, Any]] = [{} for _ in sizes]
         for name, value in self._fields():
             if isinstance(value, (Tensor, Record)):
-                parts = known.get(id(value)) if known else None
-                for piece, own in zip(pieces, value.split(sizes) if parts is None else parts, strict=True):
+                parts: Sequence[Any] | None = known.get(id(value)) if known else None
+                if parts is None:
+                    parts = value.split_with_sizes(sizes) if isinstance(value, Tensor) else value.split(sizes)
+                for piece, own in zip(pieces, parts, strict=True):
                     piece[name] = own
-        return [self.replace(**piece) for piece in pieces]
+        return [self._changed(piece) for piece in pieces]
 
     def to(self, device: torch.device | str) -> Self:
         """A copy on a device."""
@@ -131,11 +142,13 @@ class Record:
                 changes[name] = torch.cat([getattr(r, name) for r in records])
             elif isinstance(value, Record):
                 changes[name] = type(value).concat([getattr(r, name) for r in records])
-        return first.replace(**changes)
+        return first._changed(changes)
 
     def __len__(self) -> int:
         for _, value in self._fields():
-            if isinstance(value, (Tensor, Record)):
+            if isinstance(value, Tensor):
+                return value.shape[0]
+            if isinstance(value, Record):
                 return len(value)
         raise ValueError(f"{with_article(type(self).__name__)} without tensors has no items")
 
@@ -148,15 +161,15 @@ def rebuild(name: str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> 
     """A record from its class name, dotted tensors and metadata. Raises KeyError for an unknown class."""
     cls = REGISTRY[name]
     fields: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.name in tensors:
-            fields[field.name] = tensors[field.name]
-        elif isinstance(inner := metadata.get(field.name), dict) and "record" in inner:
-            prefix = field.name + "."
+    for field in cls.names():
+        if field in tensors:
+            fields[field] = tensors[field]
+        elif isinstance(inner := metadata.get(field), dict) and "record" in inner:
+            prefix = field + "."
             nested = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            fields[field.name] = rebuild(inner["record"], nested, {k: v for k, v in inner.items() if k != "record"})
-        elif field.name in metadata:
-            fields[field.name] = frozen(metadata[field.name])
+            fields[field] = rebuild(inner["record"], nested, {k: v for k, v in inner.items() if k != "record"})
+        elif field in metadata:
+            fields[field] = frozen(metadata[field])
     return cls(**fields)
 
 

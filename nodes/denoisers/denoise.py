@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -22,6 +23,11 @@ from .perturb import BLUR, LAYERS, Blur, How, Perturbation, check_told, perturbi
 PARTS = ("family", "latent", "scheduler", "unet?", "transformer?", "motion_unet?", "prior?", "transformer_pair?")
 RATE = 25.0
 """frames per second where nothing is said"""
+
+
+EMPTY = Conditioning()
+FITTED: WeakKeyDictionary[Any, dict[Any, tuple[str, torch.dtype]]] = WeakKeyDictionary()
+"""by network, what ``fitted`` found"""
 
 
 @node("denoiser", stored=False)
@@ -63,27 +69,50 @@ def denoise(
     family: Family = model["family"]
     net = model[family.network]
     perturbation = Perturbation(perturb, layers, blur)
-    check_told(perturbation)
-    check_rate(rate, family, model.label)
-    check_latent(x, concat, model)
-    check_schedule(x, model)
-    context = Conditioning() if context is None else context
-    check_context(context, net, family, model.label)
-    kind = family.kind(model["scheduler"]) or predicted(model["scheduler"])
-    data = network_input(x, kind).to(precision(net))
+    context = EMPTY if context is None else context
+    kind, dtype = fitted(net, family, model, x, context, concat, rate, perturbation)
+    data = network_input(x, kind).to(dtype)
     if concat is not None:
         data = torch.cat([data, concat.data.to(data)], 1)
     scale = told_scale(guidance, net, x, model.label)
-    leading = controls(control or (), x, net, family, model)
+    leading = controls(control, x, net, family, model) if control else ()
     prompts = image_prompts(image_prompt or (), net, model.label)
-    level = x.time.sigma / x.time.alpha
-    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts, level=level)
+    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts, at=x.time)
     with perturbing(net, perturbation):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
         said, variance = said.chunk(2, dim=1)
         return Prediction(said, x, kind, variance)
     return Prediction(said, x, kind)
+
+
+def fitted(
+    net: Any,
+    family: Family,
+    model: Model,
+    x: Noisy,
+    context: Conditioning,
+    concat: Latent | None,
+    rate: float,
+    perturbation: Perturbation,
+) -> tuple[str, torch.dtype]:
+    """What the network predicts and its precision. Raises WiringError unless all that is given is for it.
+
+    A loop asks in every step, so an answer is kept with the network, by all that it depends on.
+    """
+    states = None if context.states is None else context.states.shape[-1]
+    beside = None if concat is None else (concat.space, concat.data.shape[1])
+    configs = model.part("scheduler").config, model.part("latent").config
+    asked = family, configs, x.space, x.schedule, x.data.shape[1], context.space, states, beside, rate, perturbation
+    known = FITTED.setdefault(net, {})
+    if asked not in known:
+        check_told(perturbation)
+        check_rate(rate, family, model.label)
+        check_latent(x, concat, model)
+        check_schedule(x, model)
+        check_context(context, net, family, model.label)
+        known[asked] = family.kind(model["scheduler"]) or predicted(model["scheduler"]), precision(net)
+    return known[asked]
 
 
 def check_rate(rate: float, family: Family, label: str) -> None:
@@ -97,7 +126,7 @@ def check_rate(rate: float, family: Family, label: str) -> None:
 
 def network_input(x: Noisy, kind: str) -> Tensor:
     """x as the network reads it: at unit variance, in flow matching as it is."""
-    return x.data if kind == "flow" else (x * (x.time.alpha**2 + x.time.sigma**2).rsqrt()).data
+    return x.data if kind == "flow" else x.data * x.time.unit(x.data)
 
 
 def check_latent(x: Noisy, concat: Latent | None, model: Model) -> None:

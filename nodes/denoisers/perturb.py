@@ -6,7 +6,7 @@ import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -47,12 +47,14 @@ def check_told(what: Perturbation) -> None:
         raise WiringError(f"'blur' is for 'perturb: blurred_attention', and it says {what.how}", hint=WHERE)
 
 
-@contextmanager
-def perturbing(net: nn.Module, what: Perturbation) -> Iterator[None]:
+def perturbing(net: nn.Module, what: Perturbation) -> AbstractContextManager[None]:
     """The network so perturbed. Raises WiringError where no layer has such a name."""
-    if what.how == "none":
-        yield
-        return
+    return nullcontext() if what.how == "none" else perturbed(net, what)
+
+
+@contextmanager
+def perturbed(net: nn.Module, what: Perturbation) -> Iterator[None]:
+    """The network with some of its layers out of action."""
     blocks = [module for name, module in candidates(net).items() if matches(name, what.layers)]
     if not blocks:
         known = list(candidates(net))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor
 
 from flowgen.errors import WiringError
-from flowgen.values import Conditioning, Model, Part
+from flowgen.values import Conditioning, Model, Part, Time
 from flowgen.values.diffusion import space_of
 from flowgen.values.model import Loader
 
@@ -40,8 +40,8 @@ class Question:
     """the ControlNets that lead it in this call"""
     prompts: tuple[Tensor, ...] = ()
     """for each of the network's adapters of image prompts, a picture's embedding [B, D] or states [B, L, D]"""
-    level: Tensor = field(kw_only=True)
-    """[B] float64, the noise level sigma / alpha"""
+    at: Time = field(kw_only=True)
+    """where in the diffusion x is"""
 
     def states(self) -> Tensor:
         """The condition's states in the network's precision, [B, L, D]. Raises WiringError without any."""

@@ -50,6 +50,6 @@ class LatentUpscaler(Family):
         """F of Karras et al., whose time is a quarter of the logarithm of the noise level. A variance is left out."""
         pooled = asked.pooled()
         still = torch.cat([pooled.new_ones(len(pooled), HALF), pooled.new_zeros(len(pooled), HALF), pooled], 1)
-        time = (0.25 * asked.level.log()).to(asked.x.dtype)
+        time = (0.25 * asked.at.level().log()).to(asked.x.dtype)
         said = net(asked.x, time, encoder_hidden_states=asked.states(), timestep_cond=still).sample
         return said[:, : asked.latent["channels"]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import PerItem, Prediction
@@ -33,4 +35,5 @@ def cfg(cond: Prediction, uncond: Prediction | None = None, scale: PerItem[float
     if uncond is None:
         check_uncond(scale)
         return cond
-    return (uncond + scale * (cond - uncond)).replace(variance=cond.variance)
+    cond.same_as(uncond)
+    return cond.replace(data=torch.lerp(uncond.data, cond.data, scale.like(cond.data)))

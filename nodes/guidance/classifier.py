@@ -40,7 +40,7 @@ def gradient(classifier: Model, x: Noisy, label: PerItem[int]) -> Tensor:
     precision = next(net.parameters()).dtype
     with torch.enable_grad():
         data = x.data.detach().requires_grad_()
-        unit = data * over_items((x.time.alpha**2 + x.time.sigma**2).rsqrt(), data)
+        unit = data * x.time.unit(data)
         logits = net(unit.to(precision), x.time.timestep)
         if not 0 <= min(label.values) <= max(label.values) < logits.shape[1]:
             raise WiringError(

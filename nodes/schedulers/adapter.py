@@ -100,7 +100,7 @@ class Adapter(Loop):
     def advance(self, state: AdapterState, i: PerItem[int], prediction: Prediction) -> AdapterState:
         """One step of each item's object."""
         began = self.fresh(tuple(state.x.shape[1:]))
-        check_kind(prediction, began.kind, {})
+        check_kind(prediction, began.kind)
         if is_abstract():
             return state
         rows = []

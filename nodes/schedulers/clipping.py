@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -12,18 +13,33 @@ from torch import Tensor
 Limit = Literal["model", "never"] | float
 
 
-def bounded(x0: Tensor, limit: Limit, ratio: Limit, about: Mapping[str, Any]) -> Tensor:
-    """x0 cut to plus and minus ``limit``, or to its own quantile ``ratio``, which comes first.
+@dataclass(frozen=True)
+class Bounds:
+    """The range of x0."""
 
-    "model" is what a diffusers scheduler configuration says.
-    """
+    limit: float | None = None
+    """x0 is cut to plus and minus it"""
+    ratio: float | None = None
+    """or, which comes first, to this quantile of its own magnitudes, see ``thresholded``"""
+    most: float = math.inf
+    """of the quantile"""
+
+    def cut(self, x0: Tensor) -> Tensor:
+        """x0 within the range."""
+        if self.ratio is not None:
+            return thresholded(x0, self.ratio, self.most)
+        return x0 if self.limit is None else x0.clamp(-self.limit, self.limit)
+
+
+def bounds(limit: Limit, ratio: Limit, about: Mapping[str, Any]) -> Bounds:
+    """The range that is asked for. "model" is what a diffusers scheduler configuration says."""
     if ratio == "model" and about.get("thresholding"):
-        return thresholded(x0, about.get("dynamic_thresholding_ratio", 0.995), about.get("sample_max_value", 1.0))
+        return Bounds(None, about.get("dynamic_thresholding_ratio", 0.995), about.get("sample_max_value", 1.0))
     if not isinstance(ratio, str):
-        return thresholded(x0, ratio)
+        return Bounds(None, ratio)
     if limit == "model" and about.get("clip_sample"):
         limit = about.get("clip_sample_range", 1.0)
-    return x0 if isinstance(limit, str) else x0.clamp(-limit, limit)
+    return Bounds(None if isinstance(limit, str) else limit)
 
 
 def thresholded(x0: Tensor, ratio: float, most: float = math.inf) -> Tensor:

@@ -44,12 +44,12 @@ class DDIM(Discrete):
         self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
     ) -> DiffusionState:
         """One step; only items with eta above 0 draw noise."""
-        now = torch.from_numpy(self.coefficients.at(i.values)).to(state.x.device)
-        alpha, sigma, to_x0, to_epsilon, fresh = now.unbind()
+        _, scales = self.coefficients.tensors(i.values, state.x)
+        alpha, sigma, to_x0, to_epsilon, fresh = scales.unbind(1)
         x0, epsilon = self.clean(prediction), (renoise or prediction).epsilon()
         if self.use_clipped_epsilon and renoise is None:
-            epsilon = (state.x - scale(alpha, state.x) * x0) / scale(sigma, state.x)
-        x = scale(to_x0, state.x) * x0 + scale(to_epsilon, state.x) * epsilon
+            epsilon = (state.x - alpha * x0) / sigma
+        x = to_x0 * x0 + to_epsilon * epsilon
         return add_noise(state.replace(x=x), fresh, [eta > 0 for eta in self.eta.values])
 
     @cached_property

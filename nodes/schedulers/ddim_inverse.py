@@ -15,10 +15,10 @@ from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Tim
 from flowgen.values.random import start
 
 from ..noise.gaussian import Seed
-from .clipping import Limit, bounded
+from .clipping import Limit, bounds
 from .discrete import at, scale
 from .inverted import Ended, Inversion
-from .kinds import check_kind
+from .kinds import check_kind, expected
 from .sampler import DiffusionState, Emitted, numbers
 from .schedule import Plan, Spacing, plan
 from .trained import trained
@@ -110,14 +110,14 @@ class DDIMInverse(Inversion):
 
     def advance(self, state: Inverting, i: PerItem[int], prediction: Prediction) -> Inverting:
         """One step towards noise."""
-        check_kind(prediction, self.prediction_type, self.about)
+        check_kind(prediction, expected(self.prediction_type, self.about))
         if prediction.kind == "sample" and self.about.get("set_alpha_to_one", True):
             raise WiringError(
                 "a prediction of x0 says nothing of the noise of a clean latent, where the way begins",
                 about="prediction",
             )
         limits = {"clip_sample": True, **self.about, "thresholding": False}
-        x0, epsilon = bounded(prediction.x0(), self.clip_sample, "never", limits), prediction.epsilon()
+        x0, epsilon = bounds(self.clip_sample, "never", limits).cut(prediction.x0()), prediction.epsilon()
         bar = at(self.back(i), [way.alpha_bar for way in self.plans]).to(state.bar.device)
         return state.replace(x=scale(bar.sqrt(), state.x) * x0 + scale((1 - bar).sqrt(), state.x) * epsilon, bar=bar)
 

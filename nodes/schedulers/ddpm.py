@@ -40,10 +40,10 @@ class DDPM(Discrete):
     ) -> DiffusionState:
         """One step: the posterior's mean, and noise."""
         now = self.by_step(posterior, ()).at(i.values)
-        to_x0, to_x, small, beta, _ = torch.from_numpy(now).to(state.x.device).unbind()
+        to_x0, to_x, small, beta, _ = torch.from_numpy(now).to(state.x.device).unbind(1)
         x0 = self.clean(prediction)
         mean = scale(to_x0, state.x) * x0 + scale(to_x, state.x) * self.origin(state, x0, renoise)
-        drawing = (now[-1] > 0).tolist()
+        drawing = (now[:, -1] > 0).tolist()
         return add_noise(state.replace(x=mean), self.deviation(small, beta, prediction), drawing)
 
     def deviation(self, small: Tensor, large: Tensor, prediction: Prediction) -> Tensor:

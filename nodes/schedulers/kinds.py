@@ -18,12 +18,16 @@ def predicted(about: dict[str, Any]) -> str:
     return "edm" if is_edm(about) and said == "epsilon" else said
 
 
-def check_kind(prediction: Prediction, asked: str, about: dict[str, Any]) -> None:
-    """Raise WiringError for a prediction of another kind than asked for; "model" is what the configuration says."""
-    expected = predicted(about) if asked == "model" else asked
-    if prediction.kind != expected:
+def expected(asked: str, about: dict[str, Any]) -> str:
+    """The kind that is asked for; "model" is what the configuration says."""
+    return predicted(about) if asked == "model" else asked
+
+
+def check_kind(prediction: Prediction, kind: str) -> None:
+    """Raise WiringError for a prediction of another kind than is expected."""
+    if prediction.kind != kind:
         raise WiringError(
-            f"the denoiser predicts '{prediction.kind}', the scheduler expects '{expected}'",
+            f"the denoiser predicts '{prediction.kind}', the scheduler expects '{kind}'",
             hint="leave prediction_type out to take the model's own",
             about="prediction_type prediction",
         )

@@ -59,7 +59,7 @@ class Linear(Sampler):
         self, state: LinearState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
     ) -> LinearState:
         """One denoiser call's worth; only items whose coefficient of noise isn't 0 draw noise."""
-        *maps, noise = self.by_step(coefficients, tuple(state.x.shape[1:])).at(i.values)
+        *maps, noise = self.by_step(coefficients, tuple(state.x.shape[1:])).at(i.values).T
         kept = [] if state.kept is None else list(state.kept.unbind(1))
         x0 = self.clean(prediction)
         terms = [self.origin(state, x0, renoise), x0, *kept]

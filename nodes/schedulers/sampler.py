@@ -17,11 +17,12 @@ from flowgen.node import Feedback, Loop, Phase, Stretch, Uses
 from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
 from flowgen.values.per_item import over_items
 from flowgen.values.random import is_abstract
+from flowgen.values.time import columns_of
 
 from .by_step import ByStep
-from .clipping import Limit, bounded
+from .clipping import Bounds, Limit, bounds
 from .inverted import Inversion, check_taken_up, ended
-from .kinds import check_kind
+from .kinds import check_kind, expected
 from .schedule import Array
 from .trained import trained
 
@@ -126,6 +127,16 @@ class Sampler(Loop):
     def about(self) -> dict[str, Any]:
         """The configuration of the model's scheduler."""
         return self.model.config("scheduler")
+
+    @cached_property
+    def predicts(self) -> str:
+        """The kind of prediction that is asked for."""
+        return expected(self.prediction_type, self.about)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """The range of x0."""
+        return bounds(self.clip_sample, self.threshold, self.limits())
 
     @cached_property
     def schedule(self) -> str:
@@ -264,13 +275,11 @@ class Sampler(Loop):
         sigma = numbers([way.sigma[0] for way in ways])
         return over_items(alpha, noise) * init.data.to(noise) + over_items(sigma, noise) * noise
 
-    def time(self, state: DiffusionState, at: Sequence[int]) -> Time:
+    def time(self, state: DiffusionState, at: list[int]) -> Time:
         """The time of x before its item's call of this number; at the end of the schedule x is clean."""
         shape = tuple(state.x.shape[1:])
-        found = torch.from_numpy(self.by_step(clock, shape).at(at)).to(state.x.device)
-        index, timestep, sigma, alpha, fraction = found.unbind()
-        whole = self.ways(shape)[0].times.dtype.kind == "i"
-        return Time(index.long(), timestep.long() if whole else timestep.float(), sigma, alpha, fraction)
+        numbers, scales = self.by_step(clock, shape).tensors(at, state.x)
+        return Time.of(numbers, whole=self.ways(shape)[0].times.dtype.kind == "i").scaled(scales, state.x)
 
     def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
         """x and its time."""
@@ -293,8 +302,8 @@ class Sampler(Loop):
 
     def clean(self, prediction: Prediction) -> Tensor:
         """x0 as predicted, kept in its range. Raises WiringError for a prediction of another kind."""
-        check_kind(prediction, self.prediction_type, self.about)
-        return bounded(prediction.x0(), self.clip_sample, self.threshold, self.limits())
+        check_kind(prediction, self.predicts)
+        return self.bounds.cut(prediction.x0())
 
     def origin(self, state: DiffusionState, x0: Tensor, renoise: Prediction | None) -> Tensor:
         """The x from which a step sets out: the present one, or x0 under another prediction's noise."""
@@ -310,11 +319,13 @@ class Sampler(Loop):
 
 @lru_cache(maxsize=1024)
 def clock(way: Way) -> Array:
-    """The fields of Time, [5, n + 1], at each call of a way and at its end, where x is clean."""
+    """Time's columns, [26, n + 1], at each call of a way and at its end, where x is clean."""
     count = len(way.times)
     calls = np.arange(count + 1)
     times, sigma, alpha = way.times, way.sigma[:count], way.alpha[:count]
-    return np.stack([calls, np.append(times, 0), np.append(sigma, 0), np.append(alpha, 1), calls / count])
+    ends = np.append(times, 0.0), np.append(sigma, 0), np.append(alpha, 1)
+    with np.errstate(divide="ignore"):
+        return np.stack(columns_of(1.0 * calls, *ends, calls / count))
 
 
 def numbers(values: Sequence[float]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from driving import SHAPE, close, exact, float32_bounds, gaussian, made, noise, rescheduled, run, sample, tables
 from flowgen_nodes.models.folder import read_model
-from flowgen_nodes.schedulers.clipping import bounded
+from flowgen_nodes.schedulers.clipping import bounds
 from flowgen_nodes.schedulers.ddim import DDIM
 from flowgen_nodes.schedulers.ddpm import DDPM
 from flowgen_nodes.schedulers.schedule import alphas_cumprod, timesteps
@@ -185,11 +185,11 @@ def test_thresholding_divides_by_a_quantile_of_at_least_1():
     """Saharia et al. 2022, section 2.3, by hand."""
     x0 = torch.tensor([[-4.0, 1.0, 2.0, 3.0, 0.0], [0.1, -0.2, 0.3, 0.4, -0.5]])
     expected = torch.tensor([[-1.0, 1 / 3, 2 / 3, 1.0, 0.0], [0.1, -0.2, 0.3, 0.4, -0.5]])
-    assert torch.allclose(bounded(x0, "never", 0.75, {}), expected)
+    assert torch.allclose(bounds("never", 0.75, {}).cut(x0), expected)
     told = {"thresholding": True, "dynamic_thresholding_ratio": 0.75, "sample_max_value": 2.0, "clip_sample": True}
-    assert torch.allclose(bounded(x0, "model", "model", told)[0], torch.tensor([-1.0, 0.5, 1.0, 1.0, 0.0]))
-    assert torch.equal(bounded(x0, "model", "never", told), x0.clamp(-1, 1))
-    assert torch.equal(bounded(x0, "never", "never", told), x0)
+    assert torch.allclose(bounds("model", "model", told).cut(x0)[0], torch.tensor([-1.0, 0.5, 1.0, 1.0, 0.0]))
+    assert torch.equal(bounds("model", "never", told).cut(x0), x0.clamp(-1, 1))
+    assert torch.equal(bounds("never", "never", told).cut(x0), x0)
 
 
 def test_zero_terminal_snr_equals_diffusers(model, zoo_folder):
