@@ -26,20 +26,20 @@ def predicted(kind: str, x0: torch.Tensor, epsilon: torch.Tensor) -> torch.Tenso
     return {"epsilon": epsilon, "v_prediction": v, "sample": x0, "flow": epsilon - x0, "edm": -v}[kind]
 
 
+def close(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
+    return torch.allclose(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_prediction_says_x0_and_epsilon(kind):
     x0, epsilon = torch.randn(2, 5, 6, dtype=torch.float64)
     x = Noisy(ALPHA[:, None] * x0 + SIGMA[:, None] * epsilon, times())
     told = Prediction(predicted(kind, x0, epsilon), x, kind)
-    clean = kind == "sample"  # says nothing of the noise of a clean x
-    assert torch.allclose(told.x0(), x0, rtol=1e-11, atol=1e-11)
-    rows = SIGMA > 0 if clean else slice(None)
-    assert torch.allclose(told.epsilon()[rows], epsilon[rows], rtol=1e-10, atol=1e-10)
-    back = Prediction.of_x0(x0, x, kind).data
-    rows = SIGMA > 0 if kind != "sample" else slice(None)  # x is x0 there, whatever was predicted
-    assert torch.allclose(back[rows], told.data[rows], rtol=1e-10, atol=1e-10)
-    moved = told.moved(torch.ones_like(x0)).x0()
-    assert torch.allclose(moved[rows], x0[rows] + 1, rtol=1e-10, atol=1e-10)
+    noisy = SIGMA > 0  # of a clean x a prediction of x0 says no noise, and x is x0 whatever was predicted
+    rows = noisy if kind == "sample" else slice(None)
+    assert close(told.x0(), x0) and close(told.epsilon()[rows], epsilon[rows])
+    back, moved = Prediction.of_x0(x0, x, kind).data, told.moved(torch.ones_like(x0)).x0()
+    assert close(back[noisy], told.data[noisy]) and close(moved[noisy], x0[noisy] + 1)
 
 
 def test_an_unknown_kind_is_refused():
