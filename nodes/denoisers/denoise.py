@@ -104,7 +104,9 @@ def fitted(
     beside = None if concat is None else (concat.space, concat.data.shape[1])
     configs = model.part("scheduler").config, model.part("latent").config
     asked = family, configs, x.space, x.schedule, x.data.shape[1], context.space, states, beside, rate, perturbation
-    known = FITTED.setdefault(net, {})
+    known = FITTED.get(net)
+    if known is None:
+        known = FITTED[net] = {}
     if asked not in known:
         check_told(perturbation)
         check_rate(rate, family, model.label)
