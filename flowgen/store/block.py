@@ -7,8 +7,6 @@ which is made anew, and a checksum of each file.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import struct
 import zlib
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -23,24 +21,15 @@ from flowgen.errors import UserError
 from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
 from flowgen.store.aside import LARGE
+from flowgen.store.manifest import NONE, Pieces, describe, digest, entries, is_chunk, manifest_of, parsed, size_of
 from flowgen.store.medium import Damaged, Medium, Writing, place_of
 from flowgen.store.patience import patiently
 from flowgen.store.zarr_format import Buffer
 from flowgen.store.zip_format import Entry, frame, last_file
 from flowgen.values.record import REGISTRY, Record, rebuild
 
-Pieces: TypeAlias = Sequence[Buffer]
-"""bytes of a block, in order"""
 Files: TypeAlias = Mapping[str, tuple[Buffer, ...]]
 """a block's files but for its manifest, by path in the order in which they are written, each in pieces"""
-VERSION = 4
-"""of the manifest"""
-MANIFEST = "block.json"
-"""the last file of a block"""
-PARTS = {"keys": list, "outputs": dict, "files": dict, "provenance": dict}
-"""of a manifest"""
-NONE = "its manifest isn't one"
-"""although it has the right digest: somebody made it up"""
 END = 1 << 16
 """bytes from a block's end that are read for its manifest at first"""
 
@@ -128,11 +117,6 @@ def write(file: Writing, pieces: Pieces, begun: Container[int]) -> None:
     file.write(since, run)
 
 
-def size_of(pieces: Pieces) -> int:
-    """Bytes of a block."""
-    return sum(map(len, pieces))
-
-
 def made(
     keys: Sequence[str], outputs: Mapping[str, Record], files: Files, provenance: Mapping[str, Any]
 ) -> tuple[str, Pieces]:
@@ -157,54 +141,6 @@ def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> Files:
             for path, data in zarr_format.array_files(tensor).items():
                 files[f"{output}/{field}/{path}"] = data
     return dict(sorted(files.items()))
-
-
-def describe(path: str, data: Pieces) -> dict[str, int]:
-    """A file's size and CRC-32, and a chunk's crc32c: a read compares that, ``verify`` both."""
-    crc = 0
-    for piece in data:
-        crc = zlib.crc32(piece, crc)
-    about = {"size": size_of(data), "crc32": crc}
-    if is_chunk(path):
-        about["crc32c"] = int.from_bytes(data[-1], "little")
-    return about
-
-
-def is_chunk(path: str) -> bool:
-    """Whether a file holds numbers."""
-    return not path.endswith(".json")
-
-
-def manifest_of(
-    keys: Sequence[str],
-    outputs: Mapping[str, Record],
-    files: Mapping[str, Mapping[str, int]],
-    provenance: Mapping[str, Any],
-) -> bytes:
-    """What a block says of itself: its items, how to read them, checksums of every file, how they were made."""
-    about = {}
-    for output, value in outputs.items():
-        fields = {k: {"shape": list(t.shape), "dtype": str(t.dtype)} for k, t in value.tensors().items()}
-        about[output] = {"record": type(value).__name__, "metadata": value.metadata(), "fields": fields}
-    manifest = {
-        "version": VERSION,
-        "keys": list(keys),
-        "outputs": about,
-        "files": files,
-        "provenance": dict(provenance),
-    }
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
-
-
-def entries(files: Mapping[str, Mapping[str, int]], manifest: bytes) -> list[Entry]:
-    """What the archive's frame is made of."""
-    listed = [Entry(path, about["size"], about["crc32"], is_chunk(path)) for path, about in files.items()]
-    return [*listed, Entry(MANIFEST, len(manifest), zlib.crc32(manifest), aligned=False)]
-
-
-def digest(data: Buffer) -> str:
-    """160 bits of sha256, which processors have instructions for."""
-    return hashlib.sha256(data).hexdigest()[:40]
 
 
 def ends(medium: Medium, names: Iterable[str]) -> dict[str, End]:
@@ -232,21 +168,6 @@ def read_manifest(medium: Medium, name: str) -> dict[str, Any]:
     if name not in found:
         raise Damaged("it is gone")
     return parsed(name, found[name].manifest)
-
-
-def parsed(name: str, manifest: Buffer) -> dict[str, Any]:
-    """A manifest that was read. Raises Damaged if it isn't the one that the block is named after."""
-    if digest(manifest) != name:
-        raise Damaged("its manifest has other content than written")
-    try:
-        found: dict[str, Any] = json.loads(bytes(manifest))
-        if found["version"] != VERSION:
-            raise Damaged(f"its manifest is of version {found['version']}, not {VERSION}")
-        if not all(isinstance(found[part], kind) for part, kind in PARTS.items()):
-            raise Damaged(NONE)
-    except (ValueError, TypeError, KeyError):
-        raise Damaged(NONE) from None
-    return found
 
 
 def read(medium: Medium, name: str) -> Block:

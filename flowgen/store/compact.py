@@ -11,6 +11,7 @@ from flowgen.store import block as blocks
 from flowgen.store.block import Block, Unknown
 from flowgen.store.collect import only_one, remove
 from flowgen.store.index import About
+from flowgen.store.manifest import size_of
 from flowgen.store.medium import Damaged
 from flowgen.store.reach import protected
 from flowgen.store.store import Lost, Store
@@ -136,7 +137,7 @@ def rewritten(store: Store, rewrite: Rewrite) -> int:
         )
     names = [part.about.name for part in parts]
     new, pieces = blocks.publish(store.medium, keys, values, provenance(parts, held))
-    size = blocks.size_of(pieces)
+    size = size_of(pieces)
     abouts = [part.about for part in parts]
     published, used = max(about.published for about in abouts), max(about.used for about in abouts)
     store.leases.tell(new)

@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from flowgen.store import block as blocks
-from flowgen.store.block import Block, Pieces
+from flowgen.store.block import Block
 from flowgen.store.folder import Folder
+from flowgen.store.manifest import Pieces, size_of
 from flowgen.store.medium import BLOCKS, Damaged, place_of
 from flowgen.store.patience import Unwritable
 
@@ -42,7 +43,7 @@ class Copies:
         """Keep a copy. That there is no room for it is no error."""
         with suppress(Unwritable, OSError):
             blocks.put(self.folder, name, pieces)
-            self.uncounted += blocks.size_of(pieces)
+            self.uncounted += size_of(pieces)
             if self.uncounted > self.limit // PARTS:
                 self.trim()
 

@@ -20,6 +20,7 @@ from flowgen.store.block import Block, End
 from flowgen.store.copies import Copies
 from flowgen.store.index import About, Index
 from flowgen.store.leases import Leases
+from flowgen.store.manifest import parsed, size_of
 from flowgen.store.medium import Damaged, Shard, place_of
 from flowgen.store.patience import Unwritable
 from flowgen.store.places import is_url, opened
@@ -102,7 +103,7 @@ class Store:
         name, pieces = blocks.publish(self.medium, keys, values, provenance)
         self.leases.tell(name)
         now = time.time()
-        self.enter(About(name, str(provenance.get("type", "")), len(keys), blocks.size_of(pieces), now, now), keys)
+        self.enter(About(name, str(provenance.get("type", "")), len(keys), size_of(pieces), now, now), keys)
         if self.copies:
             self.copies.keep(name, pieces)
         self.recent.keep(name, Block(tuple(keys), dict(values), dict(provenance)))
@@ -136,7 +137,7 @@ class Store:
     def take(self, name: str, end: End) -> None:
         """Bring a block into the index of which the end was read; a damaged one is set aside."""
         try:
-            about = blocks.parsed(name, end.manifest)
+            about = parsed(name, end.manifest)
         except Damaged as error:
             self.set_aside(name, str(error))
             return

@@ -25,7 +25,7 @@ from .captured import Captured, restored, stored, texts
 from .grid_flow import shift_of, tokens
 from .inverted import Inversion, check_taken_up, ended
 from .kinds import check_kind, predicted
-from .sampler import DiffusionState, Emitted, Sampled
+from .state import DiffusionState, Emitted, Sampled
 from .trained import trained
 
 

@@ -14,8 +14,8 @@ from flowgen.values.random import draw
 
 from .by_step import ByStep
 from .discrete import Discrete, scale
-from .sampler import DiffusionState
 from .schedule import Array, Plan
+from .state import DiffusionState
 
 State = TypeVar("State", bound=DiffusionState)
 

@@ -19,8 +19,9 @@ from .clipping import Limit, bounds
 from .discrete import at, scale
 from .inverted import Ended, Inversion
 from .kinds import check_kind, expected
-from .sampler import DiffusionState, Emitted, numbers
+from .sampler import numbers
 from .schedule import Plan, Spacing, plan
+from .state import DiffusionState, Emitted
 from .trained import trained
 
 

@@ -15,8 +15,8 @@ from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
 from .discrete import Discrete, scale
-from .sampler import DiffusionState
 from .schedule import Array, Plan
+from .state import DiffusionState
 
 
 @node("scheduler.ddpm", version=2)

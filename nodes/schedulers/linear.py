@@ -14,7 +14,8 @@ from flowgen.values import PerItem, Prediction
 
 from .ddim import add_noise
 from .grid import Grid, Habits, between
-from .sampler import DiffusionState, Sampler
+from .sampler import Sampler
+from .state import DiffusionState
 from .table import Table, coefficients, mapped
 
 

@@ -3,80 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from flowgen.errors import WiringError
 from flowgen.node import Feedback, Loop, Phase, Stretch, Uses
-from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Record, Time
+from flowgen.values import Latent, Model, Noise, Noisy, PerItem, Prediction, Time
 from flowgen.values.per_item import over_items
 from flowgen.values.random import is_abstract
-from flowgen.values.time import columns_of
 
 from .by_step import ByStep
 from .clipping import Bounds, Limit, bounds
 from .inverted import Inversion, check_taken_up, ended
 from .kinds import check_kind, expected
 from .schedule import Array
+from .state import DiffusionState, Emitted, Next, Sampled
 from .trained import trained
+from .way import Way, clock
 
 STEPS = 50
 """where neither steps nor calls are given"""
-
-
-@dataclass(frozen=True)
-class DiffusionState(Record):
-    """A sampler's state: where each item is, and its random stream."""
-
-    x: Tensor
-    """[B, C, H, W]"""
-    stream: Tensor
-    """[B, n] uint8"""
-    space: str
-
-
-class Emitted(NamedTuple):
-    """Per-step outputs."""
-
-    x: Noisy
-
-
-class Next(NamedTuple):
-    """Outputs after the step."""
-
-    next: Noisy
-
-
-class Sampled(NamedTuple):
-    """Results."""
-
-    sample: Latent
-
-
-class Way(Protocol):
-    """One item's denoiser calls, from its first to the end of the schedule: x = alpha * x0 + sigma * epsilon."""
-
-    @property
-    def times(self) -> NDArray[Any]:
-        """[n], the model's own time at each call"""
-
-    @property
-    def alpha(self) -> Array:
-        """[n] or more, at each call"""
-
-    @property
-    def sigma(self) -> Array:
-        """[n] or more"""
-
-    @property
-    def start(self) -> float:
-        """what the start noise is multiplied by to be the first x"""
 
 
 class Sampler(Loop):
@@ -315,17 +264,6 @@ class Sampler(Loop):
     def limits(self) -> Mapping[str, Any]:
         """What the configuration says of the range of x0."""
         raise NotImplementedError  # pragma: no cover
-
-
-@lru_cache(maxsize=1024)
-def clock(way: Way) -> Array:
-    """Time's columns, [26, n + 1], at each call of a way and at its end, where x is clean."""
-    count = len(way.times)
-    calls = np.arange(count + 1)
-    times, sigma, alpha = way.times, way.sigma[:count], way.alpha[:count]
-    ends = np.append(times, 0.0), np.append(sigma, 0), np.append(alpha, 1)
-    with np.errstate(divide="ignore"):
-        return np.stack(columns_of(1.0 * calls, *ends, calls / count))
 
 
 def numbers(values: Sequence[float]) -> Tensor:

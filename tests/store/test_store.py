@@ -19,6 +19,7 @@ from torch import Tensor
 
 from flowgen.errors import UserError
 from flowgen.store import Lost, Store, aside, block, zip_format
+from flowgen.store.manifest import digest
 from flowgen.values import Features, Image, Latent, Noise, Noisy, Prediction, Record, Score, Time
 
 
@@ -252,7 +253,7 @@ MADE_UP = {
 def test_a_block_that_somebody_made_up_is_damaged(tmp_path, kind):
     """Its manifest has the digest that its name says, and isn't one."""
     store, manifest = Store(tmp_path), MADE_UP[kind]
-    name = block.digest(manifest)
+    name = digest(manifest)
     archive = zip_format.frame([zip_format.Entry("block.json", len(manifest), zlib.crc32(manifest), aligned=False)])
     block.put(store.medium, name, [*archive.heads, manifest, archive.end])
     with pytest.raises(block.Damaged, match="its manifest is"):

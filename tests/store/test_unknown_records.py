@@ -13,7 +13,7 @@ from flowgen.values.record import REGISTRY
 
 
 def test_a_record_of_a_pack_is_read_by_a_process_that_has_not_imported_it(tmp_path):
-    from flowgen_nodes.schedulers.sampler import DiffusionState
+    from flowgen_nodes.schedulers.state import DiffusionState
 
     state = DiffusionState(torch.ones(2, 4, 8, 8), torch.zeros(2, 16, dtype=torch.uint8), "space")
     Store(tmp_path).write(["a" * 40, "b" * 40], {"state": state}, {"type": "scheduler.ddim"})
