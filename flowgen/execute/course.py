@@ -85,6 +85,8 @@ class Course:
     """its first record: who runs what"""
     state: str = "planning"
     """planning, running, writing, stopping, or how it ended: finished, stopped, failed"""
+    ended: bool = False
+    """whether its last record is there"""
     planned: bool = False
     nodes: dict[str, NodeCourse] = field(default_factory=dict)
     workers: int = 0
@@ -96,9 +98,6 @@ class Course:
     notes: list[str] = field(default_factory=list)
     wrote: dict[str, tuple[int, int]] = field(default_factory=dict)
     """parts of the run's folder: how much is written, of how much"""
-    kept: int | None = None
-    """items of a run that was stopped or failed that the store has, also those of tasks whose end wasn't heard; None if
-    nobody counted"""
     causes: dict[str, str] = field(default_factory=dict)
     """why it failed"""
     first: float = 0.0
@@ -152,11 +151,15 @@ class Course:
         return sum(seconds for seconds in each if seconds is not None) / beside
 
     @property
+    def kept(self) -> int:
+        """Items of those to compute that the store has."""
+        return self.done - self.failed
+
+    @property
     def keeps(self) -> str:
-        """How much of the work the store has, in words."""
-        if self.kept is None:
-            return f"at least {self.done - self.failed} of {self.total} items are computed and kept"
-        return f"{self.kept} of {self.total} items are computed and kept"
+        """How much of the work the store has, in words; a run that ended without a word may have published more."""
+        least = "" if self.ended else "at least "
+        return f"{least}{self.kept} of {self.total} items are computed and kept"
 
     def totals(self) -> dict[str, Any]:
         """What a run's last record says of it."""
@@ -235,8 +238,8 @@ def note(course: Course, found: Record, when: float) -> None:
 
 def ended(course: Course, found: Record, when: float) -> None:
     """No more comes."""
-    course.state = found["event"]
-    course.causes, course.kept = found.get("causes", {}), found.get("kept")
+    course.state, course.ended = found["event"], True
+    course.causes = found.get("causes", {})
 
 
 APPLY: dict[str, Callable[[Course, Record, float], None]] = {

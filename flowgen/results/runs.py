@@ -59,7 +59,7 @@ class Seen:
     @property
     def gone(self) -> bool:
         """Whether its process ended without a word."""
-        return self.state == "stopped" and self.course.state not in ENDS
+        return self.state == "stopped" and not self.course.ended
 
     @property
     def seconds(self) -> float:
@@ -102,7 +102,7 @@ def judged(folder: Path, course: Course) -> Seen:
     """A run whose records are read."""
     about = course.about
     mine = about.get("host") == socket.gethostname()
-    here = mine and course.state not in ENDS and born(about["pid"]) == about["born"] != ""
+    here = mine and not course.ended and born(about["pid"]) == about["born"] != ""
     state = course.state
     if (folder / FINISHED).is_file():
         state = "finished"
