@@ -138,6 +138,24 @@ def test_a_process_that_is_gone_is_told_from_one_that_has_its_number(tmp_path, p
     assert (look(living).state, look(living).gone) == ("stopped", True)
 
 
+def test_a_suspended_process_is_told_and_can_be_stopped(tmp_path, process):
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    seen = look(folder(tmp_path, **of(process)))
+    assert (seen.state, seen.here, seen.ended) == ("suspended", True, False)
+    options = ["--runs", str(tmp_path / "runs")]
+    said = CliRunner().invoke(command, ["status", "last", *options], catch_exceptions=False).output
+    assert f"suspended (Ctrl-Z): 'fg' in its terminal, or 'kill -CONT {process.pid}', goes on" in said
+    assert "suspended" in CliRunner().invoke(command, ["status", *options], catch_exceptions=False).output
+    process.send_signal(signal.SIGCONT)
+    os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+    assert look(seen.folder).state == "planning"
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    assert stop(seen, 30.0)
+    assert process.wait() == -signal.SIGTERM
+
+
 def test_one_that_does_not_end_is_told(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True)\n"
