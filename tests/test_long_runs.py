@@ -98,8 +98,15 @@ def test_a_detached_run_is_watched_stopped_killed_and_gone_on_with(tmp_path):
     assert ["stopped after" in line for line in lines] == [False] * (len(lines) - 1) + [True]
     assert f"; computed {first.course.kept} of {ITEMS} items" in lines[-1]
 
-    again = flowgen(tmp_path, *arguments)
-    folder = tmp_path / again.stdout.splitlines()[-1]
+    page = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^    (out=\$\(flowgen run .*--detach.*\))$", page, flags=re.MULTILINE)
+    here = line.replace("GRAPH --cluster slurm.toml --tls certs --wait 2h", "g.yaml --import own.py --store store")
+    script = f"""flowgen() {{ "$0" -c 'from flowgen.cli import main; main()' "$@"; }}; {here}; printf '<%s>' "$out" """
+    again = subprocess.run(
+        ["bash", "-c", script, sys.executable], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    folder = tmp_path / again.stdout[1:-1]
+    assert again.stdout == f"<{folder.relative_to(tmp_path)}>"
     assert look(folder).course.known == first.course.kept
     until_done(folder, 2)
     os.kill(look(folder).course.about["pid"], signal.SIGKILL)
