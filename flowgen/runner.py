@@ -88,12 +88,7 @@ def run(
     events = Both(log, events)
     plans: list[Plan] = []
 
-    def kept() -> int:
-        """Items that were to be computed and are in the store."""
-        store.sync()  # also those of tasks on other machines whose receipts didn't come
-        return int(store.has(plans[0].keys_to_compute()).sum())
-
-    with log.until_the_end(kept), ExitStack() as holds:  # what the run stands on isn't collected while it lives
+    with log.until_the_end(), ExitStack() as holds:  # what the run stands on isn't collected while it lives
         events.begun(folder)
 
         def held() -> Plan:

@@ -92,6 +92,8 @@ class Folder(Silent):
     """Remembers the run's folder."""
 
     path: Path | None = None
+    heard: bool = True
+    """whether anybody hears how the run ends, beside those who read its events"""
 
     def begun(self, folder: Path) -> None:
         """It is made."""
@@ -135,4 +137,4 @@ class Detaching(Folder):
             os.write(self.told, os.fsencode(f"{word}\n"))
         if word == READY:
             os.close(self.told)
-            self.told = None
+            self.told, self.heard = None, False

@@ -71,12 +71,14 @@ def compute(
             options = {**planning(settings), **reaching(settings), "insecure": insecure}
             done = experiment.run(runs=settings.runs, **options, events=Both(place, shown))
     except RunFailed as stopped:
-        for node, cause in stopped.failures.items():
-            click.echo(f"'{node}' failed: {cause_text(cause)}", err=True)
-        click.echo(kept(place.path), err=True)
+        if place.heard:
+            for node, cause in stopped.failures.items():
+                click.echo(f"'{node}' failed: {cause_text(cause)}", err=True)
+            click.echo(kept(place.path), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo(f"stopped; {kept(place.path)}", err=True)
+        if place.heard:
+            click.echo(f"stopped; {kept(place.path)}", err=True)
         end()
     report(done, wide_console(quiet=quiet))
 

@@ -87,10 +87,15 @@ def detail(seen: Seen) -> None:
     """One run: where, its nodes, its workers, what it had to say."""
     from flowgen.cli.tables import console as wide_console
     from flowgen.execute.view import view
+    from flowgen.results.runs import SUSPENDED
 
     console, course = wide_console(), seen.course
     said = f"{seen.folder.name}: {seen.state}"
-    console.print(said + (": its process is gone" if seen.gone else ""), highlight=False, markup=False)
+    if seen.gone:
+        said += ": its process is gone"
+    elif seen.state == SUSPENDED:
+        said += f" (Ctrl-Z): 'fg' in its terminal, or 'kill -CONT {course.about['pid']}', goes on"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
     if about := course.about:
         where = f"{about['graph']}, process {about['pid']} on {about['host']}, store {about['store']}"
         console.print(where, highlight=False, markup=False, soft_wrap=True)

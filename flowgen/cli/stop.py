@@ -6,14 +6,20 @@ import sys
 
 import click
 
-from flowgen.cli.options import configured, runs_option
+from flowgen.cli.options import configured, runs_option, time
 from flowgen.config import Settings
 
 
 @click.command()
 @click.argument("run")
 @click.option(
-    "--wait", "patience", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for its end."
+    "--wait",
+    "patience",
+    default="60s",
+    show_default=True,
+    type=time,
+    metavar="TIME",
+    help="How long to wait for its end.",
 )
 @configured(runs_option)
 def stop(run: str, patience: float, settings: Settings) -> None:

@@ -48,6 +48,8 @@ class NodeCourse:
     """items computed, failed, or published by another run meanwhile"""
     others: int = 0
     """of these, those that another run published"""
+    untimed: int = 0
+    """of these, those of tasks that were cut short: nobody knows how long they took"""
     failed: int = 0
     flops: float = 0.0
     """of an item"""
@@ -64,7 +66,12 @@ class NodeCourse:
     @property
     def rate(self) -> float | None:
         """Items a second while it was computed; None before the first."""
-        return self.done / self.spans.total if self.done and self.spans.total > 0 else None
+        return self.timed / self.spans.total if self.timed and self.spans.total > 0 else None
+
+    @property
+    def timed(self) -> int:
+        """Items done of which one knows how long they took."""
+        return self.done - self.untimed
 
     def left(self, speed: float | None = None) -> float | None:
         """Seconds for the rest: at its own rate, else as earlier runs tell, else at ``speed`` FLOPs a second."""
@@ -85,6 +92,8 @@ class Course:
     """its first record: who runs what"""
     state: str = "planning"
     """planning, running, writing, stopping, or how it ended: finished, stopped, failed"""
+    ended: bool = False
+    """whether its last record is there"""
     planned: bool = False
     nodes: dict[str, NodeCourse] = field(default_factory=dict)
     workers: int = 0
@@ -96,9 +105,6 @@ class Course:
     notes: list[str] = field(default_factory=list)
     wrote: dict[str, tuple[int, int]] = field(default_factory=dict)
     """parts of the run's folder: how much is written, of how much"""
-    kept: int | None = None
-    """items of a run that was stopped or failed that the store has, also those of tasks whose end wasn't heard; None if
-    nobody counted"""
     causes: dict[str, str] = field(default_factory=dict)
     """why it failed"""
     first: float = 0.0
@@ -137,12 +143,13 @@ class Course:
     @property
     def rate(self) -> float | None:
         """Items of all nodes a second."""
-        return self.done / self.busy.total if self.done and self.busy.total > 0 else None
+        timed = sum(node.timed for node in self.nodes.values())
+        return timed / self.busy.total if timed and self.busy.total > 0 else None
 
     def left(self) -> float | None:
         """Seconds until all is computed, about; None if nothing tells."""
         seen = [node for node in self.nodes.values() if node.rate and node.flops]
-        work, spent = sum(n.flops * n.done for n in seen), sum(n.spans.total for n in seen)
+        work, spent = sum(n.flops * n.timed for n in seen), sum(n.spans.total for n in seen)
         rest = sum(node.flops * node.remaining for node in self.nodes.values())
         speed = work / spent if spent and work >= TELLING * rest else None
         each = [node.left(speed) for node in self.nodes.values()]
@@ -152,11 +159,15 @@ class Course:
         return sum(seconds for seconds in each if seconds is not None) / beside
 
     @property
+    def kept(self) -> int:
+        """Items of those to compute that the store has."""
+        return self.done - self.failed
+
+    @property
     def keeps(self) -> str:
-        """How much of the work the store has, in words."""
-        if self.kept is None:
-            return f"at least {self.done - self.failed} of {self.total} items are computed and kept"
-        return f"{self.kept} of {self.total} items are computed and kept"
+        """How much of the work the store has, in words; a run that ended without a word may have published more."""
+        least = "" if self.ended else "at least "
+        return f"{least}{self.kept} of {self.total} items are computed and kept"
 
     def totals(self) -> dict[str, Any]:
         """What a run's last record says of it."""
@@ -196,6 +207,9 @@ def parcel(course: Course, found: Record, when: float) -> None:
     node = course.nodes.setdefault(found["node"], NodeCourse())
     node.done += found["items"] + found["known"]
     node.others += found["known"]
+    if not found["seconds"]:
+        node.untimed += found["items"] + found["known"]
+        return
     node.spans.add(when - found["seconds"], when)
     course.busy.add(when - found["seconds"], when)
 
@@ -235,8 +249,8 @@ def note(course: Course, found: Record, when: float) -> None:
 
 def ended(course: Course, found: Record, when: float) -> None:
     """No more comes."""
-    course.state = found["event"]
-    course.causes, course.kept = found.get("causes", {}), found.get("kept")
+    course.state, course.ended = found["event"], True
+    course.causes = found.get("causes", {})
 
 
 APPLY: dict[str, Callable[[Course, Record, float], None]] = {

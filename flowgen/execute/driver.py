@@ -108,7 +108,10 @@ def execute(
             with watched(client) as connected:
                 drive.until_known(connected)
             return first, tally
-        except SchedulerGone as error:
+        except BaseException as error:
+            drive.count_unheard()  # of workers that are gone by now
+            if not isinstance(error, SchedulerGone):
+                raise
             fruitless = 0 if len(tally.receipts) > before else fruitless + 1
             if fruitless >= ATTEMPTS:
                 raise RunFailed({"cluster": error}) from None
@@ -126,6 +129,8 @@ class Drive:
     place: Place
     events: Events
     tally: Tally
+    sent: dict[str, Task] = field(default_factory=dict)
+    """tasks whose end isn't heard yet"""
 
     def until_known(self, client: Client) -> None:
         """Run the plan, and once more what was lost meanwhile, until nothing is missing.
@@ -136,6 +141,7 @@ class Drive:
         with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events):
             for _ in range(ATTEMPTS):
                 flight = Flight(self.plan, client, place, workers, self.note, self.events)
+                self.sent = flight.sent
                 lost = run_once(flight, self.events, self.tally)
                 if not lost:
                     return
@@ -148,6 +154,20 @@ class Drive:
         """See what is left to do."""
         self.plan = self.make_plan()
         self.events.planned(self.plan)
+
+    def count_unheard(self) -> None:
+        """Count what tasks published whose end nobody hears any more."""
+        try:
+            store = open_store(self.place.store)
+            if self.sent:
+                store.sync()
+            for task in self.sent.values():
+                if receipt := unheard(task, store, self.place):
+                    self.tally.receipts.append(receipt)
+                    self.events.done(receipt)
+        except Exception as error:  # why the run ends, or goes on, is what a user should hear of
+            self.note(f"what tasks published last isn't counted: {cause_text(error)}")
+        self.sent = {}
 
     def note(self, message: str) -> None:
         """Tell the user something that the run's provenance keeps."""
@@ -175,13 +195,6 @@ def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:
                 events.done(result)
     except NoWorkers as error:
         failures["cluster"] = error
-    except SchedulerGone:
-        store.sync()
-        for task in flight.sent.values():
-            if receipt := unheard(task, store, flight.place):
-                tally.receipts.append(receipt)
-                events.done(receipt)
-        raise
     finally:
         tally.deaths += len(flight.dead)
         tally.repeated += flight.resent
@@ -191,8 +204,11 @@ def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:
 
 
 def unheard(task: Task, store: Store, place: Place) -> Receipt | None:
-    """What a task published by now that nobody will hear of any more; None if nothing. Its failures aren't known."""
+    """What the store has by now of a task whose end nobody will hear; None if nothing. Its failures aren't known."""
     blocks = {key: item.block for key, item in store.find(task.parcel.keys).items()}
+    if not blocks:
+        return None
     stage, number = task.name
     items = published(blocks, store, place)
-    return Receipt(stage, number, items, seconds=0.0, found=sorted(set(blocks.values()))) if items else None
+    found = sorted(set(blocks.values()))
+    return Receipt(stage, number, items, seconds=0.0, found=found, known=len(blocks) - items)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,31 +44,21 @@ class EventLog(Recorder):
         self.take(record("started", **process, **about))
 
     @contextmanager
-    def until_the_end(self, kept: Callable[[], int]) -> Iterator[None]:
-        """Record how the run ends, and where that is before its end how many of its items the store has by then.
-
-        A run that wasn't even planned leaves no folder.
-        """
+    def until_the_end(self) -> Iterator[None]:
+        """Record how the run ends. A run that wasn't even planned leaves no folder."""
         try:
             yield
             self.end("finished")
         except KeyboardInterrupt:
-            self.end("stopped", **self.kept(kept))
+            self.end("stopped", kept=self.course.kept)
             raise
         except BaseException as error:
-            self.end("failed", **self.kept(kept), causes=causes(error))
+            self.end("failed", kept=self.course.kept, causes=causes(error))
             raise
         finally:
             self.close()
             if not self.course.planned:
                 shutil.rmtree(self.folder, ignore_errors=True)
-
-    def kept(self, count: Callable[[], int]) -> Record:
-        """How many items the store has, as the last record says it; nothing if it can't be asked any more."""
-        try:
-            return {"kept": count() if self.course.planned else 0}
-        except Exception:
-            return {}
 
     def end(self, how: str, **about: Any) -> None:
         """The last record."""

@@ -94,9 +94,9 @@ class Lines(Watched):
                 node = self.course.nodes[name]
                 begun = seconds_of(found["time"]) - found.get("seconds", 0.0)
                 if self.due(name, found, begun) or not node.remaining:
-                    left = f", {duration(node.left())} left" if node.remaining else ""
                     failed = f" ({node.failed} failed)" if node.failed else ""
-                    return f"{name}: {node.done}/{node.total}{failed}, {rate(node.rate)}{left}"
+                    said = [f"{name}: {node.done}/{node.total}{failed}"] + ([rate(node.rate)] if node.rate else [])
+                    return ", ".join(said + ([f"{duration(node.left())} left"] if node.remaining else []))
         return ""
 
     def due(self, what: str, found: Record, begun: float = 0.0) -> bool:

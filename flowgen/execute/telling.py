@@ -44,6 +44,8 @@ def parcel(found: Record) -> str:
     """What was computed."""
     items, seconds = found["items"], found["seconds"]
     others = f", {found['known']} known by then" if found["known"] else ""
+    if items and not seconds:
+        return f"{found['node']}: {counted(items, 'item')} of a task that was cut short{others}"
     each = f", {rate(items / seconds)}" if items and seconds else ""
     return f"{found['node']}: {counted(items, 'item')} in {duration(seconds)}{each}{others}"
 
@@ -62,7 +64,8 @@ def ended(found: Record) -> str:
     """How it ended."""
     parts = [f"{found['event']} after {duration(found['seconds'])}"]
     parts.append(f"computed {found['computed']} of {counted(found['compute'], 'item')}")
-    parts += [f"{found['kept']} are in the store"] if "kept" in found else []
+    kept = found.get("kept", found["computed"])
+    parts += [f"{kept} are in the store"] if kept != found["computed"] else []
     parts += [f"{found['failed']} failed"] if found["failed"] else []
     parts += retries(found["deaths"], found["sent_again"])
     parts += [f"'{node}': {cause}" for node, cause in found.get("causes", {}).items()]

@@ -109,7 +109,9 @@ def counted(number: int, word: str) -> str:
 
 
 def rate(each: float | None) -> str:
-    """Items a second, or seconds an item, three digits."""
+    """Items a second, or seconds an item, three digits at least."""
     if not each:
         return ""
+    if each >= 1000:
+        return f"{each:.0f} items/s"
     return f"{each:.3g} items/s" if each >= 1 else f"{1 / each:.3g} s/item"

@@ -94,7 +94,7 @@ def cuts(
             continue
         rows, share = trajectories.arranged(node.axes, checked.graph.lengths, rows)
         steps = steps_of(checked, node, rows)
-        for start, end in lanes(share, size):
+        for start, end in lanes(share, size, batch):
             part = slice(start, end)
             states = checkpoints.of(rows[part]) if checkpoints else None
             done = np.maximum(share[part], states.begins if states else 0)
@@ -103,15 +103,17 @@ def cuts(
     return found
 
 
-def lanes(share: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
-    """Where a loop's parcels begin and end: at most ``size`` items, but items that share steps stay together while
-    they can.
+def lanes(share: NDArray[np.int64], size: int, batch: int) -> Iterator[tuple[int, int]]:
+    """Where a loop's parcels begin and end: at most ``size`` items, whole batches where more than half of these end at
+    one, but items that share steps stay together while they can.
     """
     begins = np.append(np.flatnonzero(share == APART), len(share))
     start = 0
     while start < len(share):
-        last = int(begins[np.searchsorted(begins, start + size, side="right") - 1])
-        end = last if last > start else int(begins[np.searchsorted(begins, start, side="right")])
+        after, beyond = np.searchsorted(begins, [start, start + size], side="right")
+        ends = begins[after : max(beyond, after + 1)]
+        whole = ends[((ends - start) % batch == 0) & (2 * (ends - start) > size)]
+        end = int((whole if len(whole) and ends[-1] < len(share) else ends)[-1])
         end = min(end, max(start + size, start + LARGEST_PARCEL))
         yield start, end
         start = end
@@ -142,13 +144,17 @@ def held_bytes(checked: Check, code: Program) -> float:
 
 def parcel_size(items: int, batch: int, flops: int, held: float, workers: int) -> int:
     """Items of a parcel: whole batches, some seconds of work that fit into little memory, and where several workers
-    share it some for each of them, so that none waits long for the last one; no fewer parcels than workers.
+    share it some for each of them, so that none waits long for the last one; no fewer parcels than workers, for which
+    alone a batch isn't filled.
     """
     wanted = min(PARCEL_FLOPS / max(1, flops), PARCEL_BYTES / max(1, held))
     if workers > 1:
         wanted = min(wanted, items / (EACH * workers))
-    size = min(LARGEST_PARCEL, max(1, round(wanted / batch)) * batch)
-    return max(1, min(size, -(-items // max(1, workers))))
+    batches = max(1, min(round(wanted / batch), LARGEST_PARCEL // batch))
+    each = -(-items // max(1, workers))
+    if workers > 1 and each > batch:
+        each -= each % batch
+    return min(batches * batch, LARGEST_PARCEL, each)
 
 
 def steps_of(checked: Check, node: GraphNode, rows: NDArray[np.int64]) -> NDArray[np.int64]:

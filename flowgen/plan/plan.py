@@ -128,12 +128,6 @@ class Plan:
         }
         return [(self.parcels[n].stage, self.parcels[n].number) for n in sorted(numbers)]
 
-    def keys_to_compute(self) -> NDArray[np.bytes_]:
-        """The distinct keys of what a run of this plan computes."""
-        todo = [name for name, node in self.nodes.items() if node.compute]
-        parts = [self.keys[name].values.ravel()[self.makers[name].ravel() >= 0].astype("S40") for name in todo]
-        return np.unique(np.concatenate([np.zeros(0, "S40"), *parts]))
-
     def stored_keys(self) -> dict[str, NDArray[np.bytes_]]:
         """The distinct keys of every node whose results are stored: what a run of this plan stands on."""
         return {name: np.unique(self.keys[name].values.astype("S40")) for name, n in self.nodes.items() if n.stored}

@@ -15,12 +15,14 @@ from flowgen.errors import UserError
 from flowgen.execute.course import ENDS, Course
 from flowgen.execute.event_log import NAME, read_records
 from flowgen.execute.records import Record
-from flowgen.store.processes import born
+from flowgen.store.processes import born, suspended
 
 FINISHED = "provenance.json"
 """written last: a folder that has it is a finished run"""
 PRINTED = "run.log"
 """in the folder of a detached run, what its process printed"""
+SUSPENDED = "suspended"
+"""the state of a run whose process sleeps until it is told to go on, whatever it was at"""
 LATEST = "last"
 NAMED = 3
 """runs that are named where one isn't found"""
@@ -37,7 +39,7 @@ class Seen:
     folder: Path
     course: Course
     state: str
-    """planning, running, writing, stopping; finished, failed, stopped"""
+    """planning, running, writing, stopping; finished, failed, stopped; suspended"""
     here: bool
     """whether its process lives, on this machine"""
 
@@ -59,7 +61,7 @@ class Seen:
     @property
     def gone(self) -> bool:
         """Whether its process ended without a word."""
-        return self.state == "stopped" and self.course.state not in ENDS
+        return self.state == "stopped" and not self.course.ended
 
     @property
     def seconds(self) -> float:
@@ -102,12 +104,14 @@ def judged(folder: Path, course: Course) -> Seen:
     """A run whose records are read."""
     about = course.about
     mine = about.get("host") == socket.gethostname()
-    here = mine and course.state not in ENDS and born(about["pid"]) == about["born"] != ""
+    here = mine and not course.ended and born(about["pid"]) == about["born"] != ""
     state = course.state
     if (folder / FINISHED).is_file():
         state = "finished"
     elif not course.about or (mine and not here and state not in ENDS):
         state = "stopped"
+    elif here and suspended(about["pid"]):
+        state = SUSPENDED
     return Seen(folder, course, state, here)
 
 
@@ -174,6 +178,7 @@ def stop(seen: Seen, wait: float) -> bool:
     try:
         if born(pid) == begun:  # a later process of the same number isn't it
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # a suspended one hears nothing before
     except ProcessLookupError:
         pass
     except PermissionError:

@@ -65,10 +65,9 @@ def born_once(pid: int) -> str:
 
 
 def read_born(pid: int) -> str:
-    """From /proc (field 22 of stat, clock ticks since the machine started); elsewhere only whether it lives."""
+    """From /proc (clock ticks since the machine started); elsewhere only whether it lives."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-        state, ticks = (fields := text.rpartition(")")[2].split())[0], fields[19]
+        state, ticks = read_stat(pid)
         return "" if state in "ZX" else ticks
     except OSError:
         if Path("/proc/self").exists():
@@ -80,3 +79,17 @@ def read_born(pid: int) -> str:
     except PermissionError:
         pass
     return "alive"
+
+
+def suspended(pid: int) -> bool:
+    """Whether a process is stopped, as by Ctrl-Z, and goes on with SIGCONT; False where nobody can tell."""
+    try:
+        return read_stat(pid)[0] == "T"
+    except OSError:
+        return False
+
+
+def read_stat(pid: int) -> tuple[str, str]:
+    """State and start of a process: fields 3 and 22 of proc_pid_stat(5). Raises OSError, always without /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], fields[19]

@@ -56,6 +56,10 @@ def test_rates_and_what_is_left():
     assert (node.done, node.total, node.known) == (10, 30, 5)
     assert node.rate == pytest.approx(1.0)  # 10 items in 10 s
     assert found.left() == pytest.approx(20.0)
+    found.apply(parcel(12, "image", 10, 0.0))  # cut short: counted, but nobody knows how long it took
+    assert (node.done, node.rate, found.rate) == (20, pytest.approx(1.0), pytest.approx(1.0))
+    assert found.left() == pytest.approx(10.0)
+    assert told(parcel(12, "image", 10, 0.0)).endswith("image: 10 items of a task that was cut short")
     # two workers at once: each node alone would take 10 s more, but they run side by side
     beside = [parcel(11, name, 10, 10.0) for name in ("a", "b")]
     assert course(planned(1, a=(20, 0, None, 0), b=(20, 0, None, 0)), *beside).left() == pytest.approx(10.0)

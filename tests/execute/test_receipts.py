@@ -27,5 +27,5 @@ def test_what_a_lost_task_published_is_counted_by_its_own_run(tmp_path):
     assert again.blocks == [] and again.found == first.blocks
     other = run_parcel(code, parcel, replace(place, run="another"), False, [])
     assert (other.items, other.known) == (0, count)
-    assert unheard(task, store, place).items == count
-    assert unheard(task, store, replace(place, run="another")) is None
+    counted = [unheard(task, store, by) for by in (place, replace(place, run="another"))]
+    assert [(receipt.items, receipt.known) for receipt in counted] == [(count, 0), (0, count)]

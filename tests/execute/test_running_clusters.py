@@ -203,7 +203,6 @@ def where_ran(flight: Flight) -> dict[tuple[str, int], int]:
         ("tcp://203.0.113.9:8786", "has no TLS: whoever reaches that network"),
         ("tls://127.0.0.1:8786", "tls:// takes certificates: --tls FOLDER"),
         ("ucx://127.0.0.1:8786", "is no cluster"),
-        ("tcp://127.0.0.1", "is no cluster"),
         ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1 within 1 s: nothing listens there"),
         ("tcp://127.0.0.1:70000", "is no cluster"),
         ("gpus", "this machine has no GPU"),

@@ -51,6 +51,8 @@ def stopped(lab, text, calls, batch):
     plan, store = lab.load(text).plan(lab.store), open_store(str(lab.store))
     (course,) = (look(folder).course for folder in runs_in(lab.runs))
     assert course.state == "stopped"
+    assert course.nodes["out"].done == plan.nodes["out"].known
+    assert course.kept == sum(node.known for node in plan.nodes.values())
     assert store.leases.claimed([key.decode() for key in plan.keys["out"].values.ravel()]) == set()
     return plan.nodes["out"].known
 

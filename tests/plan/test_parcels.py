@@ -5,7 +5,7 @@ import pytest
 from small import SMALL, Lab
 
 from flowgen.execute import driver
-from flowgen.plan.parcels import LARGEST_PARCEL, lanes
+from flowgen.plan.parcels import LARGEST_PARCEL, lanes, parcel_size
 from flowgen.plan.trajectories import APART
 
 INTERVALS = SMALL.replace("guidance: [1, 4]", "low: [0, 0.5]\n  guidance: [1, 2, 4]").replace(
@@ -53,10 +53,26 @@ def test_points_that_begin_alike_stand_together_with_the_steps_that_they_share(l
 
 def test_lanes_are_cut_between_families():
     share = np.array([-1, 0, 2, -1, 1, -1, -1])
-    assert list(lanes(share, 1)) == [(0, 3), (3, 5), (5, 6), (6, 7)]
-    assert list(lanes(share, 4)) == [(0, 3), (3, 7)]
+    assert list(lanes(share, 1, 1)) == [(0, 3), (3, 5), (5, 6), (6, 7)]
+    assert list(lanes(share, 4, 4)) == [(0, 3), (3, 7)]
     endless = np.array([-1] + [0] * (LARGEST_PARCEL + 9))
-    assert list(lanes(endless, 5)) == [(0, LARGEST_PARCEL), (LARGEST_PARCEL, LARGEST_PARCEL + 10)]
+    assert list(lanes(endless, 5, 5)) == [(0, LARGEST_PARCEL), (LARGEST_PARCEL, LARGEST_PARCEL + 10)]
+
+
+def test_parcels_end_where_batches_do():
+    families = np.tile([APART, 0, 0], 20)
+    assert list(lanes(families, 32, 8)) == [(0, 24), (24, 48), (48, 60)]
+    assert list(lanes(families, 32, 16)) == [(0, 30), (30, 60)]  # only 48 items fill batches of 16
+    uneven = np.array([APART] * 8 + [APART, *[0] * 6] * 4)
+    assert list(lanes(uneven, 24, 8)) == [(0, 22), (22, 36)]  # 8 items would leave most of the work to another task
+    for workers in range(1, 9):
+        for batch in (1, 3, 8):
+            for items in range(1, 60):
+                size = parcel_size(items, batch, 1, 1.0, workers)
+                assert size % batch == 0 or size == -(-items // workers)
+                assert size <= -(-items // workers)
+    assert parcel_size(30, 8, 1, 1.0, 2) == 8  # not 15
+    assert parcel_size(30, 8, 1, 1.0, 1) == 30
 
 
 def test_few_parcels_exist_at_once(lab, monkeypatch):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from small import Lab
@@ -50,7 +51,7 @@ def of(process):
 def test_events_say_what_a_run_computed(tmp_path):
     lab = Lab(tmp_path, tmp_path)
     done = lab.run(TOY)
-    assert len(done.plan.keys_to_compute()) == done.plan.compute == TOTAL
+    assert done.plan.compute == TOTAL
     records, _ = read_records(done.folder / "events.jsonl")
     assert [records[0]["event"], records[1]["event"], records[-1]["event"]] == ["started", "planned", "finished"]
     assert {record["v"] for record in records} == {1}
@@ -92,18 +93,24 @@ def test_a_run_that_cannot_be_planned_leaves_no_folder(tmp_path):
 
 def test_a_run_that_breaks_says_why(tmp_path, monkeypatch):
     class Breaks(Silent):
+        told = 0
+
         def done(self, receipt):
+            self.told += receipt.items
+            if not receipt.seconds:  # tasks whose end isn't heard any more
+                return
             raise ValueError("no")
 
-    lab = Lab(tmp_path, tmp_path)
+    lab, events = Lab(tmp_path, tmp_path), Breaks()
     with pytest.raises(ValueError, match="no"):
-        lab.run(TOY, options={"events": Breaks()})
+        lab.run(TOY, options={"events": events})
     (left,) = lab.runs.iterdir()
     assert not (left / "provenance.json").exists()
     seen = look(left)
     assert (seen.state, seen.course.causes) == ("failed", {"run": "ValueError: no"})
-    kept = open_store(str(lab.store)).has(lab.load(TOY).plan(tmp_path / "empty").keys_to_compute()).sum()
-    assert 0 < seen.course.kept == kept
+    keys = np.concatenate(list(lab.load(TOY).plan(tmp_path / "empty").stored_keys().values()))
+    kept = open_store(str(lab.store)).has(keys).sum()
+    assert 0 < seen.course.kept == sum(node.done for node in seen.course.nodes.values()) == events.told == kept
     shown = CliRunner().invoke(command, ["status", "last", "--runs", str(lab.runs)], catch_exceptions=False).output
     assert "'run' failed: ValueError: no" in shown
     assert f"{kept} of {TOTAL} items are computed and kept; the same 'flowgen run' goes on from there" in shown
@@ -129,6 +136,24 @@ def test_a_process_that_is_gone_is_told_from_one_that_has_its_number(tmp_path, p
     assert stop(look(living), 30.0)
     assert process.wait() == -signal.SIGTERM
     assert (look(living).state, look(living).gone) == ("stopped", True)
+
+
+def test_a_suspended_process_is_told_and_can_be_stopped(tmp_path, process):
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    seen = look(folder(tmp_path, **of(process)))
+    assert (seen.state, seen.here, seen.ended) == ("suspended", True, False)
+    options = ["--runs", str(tmp_path / "runs")]
+    said = CliRunner().invoke(command, ["status", "last", *options], catch_exceptions=False).output
+    assert f"suspended (Ctrl-Z): 'fg' in its terminal, or 'kill -CONT {process.pid}', goes on" in said
+    assert "suspended" in CliRunner().invoke(command, ["status", *options], catch_exceptions=False).output
+    process.send_signal(signal.SIGCONT)
+    os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+    assert look(seen.folder).state == "planning"
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    assert stop(seen, 30.0)
+    assert process.wait() == -signal.SIGTERM
 
 
 def test_one_that_does_not_end_is_told(tmp_path):

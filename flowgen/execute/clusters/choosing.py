@@ -9,7 +9,7 @@ from pathlib import Path
 from flowgen.config import Settings
 from flowgen.errors import UserError
 from flowgen.execute.clusters.gpus import visible
-from flowgen.execute.clusters.where import GPUS, Where
+from flowgen.execute.clusters.where import GPUS, TAKES, Where, address
 
 PER_CORE, ANYWHERE = 4, 16
 """worker processes for each core of this machine, and on any machine, that are started: more of them compute no faster,
@@ -50,6 +50,8 @@ def at_once(workers: int, cluster: str) -> int:
     """How many tasks will run side by side, as far as can be said without asking anybody. Raises UserError."""
     if cluster and "://" not in cluster and cluster != GPUS and not Path(cluster).exists():
         raise unknown(cluster)
+    if "://" in cluster:
+        address(cluster)
     if workers or not cluster or "://" in cluster:
         return max(1, workers)
     if cluster == GPUS:
@@ -62,7 +64,7 @@ def at_once(workers: int, cluster: str) -> int:
 def unknown(cluster: str) -> UserError:
     """What a name that is neither a word nor a file was meant to be."""
     name = Path(cluster).name  # a setting's is completed by its file's folder
-    hint = "tcp://HOST:PORT, tls://HOST:PORT, gpus, or a file as slurm.toml"
+    hint = TAKES
     if ADDRESS.fullmatch(name):
         hint = f"an address says how it is spoken to: tcp://{name}, or tls://{name} with --tls FOLDER"
     elif name.lower() in ("gpu", GPUS, "cuda"):

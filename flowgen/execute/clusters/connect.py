@@ -69,5 +69,5 @@ def await_workers(client: Client, where: Where) -> None:
         there = len(client.scheduler_info(n_workers=-1)["workers"])
         raise UserError(
             f"{there} of {wanted} workers are there after {patience:.0f} s of waiting for {client.scheduler.address}",
-            hint="--wait SECONDS waits longer; a worker's own output says why it doesn't come",
+            hint="--wait TIME waits longer; a worker's own output says why it doesn't come",
         ) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import socket
 import time
 from typing import Any
@@ -15,9 +14,8 @@ from distributed.security import Security
 from flowgen.errors import UserError
 from flowgen.execute.clusters.certificates import security
 from flowgen.execute.clusters.knock import START, Knock
-from flowgen.execute.clusters.where import Where
+from flowgen.execute.clusters.where import Where, address
 
-ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+):(?P<port>[0-9]{1,5})")
 PAUSE, LEAST = 0.2, 0.5
 """seconds between two attempts; seconds that one may take however short the wait"""
 
@@ -72,12 +70,8 @@ def secured(where: Where) -> Security | None:
 
 def allowed(where: Where) -> None:
     """Raises UserError for what is no address, or leads over a network without TLS and wasn't asked for."""
-    found = ADDRESS.fullmatch(where.cluster)
-    if found is None or not 0 < int(found["port"]) < 1 << 16:
-        raise UserError(
-            f"'{where.cluster}' is no cluster", hint="tcp://HOST:PORT, tls://HOST:PORT, gpus, or a file as slurm.toml"
-        )
-    if found["scheme"] == "tcp" and not where.insecure and not is_loopback(found["host"].strip("[]")):
+    scheme, host = address(where.cluster)
+    if scheme == "tcp" and not where.insecure and not is_loopback(host):
         raise UserError(
             f"{where.cluster} has no TLS: whoever reaches that network can read what passes and run code on the "
             "scheduler, the workers and here, as you",

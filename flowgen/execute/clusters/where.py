@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from flowgen.errors import UserError
 
 GPUS = "gpus"
 """as a cluster: all GPUs of this machine"""
 PATIENCE = 60.0
 """seconds that a run waits for a cluster's first worker, unless told otherwise"""
+TAKES = "tcp://HOST:PORT, tls://HOST:PORT, gpus, or a file as slurm.toml"
+PORT = 8786
+"""of a scheduler that isn't given one (``dask scheduler --help``)"""
+ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +44,14 @@ class Where:
     def local(self) -> bool:
         """Whether all workers are processes of this machine that the run itself starts."""
         return self.cluster in ("", GPUS)
+
+
+def address(cluster: str) -> tuple[str, str]:
+    """Scheme and host of a scheduler's address. Raises UserError for what is none."""
+    found = ADDRESS.fullmatch(cluster)
+    if found and not found["port"]:
+        hint = f"'dask scheduler' says it as it starts, {PORT} unless told otherwise: --cluster {cluster}:{PORT}"
+        raise UserError(f"'{cluster}' lacks the scheduler's port", hint=hint)
+    if not found or not 0 < int(found["port"]) < 1 << 16:
+        raise UserError(f"'{cluster}' is no cluster", hint=TAKES)
+    return found["scheme"], found["host"].strip("[]")
