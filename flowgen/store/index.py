@@ -146,6 +146,8 @@ class Index:
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Those of some blocks that aren't indexed."""
         wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return []
 
         def work(connection: sqlite3.Connection) -> list[str]:
             query = "SELECT 1 FROM blocks WHERE name = ?"
