@@ -43,6 +43,10 @@ FEW = 8
 DEADLY, MOST = 3, 10
 """workers that die at a single item before it counts as failed: so many if no others die meanwhile, one more for each
 other one, up to the second number: where workers die of anything, an item may only be unlucky"""
+ASK = 0.1
+"""seconds after which Dask is asked what became of tasks: cheaper than to have it say so of each, as most say it"""
+ENDS = ("finished", "error", "cancelled")
+"""what Dask calls a task that goes on no more"""
 LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0
@@ -110,7 +114,10 @@ class Flight:
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
-        self.news: SimpleQueue[Future] = SimpleQueue()
+        self.news: SimpleQueue[str] = SimpleQueue()
+        """keys of tasks that have ended, perhaps more than once"""
+        self.asked = 0.0
+        """when Dask was last asked which have, monotonic"""
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
         self.open: dict[Name, list[Task]] = {}
@@ -144,9 +151,8 @@ class Flight:
         waiting = iter(self.ordered())
         self.refill(waiting)
         while self.sent:
-            future = self.next()
-            task = self.sent.pop(future.key)
-            yield from self.ended(task, self.outcome(future))
+            task = self.next()
+            yield from self.ended(task, self.outcome(task))
             self.refill(waiting)
         self.client.unsubscribe_topic(BEGUN)
         self.client.unsubscribe_topic(ENDED)
@@ -208,7 +214,6 @@ class Flight:
         )
         for task, future in zip(tasks, futures, strict=True):
             task.future = future
-            future.add_done_callback(self.news.put)
 
     def before(self, task: Task) -> list[Any]:
         """What a task waits for, and the receipts of what is done that name failed items."""
@@ -222,29 +227,44 @@ class Flight:
             self.begun.setdefault(key, []).append(address)
 
     def heard(self, event: tuple[float, tuple[str, bytes]]) -> None:
-        """A worker has ended a task: what it says is here before its future is done."""
+        """A worker has ended a task."""
         key, receipt = event[1]
         if key in self.sent:
             self.told[key] = receipt
+            self.news.put(key)
 
-    def next(self) -> Future:
-        """The next future that is done. Raises NoWorkers, SchedulerGone."""
-        since = None
+    def next(self) -> Task:
+        """The next task that has ended, no longer among those that are sent. Raises NoWorkers, SchedulerGone."""
+        looked, since = time.monotonic(), None
         while True:
+            self.ask()
             try:
-                return self.news.get(timeout=LOOK)
+                key = self.news.get(timeout=ASK)
             except Empty:
+                key = ""
+            if key in self.sent:
+                return self.sent.pop(key)
+            if (now := time.monotonic()) - looked > LOOK:
+                looked = now
                 if identity(self.client) != self.scheduler:
-                    raise SchedulerGone from None
-                now = time.monotonic()
+                    raise SchedulerGone
                 since = None if self.client.nthreads() else since or now
                 if since and now - since > DESERTED:
-                    raise NoWorkers from None
+                    raise NoWorkers
 
-    def outcome(self, future: Future) -> Receipt | BaseException:
+    def ask(self) -> None:
+        """Now and then, see which tasks ended without saying so: they failed, or what they said was lost."""
+        if (now := time.monotonic()) - self.asked > ASK:
+            self.asked = now
+            for key, task in self.sent.items():
+                if task.future and task.future.status in ENDS and key not in self.told:
+                    self.news.put(key)
+
+    def outcome(self, task: Task) -> Receipt | BaseException:
         """What became of a task. Raises SchedulerGone."""
-        if said := self.told.pop(future.key, None):
+        if said := self.told.pop(task.key, None):
             return opened(said)
+        future = cast(Future, task.future)
         try:
             found: Any = future.exception() if future.status == "error" else future.result()
         except (KilledWorker, CancelledError) as error:  # the receipt was lost, and perhaps all else
