@@ -21,7 +21,7 @@ from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
-from flowgen.execute.messages import BEGUN, ENDED, opened
+from flowgen.execute.messages import listening, opened
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
@@ -146,16 +146,13 @@ class Flight:
 
         Raises SchedulerGone, NoWorkers.
         """
-        self.client.subscribe_topic(BEGUN, self.began)
-        self.client.subscribe_topic(ENDED, self.heard)
-        waiting = iter(self.ordered())
-        self.refill(waiting)
-        while self.sent:
-            task = self.next()
-            yield from self.ended(task, self.outcome(task))
+        with listening(self.client, self.began, self.heard):
+            waiting = iter(self.ordered())
             self.refill(waiting)
-        self.client.unsubscribe_topic(BEGUN)
-        self.client.unsubscribe_topic(ENDED)
+            while self.sent:
+                task = self.next()
+                yield from self.ended(task, self.outcome(task))
+                self.refill(waiting)
 
     def ordered(self) -> Ordered:
         """The parcels in the order in which they are sent, each after those that it reads."""
@@ -220,15 +217,13 @@ class Flight:
         sent = [TaskRef(other.key) for name in task.parents for other in self.open.get(name, ()) if other.key]
         return sent + [receipt for name in task.parents for receipt in self.partial.get(name, ())]
 
-    def began(self, event: tuple[float, tuple[str, str]]) -> None:
+    def began(self, key: str, address: str) -> None:
         """A worker has begun a task."""
-        key, address = event[1]
         if key in self.sent:
             self.begun.setdefault(key, []).append(address)
 
-    def heard(self, event: tuple[float, tuple[str, bytes]]) -> None:
+    def heard(self, key: str, receipt: bytes) -> None:
         """A worker has ended a task."""
-        key, receipt = event[1]
         if key in self.sent:
             self.told[key] = receipt
             self.news.put(key)

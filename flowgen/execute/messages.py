@@ -1,6 +1,6 @@
-"""What a task says while it runs: words for the user, and that it begins, so that it is known of what a worker died.
+"""What a task says: words for the user, that it begins, so that it is known of what a worker died, and how it ended.
 
-When it ends it says its receipt, which it also returns: to fetch that takes two ways and many steps of Dask's.
+It says its receipt, which it also returns: to fetch that takes two ways and many steps of Dask's.
 """
 
 from __future__ import annotations
@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
-from distributed import get_worker
+from distributed import Client, get_worker
 
 if TYPE_CHECKING:
     from flowgen.execute.task import Receipt
 
 NOTES, BEGUN, ENDED = "flowgen-notes", "flowgen-begun", "flowgen-ended"
 """topics: words for the user; which task begins where; which has ended, with its receipt"""
+HERE: set[Callable[[str, bytes], None]] = set()
+"""who hears of this process's own tasks that they ended"""
 HEARD = 0.05
 """seconds in which what a task says has left its process"""
 
@@ -35,7 +39,7 @@ def begin(suspect: bool) -> None:
         worker = get_worker()
     except ValueError:
         return
-    if worker.address.startswith("inproc:"):
+    if shared(worker):
         return
     worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
     if suspect:
@@ -48,7 +52,32 @@ def end(receipt: Receipt) -> None:
         worker = get_worker()
     except ValueError:
         return
-    worker.log_event(ENDED, (worker.get_current_task(), pickle.dumps(receipt)))
+    said = worker.get_current_task(), pickle.dumps(receipt)
+    if shared(worker):
+        for hear in tuple(HERE):
+            hear(*said)
+    else:
+        worker.log_event(ENDED, said)
+
+
+def shared(worker: Any) -> bool:
+    """Whether a worker is in its driver's process."""
+    return bool(worker.address.startswith("inproc:"))
+
+
+@contextmanager
+def listening(client: Client, began: Callable[[str, str], None], ended: Callable[[str, bytes], None]) -> Iterator[None]:
+    """Hear of tasks by their keys, perhaps of others' too: where one begins, and with which receipt it ended."""
+    topics = {BEGUN: began, ENDED: ended}
+    for topic, hear in topics.items():
+        client.subscribe_topic(topic, lambda event, hear=hear: hear(*event[1]))
+    HERE.add(ended)
+    try:
+        yield
+    finally:
+        HERE.discard(ended)
+    for topic in topics:
+        client.unsubscribe_topic(topic)
 
 
 def opened(receipt: bytes) -> Receipt:

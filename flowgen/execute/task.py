@@ -193,7 +193,8 @@ class Work:
         """What became of the items, ``planned`` with those whose parents failed."""
         names = {other: key for key, other in self.renamed.items()}
         failed = {names.get(key, key): cause for key, cause in self.failed.items()}
-        blocks = {key: item.block for key, item in self.store.find(self.parcel.keys).items()}
+        done = () if self.parcel.saves else self.done  # else it published them just now
+        blocks = {key: item.block for key, item in self.store.find(set(self.parcel.keys).difference(done)).items()}
         others = {key: block for key, block in blocks.items() if key not in self.done}
         items = len(self.done) + published(others, self.store, self.place)
         return Receipt(

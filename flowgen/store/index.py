@@ -62,6 +62,8 @@ class Index:
     def find(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Block and row of the keys that are known."""
         wanted = sorted(map(bytes.fromhex, keys))
+        if not wanted:
+            return {}
 
         def work(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
             found: dict[str, tuple[str, int]] = {}
