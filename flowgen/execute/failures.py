@@ -144,7 +144,7 @@ def finite(results: Results, failed: dict[str, str]) -> Results:
         bad: set[int] = set()
         for output, value in outputs.items():
             for name, tensor in value.tensors().items():
-                if tensor.is_floating_point():
+                if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                     rows = torch.isfinite(tensor).flatten(1).all(1) if tensor.dim() > 1 else torch.isfinite(tensor)
                     for n in torch.nonzero(~rows).flatten().tolist():
                         bad.add(n)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from math import isqrt
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
+from dask.task_spec import TaskRef
 from distributed import Client, Future, KilledWorker
 
 from flowgen.execute.connection import SchedulerGone, identity
@@ -19,7 +21,7 @@ from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
-from flowgen.execute.messages import BEGUN
+from flowgen.execute.messages import listening, opened
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
@@ -32,6 +34,8 @@ Name = tuple[str, int]
 """a parcel's stage and number"""
 IN_FLIGHT = 128
 """tasks that are sent and not done, at least; four for each thread where that is more"""
+TOGETHER = 16
+"""tasks that are sent at once when there is room: a graph of many costs Dask a third of many graphs of one"""
 SUSPECT = 2
 """workers that die at a task before it is sent in pieces"""
 FEW = 8
@@ -39,6 +43,10 @@ FEW = 8
 DEADLY, MOST = 3, 10
 """workers that die at a single item before it counts as failed: so many if no others die meanwhile, one more for each
 other one, up to the second number: where workers die of anything, an item may only be unlucky"""
+ASK = 0.1
+"""seconds after which Dask is asked what became of tasks: cheaper than to have it say so of each, as most say it"""
+ENDS = ("finished", "error", "cancelled")
+"""what Dask calls a task that goes on no more"""
 LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0
@@ -106,7 +114,10 @@ class Flight:
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
-        self.news: SimpleQueue[Future] = SimpleQueue()
+        self.news: SimpleQueue[str] = SimpleQueue()
+        """keys of tasks that have ended, perhaps more than once"""
+        self.asked = 0.0
+        """when Dask was last asked which have, monotonic"""
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
         self.open: dict[Name, list[Task]] = {}
@@ -121,6 +132,8 @@ class Flight:
         """without a result: what reads them is not sent"""
         self.begun: dict[str, list[str]] = {}
         """by key of a task that isn't done, the addresses of the workers that began it"""
+        self.told: dict[str, bytes] = {}
+        """by key of a task that isn't done, the receipt that its worker sent"""
         self.dead: dict[str, set[str]] = {}
         """by address of a worker that died, the keys of what it was computing"""
         self.count = 0
@@ -133,15 +146,13 @@ class Flight:
 
         Raises SchedulerGone, NoWorkers.
         """
-        self.client.subscribe_topic(BEGUN, self.began)
-        waiting = iter(self.ordered())
-        self.refill(waiting)
-        while self.sent:
-            future = self.next()
-            task = self.sent.pop(future.key)
-            yield from self.ended(task, self.outcome(future))
+        with listening(self.client, self.began, self.heard):
+            waiting = iter(self.ordered())
             self.refill(waiting)
-        self.client.unsubscribe_topic(BEGUN)
+            while self.sent:
+                task = self.next()
+                yield from self.ended(task, self.outcome(task))
+                self.refill(waiting)
 
     def ordered(self) -> Ordered:
         """The parcels in the order in which they are sent, each after those that it reads."""
@@ -150,75 +161,105 @@ class Flight:
         return order(self.plan)
 
     def refill(self, waiting: Iterator[tuple[Cut, list[Name]]]) -> None:
-        """Send tasks while there are places, in their order: what they read is done or sent before."""
-        while len(self.sent) < self.most:
-            if self.again:
-                task = heapq.heappop(self.again)[-1]
-                self.send(task)
-                if task.lost:
-                    self.resent += 1
-                    self.events.repeated(task.cut.stage, len(task.parcel))
-                continue
-            cut, parents = next(waiting, (None, []))
-            if cut is None:
-                return
+        """Send tasks while there are places, in their order: what they read is done, or sent before or with them."""
+        while self.again and len(self.sent) < self.most:
+            task = heapq.heappop(self.again)[-1]
+            self.send([task])
+            if task.lost:
+                self.resent += 1
+                self.events.repeated(task.cut.stage, len(task.parcel))
+        size, new = min(TOGETHER, self.most), self.new(waiting)
+        while len(self.sent) + size <= self.most and (tasks := list(islice(new, size))):
+            for _, alike in groupby(tasks, self.options):
+                self.send(list(alike))
+
+    def new(self, waiting: Iterator[tuple[Cut, list[Name]]]) -> Iterator[Task]:
+        """Tasks for the next parcels, made as they are asked for."""
+        for cut, parents in waiting:
             if self.broken.intersection(parents):
                 self.broken.add((cut.stage, cut.number))
-            else:
-                task = Task(self.count, cut, parents, self.plan.parcel(cut), since=len(self.dead))
-                self.open[task.name] = [task]
-                self.send(task)
+                continue
+            self.count += 1
+            task = Task(self.count, cut, parents, self.plan.parcel(cut), since=len(self.dead))
+            self.open[task.name] = [task]
+            yield task
 
-    def send(self, task: Task) -> None:
-        """Give a task to the cluster, with what it waits for and the receipts that name failed items."""
-        before: list[Any] = []
-        blocks: list[str] = []
-        for parent in task.parents:
-            blocks += self.blocks.get(parent, ())
-            before += [other.future for other in self.open.get(parent, ()) if other.future]
-            before += self.partial.get(parent, ())
-        stage, number = task.name
-        task.key = f"{self.run}-{stage}-{number}-{self.count}"
-        self.count += 1
-        self.sent[task.key] = task
-        task.future = self.client.submit(
+    def options(self, task: Task) -> dict[str, Any]:
+        """What Dask is told of the workers that may have a task."""
+        there = self.client.nthreads() if self.workers.avoided else ()
+        return self.workers.options(self.plan, task.cut.stage, there)
+
+    def send(self, tasks: Sequence[Task]) -> None:
+        """Give tasks of the same options to the cluster as one graph."""
+        for task in tasks:
+            self.count += 1
+            task.key = f"{self.run}-{task.cut.stage}-{task.cut.number}-{self.count}"
+            self.sent[task.key] = task
+        futures = self.client.map(
             run_parcel,
-            self.plan.programs[stage],
-            task.parcel,
-            self.place,
-            task.suspect,
-            blocks,
-            *before,
-            key=task.key,
+            [self.plan.programs[task.cut.stage] for task in tasks],
+            [task.parcel for task in tasks],
+            [self.place] * len(tasks),
+            [task.suspect for task in tasks],
+            [[name for parent in task.parents for name in self.blocks.get(parent, ())] for task in tasks],
+            [self.before(task) for task in tasks],
+            key=[task.key for task in tasks],
             pure=False,
             retries=0,
-            priority=-task.order,
-            **self.workers.options(self.plan, stage, self.client.nthreads() if self.workers.avoided else ()),
+            priority=-tasks[0].order,
+            **self.options(tasks[0]),
         )
-        task.future.add_done_callback(self.news.put)
+        for task, future in zip(tasks, futures, strict=True):
+            task.future = future
 
-    def began(self, event: tuple[float, tuple[str, str]]) -> None:
+    def before(self, task: Task) -> list[Any]:
+        """What a task waits for, and the receipts of what is done that name failed items."""
+        sent = [TaskRef(other.key) for name in task.parents for other in self.open.get(name, ()) if other.key]
+        return sent + [receipt for name in task.parents for receipt in self.partial.get(name, ())]
+
+    def began(self, key: str, address: str) -> None:
         """A worker has begun a task."""
-        key, address = event[1]
         if key in self.sent:
             self.begun.setdefault(key, []).append(address)
 
-    def next(self) -> Future:
-        """The next future that is done. Raises NoWorkers, SchedulerGone."""
-        since = None
+    def heard(self, key: str, receipt: bytes) -> None:
+        """A worker has ended a task."""
+        if key in self.sent:
+            self.told[key] = receipt
+            self.news.put(key)
+
+    def next(self) -> Task:
+        """The next task that has ended, no longer among those that are sent. Raises NoWorkers, SchedulerGone."""
+        looked, since = time.monotonic(), None
         while True:
+            self.ask()
             try:
-                return self.news.get(timeout=LOOK)
+                key = self.news.get(timeout=ASK)
             except Empty:
+                key = ""
+            if key in self.sent:
+                return self.sent.pop(key)
+            if (now := time.monotonic()) - looked > LOOK:
+                looked = now
                 if identity(self.client) != self.scheduler:
-                    raise SchedulerGone from None
-                now = time.monotonic()
+                    raise SchedulerGone
                 since = None if self.client.nthreads() else since or now
                 if since and now - since > DESERTED:
-                    raise NoWorkers from None
+                    raise NoWorkers
 
-    def outcome(self, future: Future) -> Receipt | BaseException:
+    def ask(self) -> None:
+        """Now and then, see which tasks ended without saying so: they failed, or what they said was lost."""
+        if (now := time.monotonic()) - self.asked > ASK:
+            self.asked = now
+            for key, task in self.sent.items():
+                if task.future and task.future.status in ENDS and key not in self.told:
+                    self.news.put(key)
+
+    def outcome(self, task: Task) -> Receipt | BaseException:
         """What became of a task. Raises SchedulerGone."""
+        if said := self.told.pop(task.key, None):
+            return opened(said)
+        future = cast(Future, task.future)
         try:
             found: Any = future.exception() if future.status == "error" else future.result()
         except (KilledWorker, CancelledError) as error:  # the receipt was lost, and perhaps all else

@@ -1,14 +1,26 @@
-"""What a task says while it runs: words for the user, and what it begins, so that it is known of what a worker died."""
+"""What a task says: words for the user, that it begins, so that it is known of what a worker died, and how it ended.
+
+It says its receipt, which it also returns: to fetch that takes two ways and many steps of Dask's.
+"""
 
 from __future__ import annotations
 
 import os
+import pickle
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
-from distributed import get_worker
+from distributed import Client, get_worker
 
-NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
-"""topics: words for the user; which task begins where"""
+if TYPE_CHECKING:
+    from flowgen.execute.task import Receipt
+
+NOTES, BEGUN, ENDED = "flowgen-notes", "flowgen-begun", "flowgen-ended"
+"""topics: words for the user; which task begins where; which has ended, with its receipt"""
+HERE: set[Callable[[str, bytes], None]] = set()
+"""who hears of this process's own tasks that they ended"""
 HEARD = 0.05
 """seconds in which what a task says has left its process"""
 
@@ -22,14 +34,55 @@ def tell(message: str) -> None:
 
 
 def begin(suspect: bool) -> None:
-    """Say which task begins in this process: if the process dies of it, that is known."""
+    """Say which task begins in this process: if the process dies of it, that is known. Not to who dies with it."""
     try:
         worker = get_worker()
     except ValueError:
         return
+    if shared(worker):
+        return
     worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
     if suspect:
         time.sleep(HEARD)
+
+
+def end(receipt: Receipt) -> None:
+    """Say how the task of this thread ended."""
+    try:
+        worker = get_worker()
+    except ValueError:
+        return
+    said = worker.get_current_task(), pickle.dumps(receipt)
+    if shared(worker):
+        for hear in tuple(HERE):
+            hear(*said)
+    else:
+        worker.log_event(ENDED, said)
+
+
+def shared(worker: Any) -> bool:
+    """Whether a worker is in its driver's process."""
+    return bool(worker.address.startswith("inproc:"))
+
+
+@contextmanager
+def listening(client: Client, began: Callable[[str, str], None], ended: Callable[[str, bytes], None]) -> Iterator[None]:
+    """Hear of tasks by their keys, perhaps of others' too: where one begins, and with which receipt it ended."""
+    topics = {BEGUN: began, ENDED: ended}
+    for topic, hear in topics.items():
+        client.subscribe_topic(topic, lambda event, hear=hear: hear(*event[1]))
+    HERE.add(ended)
+    try:
+        yield
+    finally:
+        HERE.discard(ended)
+    for topic in topics:
+        client.unsubscribe_topic(topic)
+
+
+def opened(receipt: bytes) -> Receipt:
+    """A receipt as it was said."""
+    return cast("Receipt", pickle.loads(receipt))
 
 
 def end_process(why: object) -> None:

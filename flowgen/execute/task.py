@@ -21,7 +21,7 @@ from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
 from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
 from flowgen.execute.memory import give_back, keep
-from flowgen.execute.messages import begin, end_process, tell
+from flowgen.execute.messages import begin, end, end_process, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
 from flowgen.execute.stopping import Stopped
@@ -108,7 +108,7 @@ def pool() -> Pool:
 
 
 def run_parcel(
-    code: Program, parcel: Parcel, place: Place, suspect: bool, blocks: Sequence[str], *parents: Receipt
+    code: Program, parcel: Parcel, place: Place, suspect: bool, blocks: Sequence[str], parents: Sequence[Receipt] = ()
 ) -> Receipt:
     """Compute a parcel and publish it. ``parents`` are the receipts of the parcels it reads, to be done first;
     ``blocks`` are those of parcels that were done when it was sent.
@@ -137,7 +137,9 @@ def run_parcel(
     give_back()
     _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
-    return work.receipt(len(parcel), time.perf_counter() - started)
+    receipt = work.receipt(len(parcel), time.perf_counter() - started)
+    end(receipt)
+    return receipt
 
 
 class Work:
@@ -191,7 +193,8 @@ class Work:
         """What became of the items, ``planned`` with those whose parents failed."""
         names = {other: key for key, other in self.renamed.items()}
         failed = {names.get(key, key): cause for key, cause in self.failed.items()}
-        blocks = {key: item.block for key, item in self.store.find(self.parcel.keys).items()}
+        done = () if self.parcel.saves else self.done  # else it published them just now
+        blocks = {key: item.block for key, item in self.store.find(set(self.parcel.keys).difference(done)).items()}
         others = {key: block for key, block in blocks.items() if key not in self.done}
         items = len(self.done) + published(others, self.store, self.place)
         return Receipt(

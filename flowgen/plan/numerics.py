@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import version
 
 import torch
@@ -31,7 +32,13 @@ class Numerics:
 
     def text(self) -> str:
         """Canonical, for keys."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return text_of(self)
+
+
+@lru_cache(maxsize=8)
+def text_of(numerics: Numerics) -> str:
+    """Made once: it stands in every block."""
+    return json.dumps(asdict(numerics), sort_keys=True)
 
 
 def numerics(mode: str, pad: int, device: str) -> Numerics:

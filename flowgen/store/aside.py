@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from flowgen.store.patience import PASSING, Unwritable
 from flowgen.store.zarr_format import Buffer
 
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 TMP = "tmp"
 """folder of a store for what is being written"""
 LARGE = 1 << 17
@@ -51,14 +52,21 @@ class Aside:
         self.lasting = lasting
         """it is on the disk when it has settled"""
         self.path = f"{root}/{TMP}/{uuid.uuid4().hex}"
-        make_folder(os.path.dirname(self.path))
-        self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self.at = 0
+        """where the next bytes go if nothing else is said"""
+        try:
+            self.descriptor = os.open(self.path, NEW, 0o644)
+        except FileNotFoundError:
+            make_folder(os.path.dirname(self.path))
+            self.descriptor = os.open(self.path, NEW, 0o644)
 
     def write(self, at: int, data: Sequence[Buffer]) -> None:
         """Write from an offset on, in pieces. What is large is on its way to the disk when this returns."""
         left = [memoryview(piece) for piece in data if len(piece)]
         size = sum(map(len, left))
-        os.lseek(self.descriptor, at, os.SEEK_SET)
+        if at != self.at:
+            os.lseek(self.descriptor, at, os.SEEK_SET)
+        self.at = at + size
         while left:
             done = os.writev(self.descriptor, left[:AT_ONCE])
             while left and done >= len(left[0]):
@@ -72,10 +80,14 @@ class Aside:
         """Sync the file, rename it and sync its folder."""
         target = f"{self.root}/{name}"
         folder = os.path.dirname(target)
-        changed = [*make_folder(folder), folder]
+        changed = [folder]
         if self.lasting:
             os.fsync(self.descriptor)
-        rename(self.path, target)
+        try:
+            rename(self.path, target)
+        except FileNotFoundError:
+            changed = [*make_folder(folder), folder]
+            rename(self.path, target)
         for path in changed if self.lasting else ():
             sync(path)
 

@@ -76,9 +76,9 @@ class Folder:
         """A file. Raises FileNotFoundError."""
         return patiently(lambda: entry(name, os.stat(f"{self.root}/{name}")), self.root)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str, bare: bool = False) -> list[Entry]:
         """The files in a folder and its folders."""
-        return patiently(lambda: list(walk(f"{self.root}/{folder}", folder)), self.root)
+        return patiently(lambda: list(walk(f"{self.root}/{folder}", folder, bare)), self.root)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files."""
@@ -138,8 +138,8 @@ def entry(name: str, about: os.stat_result) -> Entry:
     return Entry(name, about.st_size, about.st_mtime, "")
 
 
-def walk(folder: str, name: str) -> Iterator[Entry]:
-    """The files below a folder; none if it isn't there."""
+def walk(folder: str, name: str, bare: bool) -> Iterator[Entry]:
+    """The files below a folder; none if it isn't there. ``bare`` as of ``Medium.entries``."""
     try:
         found = list(os.scandir(folder))
     except FileNotFoundError:
@@ -147,7 +147,9 @@ def walk(folder: str, name: str) -> Iterator[Entry]:
     for each in found:
         try:
             if each.is_dir(follow_symlinks=False):
-                yield from walk(each.path, f"{name}/{each.name}")
+                yield from walk(each.path, f"{name}/{each.name}", bare)
+            elif bare:
+                yield Entry(f"{name}/{each.name}", 0, 0.0, "")
             else:
                 yield entry(f"{name}/{each.name}", os.stat(each.path))
         except FileNotFoundError:

@@ -62,6 +62,8 @@ class Index:
     def find(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Block and row of the keys that are known."""
         wanted = sorted(map(bytes.fromhex, keys))
+        if not wanted:
+            return {}
 
         def work(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
             found: dict[str, tuple[str, int]] = {}
@@ -146,6 +148,8 @@ class Index:
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Those of some blocks that aren't indexed."""
         wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return []
 
         def work(connection: sqlite3.Connection) -> list[str]:
             query = "SELECT 1 FROM blocks WHERE name = ?"

@@ -11,18 +11,19 @@ twice, never a wrong answer.
 
 Who claims writes his claim first and looks at the others' then: of two claims at least one sees the other, and
 gives way. So an item never has two owners, whatever the clocks say. Two that see each other both give way, and try
-again after pauses of chance (``execute/waiting.py``).
+again after pauses of chance (``execute/waiting.py``). Who of the others lives is asked only where it matters: mostly
+all claims are of this machine and of other items, and a listing of names shows that.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
-import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from flowgen.store.medium import Entry, Medium
@@ -75,6 +76,7 @@ class Leases:
         """name of this process, as of ``process``"""
         self.mine: set[str] = set()
         """leases of this process"""
+        self.numbers = itertools.count()
         self.signed = 0.0
         """when it last gave a sign of life, monotonic; 0 for never"""
         self.published: dict[str, float] = {}
@@ -83,25 +85,41 @@ class Leases:
         """those that the sign doesn't name yet"""
         self.signing = threading.Lock()
         self.claims: dict[str, frozenset[bytes]] = {}
-        """keys of claims that were read, which don't change"""
+        """keys of claims that were written or read, which don't change"""
         self.heard: dict[str, str] = {}
         """versions of signs of other machines that were read"""
         self.looked = time.monotonic()
+        """when it last looked at others' claims"""
+        self.judged = 0.0
+        """when it last looked who of them lives; 0 for never"""
         self.beating: tuple[int, threading.Event] | None = None
 
     @contextmanager
     def claim(self, keys: Sequence[str]) -> Iterator[Claim]:
         """Claim the keys that no living process has claimed, as long as the context lasts."""
         wanted = frozenset(map(bytes.fromhex, keys))
-        with self.lease(CLAIM, b"".join(sorted(wanted))) as mine:
+        with self.lease(CLAIM, wanted) as mine:
             last, self.looked = self.looked, time.monotonic()
-            look = self.look()
+            entries = self.medium.entries(FOLDER, bare=True)
+            if self.undisputed({entry.name for entry in entries}, wanted, mine):
+                yield Claim(frozenset(keys), took_over=False, missed=self.looked - last > NEWS)
+                return
+            look = self.look(entries)
             taken = wanted & self.keys_of(look.living, mine)
             took_over = not wanted.isdisjoint(self.keys_of(look.dead))
             self.bury(look)
             free = frozenset(key.hex() for key in wanted - taken)
             missed = self.looked - last > NEWS or not machines(look.signs) <= machines(self.heard)
             yield Claim(free, took_over, self.news(look), missed)
+
+    def undisputed(self, there: Collection[str], wanted: frozenset[bytes], mine: str) -> bool:
+        """Whether all that is there is of this machine, and no claim but ``mine``, of the dead neither, has such keys.
+
+        False also if who lives wasn't looked at for long: somebody must remove what the dead left.
+        """
+        self.forget(there)
+        known = self.looked - self.judged < NEWS and f"{FOLDER}/{self.me}.{SIGN}" in there
+        return known and not machines(map(owner, there)) and wanted.isdisjoint(self.keys_of(there, mine))
 
     def claimed(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that living processes are computing."""
@@ -111,7 +129,7 @@ class Leases:
     @contextmanager
     def hold(self, keys: bytes) -> Iterator[None]:
         """Keep items from being collected as long as the context lasts; ``keys`` are 20 bytes each."""
-        with self.lease(HOLD, keys):
+        with self.lease(HOLD, split(keys)):
             yield
 
     def held(self) -> set[bytes]:
@@ -130,13 +148,15 @@ class Leases:
             self.untold.add(block)
 
     @contextmanager
-    def lease(self, kind: str, keys: bytes) -> Iterator[str]:
+    def lease(self, kind: str, keys: Collection[bytes]) -> Iterator[str]:
         """A lease of this process: its name."""
         self.ready()
-        name = f"{FOLDER}/{self.me}.{uuid.uuid4().hex}.{kind}"
+        name = f"{FOLDER}/{self.me}.{next(self.numbers)}.{kind}"
         self.mine.add(name)
+        if kind == CLAIM:
+            self.claims[name] = frozenset(keys)
         try:
-            self.medium.put(name, keys)
+            self.medium.put(name, b"".join(keys))
             yield name
         except Unreachable:  # so that its end can't be told now; ``bury`` removes it later
             self.mine.discard(name)
@@ -148,7 +168,7 @@ class Leases:
 
     def end(self, name: str) -> None:
         """A lease is over; what was published under it is told before, if there is another machine to hear it."""
-        if self.untold and machines(process_of(entry) for entry in self.medium.entries(FOLDER)):
+        if self.untold and machines(process_of(entry) for entry in self.medium.entries(FOLDER, bare=True)):
             self.sign()
         self.mine.discard(name)
         self.medium.delete([name])
@@ -177,18 +197,26 @@ class Leases:
             self.signed = now
             self.untold -= told
 
-    def look(self) -> Look:
-        """All leases, and whose process lives: by the medium's clock, compared with this process's own sign."""
+    def look(self, entries: Iterable[Entry] | None = None) -> Look:
+        """All leases, and whose process lives: by the medium's clock, compared with this process's own sign.
+
+        entries: what is there, if it was just listed.
+        """
         self.ready()
-        entries = self.medium.entries(FOLDER)
-        signs = {process_of(entry): entry for entry in entries if entry.name.endswith(SIGN)}
+        entries = self.medium.entries(FOLDER, bare=True) if entries is None else entries
+        signs: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.name.endswith(SIGN):
+                with suppress(FileNotFoundError):
+                    signs[process_of(entry)] = entry if entry.time else self.medium.stat(entry.name)
         if self.me not in signs:  # somebody deleted it
             self.sign()
             signs[self.me] = self.medium.stat(f"{FOLDER}/{self.me}.{SIGN}")
+        self.judged = time.monotonic()
         found, now = Look(signs), signs[self.me].time
         for entry in entries:
             if entry.name.endswith(SIGN):
-                dead = now - entry.time > NEWS
+                dead = process_of(entry) in signs and now - signs[process_of(entry)].time > NEWS
             elif process_of(entry) == self.me:
                 dead = entry.name not in self.mine
             else:
@@ -217,7 +245,11 @@ class Leases:
     def bury(self, look: Look) -> None:
         """Remove what the dead left, and forget claims that have ended."""
         self.medium.delete(look.dead)
-        for name in set(self.claims) - set(look.living):
+        self.forget(look.living)
+
+    def forget(self, there: Collection[str]) -> None:
+        """Let the keys of claims go that aren't there any more."""
+        for name in [name for name in self.claims if name not in there]:
             self.claims.pop(name, None)
 
     def news(self, look: Look) -> frozenset[str]:
@@ -258,7 +290,12 @@ def machines(names: Iterable[str]) -> set[str]:
 
 def process_of(entry: Entry) -> str:
     """Whose lease or sign it is."""
-    return entry.name.removeprefix(f"{FOLDER}/").partition(".")[0]
+    return owner(entry.name)
+
+
+def owner(name: str) -> str:
+    """The process in a lease's or sign's name."""
+    return name.removeprefix(f"{FOLDER}/").partition(".")[0]
 
 
 def split(keys: bytes) -> list[bytes]:

@@ -33,7 +33,8 @@ class Entry:
     size: int
     """bytes"""
     time: float
-    """when it was written: seconds since 1970 by the clock of the medium, which may not be this machine's"""
+    """when it was written: seconds since 1970 by the clock of the medium, which may not be this machine's; 0 if it
+    wasn't asked"""
     version: str
     """another one whenever it is written anew; empty where the medium can't tell"""
 
@@ -101,8 +102,11 @@ class Medium(Protocol):
     def stat(self, name: str) -> Entry:
         """What a listing says of one object. Raises FileNotFoundError."""
 
-    def entries(self, folder: str) -> list[Entry]:
-        """The objects in a folder and its folders. One that comes or goes meanwhile may be left out, no other."""
+    def entries(self, folder: str, bare: bool = False) -> list[Entry]:
+        """The objects in a folder and its folders. One that comes or goes meanwhile may be left out, no other.
+
+        bare: names are enough; sizes and times are left at 0 where each would have to be asked for.
+        """
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; that one isn't there is no error."""

@@ -157,8 +157,8 @@ class Objects:
         """An object. Raises FileNotFoundError."""
         return entry(self.call(partial(obstore.head, self.bucket, name)))
 
-    def entries(self, folder: str) -> list[Entry]:
-        """The objects below a prefix."""
+    def entries(self, folder: str, bare: bool = False) -> list[Entry]:
+        """The objects below a prefix. A listing has all that is known of them."""
 
         def work() -> list[Entry]:
             return [entry(about) for some in obstore.list(self.bucket, folder, chunk_size=1000) for about in some]

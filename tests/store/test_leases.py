@@ -89,8 +89,8 @@ class Stepped(Folder):
     def put(self, *given):
         return self.step(lambda: super(Stepped, self).put(*given))
 
-    def entries(self, *given):
-        return self.step(lambda: super(Stepped, self).entries(*given))
+    def entries(self, *given, **named):
+        return self.step(lambda: super(Stepped, self).entries(*given, **named))
 
     def get(self, names):
         return self.step(lambda: super(Stepped, self).get(names))
