@@ -21,6 +21,7 @@ from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
+from flowgen.execute.memory import cycles
 from flowgen.execute.messages import listening, opened
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
@@ -181,6 +182,7 @@ class Flight:
                 continue
             self.count += 1
             task = Task(self.count, cut, parents, self.plan.parcel(cut), since=len(self.dead))
+            cycles.passed(len(task.parcel))
             self.open[task.name] = [task]
             yield task
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,8 @@ CONSOLIDATING = 1 << 17
 """bytes of a block whose end makes glibc look at what lies around it"""
 LARGEST = 32 << 20
 """bytes; glibc takes no more for a block that lies in the heap"""
+MANY = 20_000
+"""items: their parcels, and copies of them on their way, are some 30 MB"""
 
 
 @lru_cache(maxsize=1)
@@ -45,6 +48,28 @@ def give_back() -> None:
     free(allocate(CONSOLIDATING))
     mallopt(TRIM_THRESHOLD, KEPT)
     libc("malloc_trim")(0)
+
+
+class Cycles:
+    """Counts items until it is time to look for cycles.
+
+    Dask's graphs refer to themselves, and hold parcels: mostly texts, of which Python's collector knows nothing, so that
+    by itself it comes too seldom. A look takes tenths of a second.
+    """
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def passed(self, items: int) -> None:
+        """So many items more were passed on."""
+        self.items += items
+        if self.items >= MANY:
+            self.items = 0
+            gc.collect()
+
+
+cycles = Cycles()
+"""of this process"""
 
 
 @lru_cache(maxsize=8)

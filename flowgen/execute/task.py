@@ -20,7 +20,7 @@ from flowgen.execute.device import device_of
 from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
 from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
-from flowgen.execute.memory import give_back, keep
+from flowgen.execute.memory import cycles, give_back, keep
 from flowgen.execute.messages import begin, end, end_process, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.stage import compute
@@ -134,6 +134,7 @@ def run_parcel(
             work.compute(part)
     if stop.asked():
         raise Stopped  # to nobody
+    cycles.passed(len(parcel))
     give_back()
     _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
