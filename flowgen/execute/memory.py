@@ -53,7 +53,7 @@ def give_back() -> None:
 class Cycles:
     """Counts items until it is time to look for cycles.
 
-    Dask's graphs refer to themselves, and hold parcels: mostly texts, of which Python's collector knows nothing, so that
+    Dask's graphs refer to themselves, and hold parcels: mostly texts, which Python's collector doesn't count, so that
     by itself it comes too seldom. A look takes tenths of a second.
     """
 
