@@ -21,7 +21,7 @@ from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
-from flowgen.execute.messages import listening, opened
+from flowgen.execute.messages import BEGUN, ENDED, listening, opened
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
@@ -146,7 +146,7 @@ class Flight:
 
         Raises SchedulerGone, NoWorkers.
         """
-        with listening(self.client, self.began, self.heard):
+        with listening(self.client, {BEGUN: self.began, ENDED: self.heard}):
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:

@@ -147,8 +147,23 @@ def parcel_size(items: int, batch: int, flops: int, held: float, workers: int) -
     wanted = min(PARCEL_FLOPS / max(1, flops), PARCEL_BYTES / max(1, held))
     if workers > 1:
         wanted = min(wanted, items / (EACH * workers))
-    size = min(LARGEST_PARCEL, max(1, round(wanted / batch)) * batch)
-    return max(1, min(size, -(-items // max(1, workers))))
+    batches = even(max(1, round(wanted / batch)), -(-items // batch), workers)
+    return max(1, min(LARGEST_PARCEL, batches * batch, -(-items // max(1, workers))))
+
+
+def even(batches: int, whole: int, workers: int) -> int:
+    """Batches of a parcel, half as many at least, with which workers that take one parcel after the other end together.
+
+    whole: batches of all parcels.
+    """
+
+    def last(each: int) -> int:
+        """Batches of whoever ends last."""
+        full, rest = divmod(whole, each)
+        rounds, more = divmod(full, max(1, workers))
+        return rounds * each + (each if more else rest)
+
+    return min(range(batches, batches // 2, -1), key=last)
 
 
 def steps_of(checked: Check, node: GraphNode, rows: NDArray[np.int64]) -> NDArray[np.int64]:
