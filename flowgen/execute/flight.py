@@ -22,7 +22,7 @@ from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.memory import cycles
-from flowgen.execute.messages import listening, opened
+from flowgen.execute.messages import BEGUN, ENDED, listening, opened
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
@@ -44,6 +44,10 @@ FEW = 8
 DEADLY, MOST = 3, 10
 """workers that die at a single item before it counts as failed: so many if no others die meanwhile, one more for each
 other one, up to the second number: where workers die of anything, an item may only be unlucky"""
+GATHER = 0.01
+"""seconds in which more tasks may end before the next is looked at: each time, the driver takes turns with what runs
+beside it in its process, a worker perhaps
+"""
 ASK = 0.1
 """seconds after which Dask is asked what became of tasks: cheaper than to have it say so of each, as most say it"""
 ENDS = ("finished", "error", "cancelled")
@@ -147,7 +151,7 @@ class Flight:
 
         Raises SchedulerGone, NoWorkers.
         """
-        with listening(self.client, self.began, self.heard):
+        with listening(self.client, {BEGUN: self.began, ENDED: self.heard}):
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:
@@ -235,6 +239,8 @@ class Flight:
         looked, since = time.monotonic(), None
         while True:
             self.ask()
+            if self.news.empty():
+                time.sleep(GATHER)
             try:
                 key = self.news.get(timeout=ASK)
             except Empty:

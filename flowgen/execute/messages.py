@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,16 +66,15 @@ def shared(worker: Any) -> bool:
 
 
 @contextmanager
-def listening(client: Client, began: Callable[[str, str], None], ended: Callable[[str, bytes], None]) -> Iterator[None]:
-    """Hear of tasks by their keys, perhaps of others' too: where one begins, and with which receipt it ended."""
-    topics = {BEGUN: began, ENDED: ended}
+def listening(client: Client, topics: Mapping[str, Callable[..., None]]) -> Iterator[None]:
+    """Hear what tasks say by topic, perhaps others' tasks too: each says its key first."""
     for topic, hear in topics.items():
         client.subscribe_topic(topic, lambda event, hear=hear: hear(*event[1]))
-    HERE.add(ended)
+    HERE.add(topics[ENDED])
     try:
         yield
     finally:
-        HERE.discard(ended)
+        HERE.discard(topics[ENDED])
     for topic in topics:
         client.unsubscribe_topic(topic)
 

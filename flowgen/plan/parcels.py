@@ -150,11 +150,27 @@ def parcel_size(items: int, batch: int, flops: int, held: float, workers: int) -
     wanted = min(PARCEL_FLOPS / max(1, flops), PARCEL_BYTES / max(1, held))
     if workers > 1:
         wanted = min(wanted, items / (EACH * workers))
-    batches = max(1, min(round(wanted / batch), LARGEST_PARCEL // batch))
+    most = max(1, min(round(wanted / batch), LARGEST_PARCEL // batch))
+    batches = even(most, -(-items // batch), workers)
     each = -(-items // max(1, workers))
     if workers > 1 and each > batch:
         each -= each % batch
     return min(batches * batch, LARGEST_PARCEL, each)
+
+
+def even(batches: int, whole: int, workers: int) -> int:
+    """Batches of a parcel, half as many at least, with which workers that take one parcel after the other end together.
+
+    whole: batches of all parcels.
+    """
+
+    def last(each: int) -> int:
+        """Batches of whoever ends last."""
+        full, rest = divmod(whole, each)
+        rounds, more = divmod(full, max(1, workers))
+        return rounds * each + (each if more else rest)
+
+    return min(range(batches, batches // 2, -1), key=last)
 
 
 def steps_of(checked: Check, node: GraphNode, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+from distributed import Client, Future
 from small import Lab
 from test_crash_often import TOY
 
+from flowgen.execute import task as tasks
 from flowgen.execute.driver import unheard
 from flowgen.execute.flight import Task
 from flowgen.execute.task import Place, open_store, run_parcel
@@ -29,3 +32,32 @@ def test_what_a_lost_task_published_is_counted_by_its_own_run(tmp_path):
     assert (other.items, other.known) == (0, count)
     counted = [unheard(task, store, by) for by in (place, replace(place, run="another"))]
     assert [(receipt.items, receipt.known) for receipt in counted] == [(count, 0), (0, count)]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_run_counts_what_tasks_say_and_what_they_return(tmp_path, monkeypatch, heard):
+    """What a task says may be lost, and what it returns needn't be fetched if it wasn't."""
+    said, fetched = [], []
+    say, result = tasks.end, Future.result
+    monkeypatch.setattr(tasks, "end", lambda receipt: said.append(receipt) or (say(receipt) if heard else None))
+    monkeypatch.setattr(Future, "result", lambda future, *rest: fetched.append(future.key) or result(future, *rest))
+    lab = Lab(tmp_path, tmp_path)
+    tally = lab.run(TOY).tally
+    assert tally.computed() == sum(receipt.items for receipt in said) > 0
+    assert sorted(r.blocks for r in tally.receipts) == sorted(r.blocks for r in said)
+    assert len(fetched) == (0 if heard else len(said))
+
+
+def test_tasks_go_together_each_after_what_it_reads(tmp_path, monkeypatch):
+    """Two stages of one item a parcel: a graph for many tasks, each told of those that it waits for."""
+    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1.0)
+    graphs = []
+    many = Client.map
+    monkeypatch.setattr(Client, "map", lambda *given, **named: graphs.append(named["key"]) or many(*given, **named))
+    tally = Lab(tmp_path, tmp_path).run(TOY, options={"batch": 1}).tally
+    sent = [tuple(key.split("-")[1:3]) for graph in graphs for key in graph]
+    assert len(tally.receipts) > 2 * len(graphs)
+    assert sent == [(stage, str(n)) for n in range(6) for stage in ("first", "second", "third")]  # points end early
+    ran = [(receipt.stage, receipt.number) for receipt in tally.receipts]
+    assert len(ran) == len(sent)
+    assert all(ran.index(("first", n)) < ran.index(("second", n)) < ran.index(("third", n)) for n in range(6))

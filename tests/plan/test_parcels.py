@@ -5,7 +5,7 @@ import pytest
 from small import SMALL, Lab
 
 from flowgen.execute import driver
-from flowgen.plan.parcels import LARGEST_PARCEL, lanes, parcel_size
+from flowgen.plan.parcels import LARGEST_PARCEL, even, lanes, parcel_size
 from flowgen.plan.trajectories import APART
 
 INTERVALS = SMALL.replace("guidance: [1, 4]", "low: [0, 0.5]\n  guidance: [1, 2, 4]").replace(
@@ -73,6 +73,24 @@ def test_parcels_end_where_batches_do():
                 assert size <= -(-items // workers)
     assert parcel_size(30, 8, 1, 1.0, 2) == 8  # not 15
     assert parcel_size(30, 8, 1, 1.0, 1) == 30
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+def test_no_worker_waits_long_for_the_last_parcel(workers):
+    """Against workers that take parcels one after the other, counted out."""
+
+    def ends(each, whole):
+        loads = [0] * workers
+        for start in range(0, whole, each):
+            loads[loads.index(min(loads))] += min(each, whole - start)
+        return max(loads)
+
+    for batches in (1, 2, 8, 13):
+        for whole in range(1, 120):
+            each = even(batches, whole, workers)
+            assert batches // 2 < each <= batches
+            assert ends(each, whole) == min(ends(size, whole) for size in range(batches, batches // 2, -1))
+    assert even(8, 60, workers) == {1: 8, 2: 6, 3: 5, 8: 8}[workers]
 
 
 def test_few_parcels_exist_at_once(lab, monkeypatch):

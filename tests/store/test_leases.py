@@ -239,3 +239,27 @@ def test_signs_that_are_no_news_any_more_are_removed(tmp_path, leases):
     os.utime(sign, (old, old))
     with leases.claim(KEYS[:1]):
         assert sorted(p.suffix for p in (tmp_path / "leases").iterdir()) == [".claim", ".sign"]  # both mine
+
+
+def test_nobody_is_asked_whether_he_lives_who_claims_other_items(tmp_path, leases, monkeypatch):
+    parent = f"{processes.place()}~{os.getppid()}~{processes.born(os.getppid())}~1"
+    lease(tmp_path, parent, "claim", 0)
+    leases.look()
+    asked = []
+    monkeypatch.setattr(module, "lives", lambda name: asked.append(name) or True)
+    with leases.claim(KEYS[1:]) as claim:
+        assert claim.mine == set(KEYS[1:])
+    assert asked == []
+    with leases.claim(KEYS[:2]) as claim:
+        assert claim.mine == {KEYS[1]} and not claim.took_over
+    assert asked == [parent]
+
+
+def test_what_the_dead_left_is_removed_although_nobody_wants_it(tmp_path, leases):
+    leases.look()
+    lease(tmp_path, f"{processes.place()}~{os.getppid()}~long ago~1", "claim", 0)
+    for there in (True, False):
+        with leases.claim(KEYS[1:]) as claim:
+            assert claim.mine == set(KEYS[1:]) and not claim.took_over
+        assert bool(list((tmp_path / "leases").glob("*.claim"))) == there
+        leases.judged -= module.NEWS + 1
