@@ -19,7 +19,7 @@ from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
-from flowgen.execute.messages import BEGUN
+from flowgen.execute.messages import BEGUN, STRIDES
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
@@ -84,6 +84,10 @@ class Task:
         """Whether it may be what its workers die of."""
         return max(self.deaths, self.doubts) >= SUSPECT
 
+    def share(self, steps: int) -> float:
+        """How much of its work so many steps are; what failed and is tried again counts twice."""
+        return min(1.0, steps / max(1, self.parcel.steps))
+
 
 class Flight:
     """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
@@ -106,7 +110,8 @@ class Flight:
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
-        self.news: SimpleQueue[Future] = SimpleQueue()
+        self.news: SimpleQueue[Future | tuple[Task, int, float]] = SimpleQueue()
+        """tasks that are done; how many steps one has done, in how many seconds"""
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
         self.open: dict[Name, list[Task]] = {}
@@ -134,6 +139,7 @@ class Flight:
         Raises SchedulerGone, NoWorkers.
         """
         self.client.subscribe_topic(BEGUN, self.began)
+        self.client.subscribe_topic(STRIDES, self.went)
         waiting = iter(self.ordered())
         self.refill(waiting)
         while self.sent:
@@ -142,6 +148,7 @@ class Flight:
             yield from self.ended(task, self.outcome(future))
             self.refill(waiting)
         self.client.unsubscribe_topic(BEGUN)
+        self.client.unsubscribe_topic(STRIDES)
 
     def ordered(self) -> Ordered:
         """The parcels in the order in which they are sent, each after those that it reads."""
@@ -203,12 +210,22 @@ class Flight:
         if key in self.sent:
             self.begun.setdefault(key, []).append(address)
 
+    def went(self, event: tuple[float, tuple[str, int, float]]) -> None:
+        """A task says how far it is."""
+        key, steps, seconds = event[1]
+        if task := self.sent.get(key):
+            self.news.put((task, steps, seconds))
+
     def next(self) -> Future:
-        """The next future that is done. Raises NoWorkers, SchedulerGone."""
+        """The next future that is done; tells how far others are meanwhile. Raises NoWorkers, SchedulerGone."""
         since = None
         while True:
             try:
-                return self.news.get(timeout=LOOK)
+                if isinstance(found := self.news.get(timeout=LOOK), Future):
+                    return found
+                task, steps, seconds = found
+                stage, number = task.name
+                self.events.under_way(stage, number, len(task.parcel), task.share(steps), seconds)
             except Empty:
                 if identity(self.client) != self.scheduler:
                     raise SchedulerGone from None

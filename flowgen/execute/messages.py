@@ -1,4 +1,4 @@
-"""What a task says while it runs: words for the user, and what it begins, so that it is known of what a worker died."""
+"""What a task says: words for the user; what it begins, so that it is known of what a worker died; how far it is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 
 from distributed import get_worker
 
-NOTES, BEGUN = "flowgen-notes", "flowgen-begun"
-"""topics: words for the user; which task begins where"""
+NOTES, BEGUN, STRIDES = "flowgen-notes", "flowgen-begun", "flowgen-strides"
+"""topics: words for the user; which task begins where; how far one is"""
 HEARD = 0.05
 """seconds in which what a task says has left its process"""
 
@@ -30,6 +30,15 @@ def begin(suspect: bool) -> None:
     worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
     if suspect:
         time.sleep(HEARD)
+
+
+def stride(steps: int, seconds: float) -> None:
+    """Say how many steps this task has done, and in what time."""
+    try:
+        worker = get_worker()
+    except ValueError:
+        return
+    worker.log_event(STRIDES, (worker.get_current_task(), steps, seconds))
 
 
 def end_process(why: object) -> None:

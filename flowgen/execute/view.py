@@ -14,7 +14,7 @@ WIDEST = 110
 """columns"""
 NAME = 24
 """columns of a node's name"""
-COLUMNS = ("done", "in store", "rate", "left")
+COLUMNS = ("done", "in hand", "in store", "rate", "left")
 ABOUT = 2
 """digits of times that are estimates, or change while one looks"""
 NARROW = 60
@@ -38,6 +38,7 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     table.add_column("node", max_width=NAME, overflow="ellipsis", no_wrap=True)
     table.add_column("", ratio=1)
     spared = (SPARED if width < NARROW else ()) + (("left",) if course.state in ENDS else ())
+    spared += () if any(node.hand for node in nodes.values()) else ("in hand",)
     kept = [name for name in COLUMNS if name not in spared]
     for name in kept:
         table.add_column(name, justify="right", no_wrap=True)
@@ -47,8 +48,8 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     if ended:
         table.add_row(Text(f"{ended} nodes are done", style="dim"))
     for name in shown:
-        cells = row(nodes[name])
-        table.add_row(Text(name), bar(nodes[name].done, nodes[name].total), *(cells[c] for c in kept))
+        node, cells = nodes[name], row(nodes[name])
+        table.add_row(Text(name), bar(node.done + node.begun, node.total), *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
     for what, (done, total) in wrote:
@@ -56,7 +57,7 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     return Group(table, whole)
 
 
-def bar(done: int, total: int) -> ProgressBar:
+def bar(done: float, total: int) -> ProgressBar:
     """How much of the whole; in colours that terminals of sixteen can tell apart."""
     return ProgressBar(max(1, total), done, complete_style="cyan", finished_style="green")
 
@@ -75,10 +76,16 @@ def row(node: NodeCourse) -> dict[str, Text]:
     failed = f" ({node.failed} failed)" if node.failed else ""
     return {
         "done": Text(f"{node.done}/{node.total}{failed}", style="red" if failed else ""),
+        "in hand": Text(in_hand(node).removesuffix(" in hand")),
         "in store": Text(str(node.known or "")),
         "rate": Text(rate(node.rate)),
         "left": Text("" if left is None else duration(left, ABOUT)),
     }
+
+
+def in_hand(node: NodeCourse) -> str:
+    """How far the items are that are computed now; empty if none has said so."""
+    return f"{node.begun / node.in_hand:.0%} of {node.in_hand} in hand" if node.in_hand else ""
 
 
 def summary(course: Course, now: float) -> list[str]:
