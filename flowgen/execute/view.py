@@ -26,17 +26,18 @@ BESIDE = 4
 """lines around the rows of nodes: the head, what is left out, the prompt"""
 
 
-def view(course: Course, width: int, height: int, now: float) -> RenderableType:
-    """The nodes that have something to compute, then the whole in a line or two."""
+def view(course: Course, width: int, height: int, now: float, bars: bool = True) -> RenderableType:
+    """The nodes that have something to compute, then the whole in a line or two; ``bars`` fill the width."""
     if not course.planned and not course.wrote:
         return Text("planning", style="dim")
     whole = Text(" · ".join(summary(course, now)), style="dim")
     nodes = {name: node for name, node in course.nodes.items() if node.total}
     if not nodes and not course.wrote:
         return whole
-    table = Table(box=None, pad_edge=False, width=min(width, WIDEST), header_style="dim")
+    table = Table(box=None, pad_edge=False, width=min(width, WIDEST) if bars else None, header_style="dim")
     table.add_column("node", max_width=NAME, overflow="ellipsis", no_wrap=True)
-    table.add_column("", ratio=1)
+    if bars:
+        table.add_column("", ratio=1)
     spared = (SPARED if width < NARROW else ()) + (("left",) if course.state in ENDS else ())
     spared += () if any(node.hand for node in nodes.values()) else ("in hand",)
     kept = [name for name in COLUMNS if name not in spared]
@@ -49,11 +50,12 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
         table.add_row(Text(f"{ended} nodes are done", style="dim"))
     for name in shown:
         node, cells = nodes[name], row(nodes[name])
-        table.add_row(Text(name), bar(node.done + node.begun, node.total), *(cells[c] for c in kept))
+        drawn = [bar(node.done + node.begun, node.total)] if bars else []
+        table.add_row(Text(name), *drawn, *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
     for what, (done, total) in wrote:
-        table.add_row(Text(f"writing {what}"), bar(done, total), f"{done}/{total}")
+        table.add_row(Text(f"writing {what}"), *([bar(done, total)] if bars else []), f"{done}/{total}")
     return Group(table, whole)
 
 
