@@ -105,8 +105,8 @@ def report(done: Run, console: Console) -> None:
 
 def failure_lines(failed: list[Failure], folder: Path) -> Iterator[str]:
     """What failed, by node and cause, and where all of it is named."""
-    from flowgen.execute.view import counted
     from flowgen.results.failures import grouped
+    from flowgen.store.quantities import counted
 
     for what, where in (groups := grouped(failed))[:SHOWN]:
         yield f"failed: {what}"

@@ -29,6 +29,7 @@ def show(run: str | None, settings: Settings) -> None:
     from flowgen.results.run import open_results
     from flowgen.results.runs import find_run, look
     from flowgen.results.table import scalar_table
+    from flowgen.store.quantities import counted
 
     folder = find_run(settings.runs, run) if run else latest(settings.runs)
     if (state := look(folder).state) != "finished":
@@ -54,11 +55,6 @@ def show(run: str | None, settings: Settings) -> None:
         if len(paths) > FILES:
             console.print(f"  and {len(paths) - FILES} more, named in {folder / 'provenance.json'}", highlight=False)
     click.echo(str(folder))
-
-
-def counted(number: int, word: str) -> str:
-    """A number of things."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def latest(runs: Path) -> Path:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from flowgen.execute.records import Record, seconds_of
-from flowgen.execute.view import counted, rate, retries
-from flowgen.store.quantities import duration
+from flowgen.execute.view import rate, retries
+from flowgen.store.quantities import counted, duration
 
 
 def told(found: Record) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowgen.execute.course import ENDS, Course, NodeCourse
-from flowgen.store.quantities import duration
+from flowgen.store.quantities import counted, duration
 
 WIDEST = 110
 """columns"""
@@ -110,11 +110,6 @@ def retries(deaths: int, repeated: int) -> list[str]:
     """What was lost on the way, if anything."""
     again = f", {counted(repeated, 'task')} sent again" if repeated else ""
     return [f"{counted(deaths, 'worker')} died{again}"] if deaths else []
-
-
-def counted(number: int, word: str) -> str:
-    """A number of things."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def rate(each: float | None) -> str:
