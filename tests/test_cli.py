@@ -142,10 +142,12 @@ def test_a_failing_node_is_exit_code_1_and_the_rest_is_kept(tmp_path, zoo_folder
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1, done.stderr
-    assert "failed: image[prompt=a red three, guidance=1, seed=0]: RuntimeError: the decoder broke" in done.stderr
-    assert "failed: clip[prompt=a red three, guidance=4, seed=0]: it needs 'image', which failed" in done.stderr
-    assert "fid[guidance=4]: 1 of the 1 items that it pools failed" in done.stderr
-    assert "8 items have no result; the next run tries them again" in done.stderr
+    points = "  [prompt=a red three, guidance=1, seed=0], [prompt=a red three, guidance=4, seed=0]\n"
+    assert f"failed: 2 items of 'image': RuntimeError: the decoder broke\n{points}" in done.stderr
+    assert "failed: 2 items of 'clip': it needs 'image', which failed\n" in done.stderr
+    assert "2 items of 'fid': 1 of the 1 items that it pools failed" in done.stderr
+    folder = done.stdout.splitlines()[-1]
+    assert f"8 items have no result, each named in {folder}/provenance.json; the next run" in done.stderr
     assert lab.load(text).plan(lab.store).nodes["sampler"].compute == 0
     assert "8 items have no result" in flowgen("show", cwd=tmp_path).stdout
 

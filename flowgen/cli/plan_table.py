@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flowgen.cli.tables import NARROW, amount, axes_of, indented
+from flowgen.cli.tables import ENDLESS, amount, axes_of, indented
 from flowgen.plan.plan import NodePlan, Plan
 from flowgen.plan.rows import Rows
 from flowgen.store.quantities import duration
@@ -14,18 +16,36 @@ COLUMNS = (
     "node", "axes", "items", "in store", "to compute", "batch", "parcels", "rows alone", "rows", "FLOPs", "bytes",
     "time", "why",
 )  # fmt: skip
-SPARED = {"batch", "parcels", "bytes", "axes", "rows alone"}
-"""columns that a narrow terminal doesn't show"""
+SPARED = ("bytes", "batch", "parcels", "rows alone", "axes", "FLOPs", "why", "rows", "in store")
+"""columns that a terminal too narrow for all doesn't show, in the order in which they are given up"""
+WORDS = {"node": 12, "axes": 20, "why": 20}
+"""columns of words, which may take several lines, and the least that each has"""
 
 
-def plan_table(made: Plan, width: int = 180) -> Table:
-    """What would be computed of each node; on a narrow terminal without the columns that can be spared."""
+def plan_table(made: Plan, width: int = ENDLESS) -> Table:
+    """What would be computed of each node, in so many of the columns as fit with whole numbers."""
+    console = Console(width=ENDLESS)
+    for count in range(len(SPARED) + 1):
+        table = with_columns(made, [name for name in COLUMNS if name not in SPARED[:count]])
+        if Measurement.get(console, console.options, table).minimum <= width:
+            break
+    return table
+
+
+def with_columns(made: Plan, kept: list[str]) -> Table:
+    """The table with these columns."""
+    rows = [
+        {"node": Text("  " * depth + name), "axes": Text(axes_of(made.graph, name)), **row(made, name)}
+        for name, depth in indented(made.graph)
+    ]
     table = Table(box=None, pad_edge=False)
-    kept = [name for name in COLUMNS if name not in (SPARED if width < NARROW else ())]
     for name in kept:
-        table.add_column(name, justify="left" if name in ("node", "axes", "why") else "right", overflow="fold")
-    for name, depth in indented(made.graph):
-        cells = {"node": Text("  " * depth + name), "axes": Text(axes_of(made.graph, name)), **row(made, name)}
+        if name in WORDS:
+            table.add_column(name, overflow="fold", min_width=WORDS[name])
+        else:
+            whole = max(len(name), *(len(cells.get(name, "")) for cells in rows))
+            table.add_column(name, justify="right", no_wrap=True, min_width=whole)
+    for cells in rows:
         table.add_row(*(cells.get(column, "") for column in kept))
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from flowgen.config import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flowgen.results.failures import Failure
     from flowgen.runner import Run
 
 SHOWN = 10
-"""failures that are printed"""
+"""causes of failures that are printed"""
 
 
 @click.command(cls=Detachable)
@@ -93,14 +95,30 @@ def report(done: Run, console: Console) -> None:
     tally = done.tally
     lost = "".join(f", {part}" for part in retries(tally.deaths, tally.repeated))
     console.print(f"computed {tally.computed()} items{lost}; report: {done.folder / 'report.html'}", highlight=False)
-    for failure in (failed := done.failures)[:SHOWN]:
-        click.echo(f"failed: {failure}", err=True)
-    if failed:
-        more = f" (and {len(failed) - SHOWN} more in provenance.json)" if len(failed) > SHOWN else ""
-        click.echo(f"{len(failed)} items have no result{more}; the next run tries them again", err=True)
+    if failed := done.failures:
+        for line in failure_lines(failed, done.folder):
+            click.echo(line, err=True)
     click.echo(str(done.folder))
     if failed:
         sys.exit(1)
+
+
+def failure_lines(failed: list[Failure], folder: Path) -> Iterator[str]:
+    """What failed, by node and cause, and where all of it is named."""
+    from flowgen.results.failures import grouped
+    from flowgen.store.quantities import counted
+
+    for what, where in (groups := grouped(failed))[:SHOWN]:
+        yield f"failed: {what}"
+        if where:
+            yield f"  {where}"
+    if len(groups) > SHOWN:
+        yield f"and {counted(len(groups) - SHOWN, 'other cause')}"
+    if len(failed) == 1:
+        yield "1 item has no result; the next run tries it again"
+    else:
+        every = folder / "provenance.json"
+        yield f"{len(failed)} items have no result, each named in {every}; the next run tries them again"
 
 
 def kept(folder: Path | None) -> str:

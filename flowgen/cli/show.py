@@ -11,8 +11,6 @@ from flowgen.cli.options import configured, runs_option
 from flowgen.config import Settings
 from flowgen.errors import UserError
 
-SHOWN = 10
-"""failures that are printed"""
 FILES = 12
 """files of an output that are listed"""
 
@@ -25,10 +23,13 @@ def show(run: str | None, settings: Settings) -> None:
 
     RUN is the name of its folder, its path, or 'last'; the latest that is finished if none is named.
     """
+    from flowgen.cli.run import failure_lines
     from flowgen.cli.tables import console as wide_console
+    from flowgen.results.failures import Failure
     from flowgen.results.run import open_results
     from flowgen.results.runs import find_run, look
     from flowgen.results.table import scalar_table
+    from flowgen.store.quantities import counted
 
     folder = find_run(settings.runs, run) if run else latest(settings.runs)
     if (state := look(folder).state) != "finished":
@@ -44,10 +45,9 @@ def show(run: str | None, settings: Settings) -> None:
         console.print(f"{name}: {sizes}", highlight=False)
     computed = sum(node["computed"] for node in about["nodes"].values())
     console.print(f"finished {about['finished']}, computed {computed} items", highlight=False)
-    for failure in about["failures"][:SHOWN]:
-        click.echo(f"failed: {failure['node']} {failure['point']}: {failure['cause']}")
     if about["failures"]:
-        click.echo(f"{len(about['failures'])} items have no result; the next run tries them again")
+        for line in failure_lines([Failure(**failure) for failure in about["failures"]], folder):
+            click.echo(line)
     for name, paths in about.get("files", {}).items():
         console.print(f"{name}: {counted(len(paths), 'file')}", highlight=False)
         for path in paths[:FILES]:
@@ -55,11 +55,6 @@ def show(run: str | None, settings: Settings) -> None:
         if len(paths) > FILES:
             console.print(f"  and {len(paths) - FILES} more, named in {folder / 'provenance.json'}", highlight=False)
     click.echo(str(folder))
-
-
-def counted(number: int, word: str) -> str:
-    """A number of things."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def latest(runs: Path) -> Path:

@@ -65,7 +65,8 @@ def listed(found: list[Seen], width: int) -> Table:
     table = Table(box=None, pad_edge=False)
     kept = [name for name in COLUMNS if width >= ROOM or name not in SPARED]
     for name in kept:
-        table.add_column(name, justify="left" if name in ("run", "state", "started") else "right", overflow="fold")
+        words = name in ("run", "state", "started")
+        table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=not words)
     for seen in found:
         course = seen.course
         left = course.left() if seen.state == "running" else None
@@ -85,6 +86,7 @@ def listed(found: list[Seen], width: int) -> Table:
 
 def detail(seen: Seen) -> None:
     """One run: where, its nodes, its workers, what it had to say."""
+    from flowgen.cli.tables import ENDLESS
     from flowgen.cli.tables import console as wide_console
     from flowgen.execute.view import view
     from flowgen.results.runs import SUSPENDED
@@ -101,7 +103,8 @@ def detail(seen: Seen) -> None:
         console.print(where, highlight=False, markup=False, soft_wrap=True)
     if course.planned:
         course.state = seen.state
-        console.print(view(course, min(console.width, ROOM), 10_000, course.first + seen.seconds))
+        width, now = min(console.width, ROOM), course.first + seen.seconds
+        console.print(view(course, width, ENDLESS, now, bars=console.is_terminal))
     for note in course.notes[-NOTES:]:
         console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
     for node, cause in course.causes.items():

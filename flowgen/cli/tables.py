@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from flowgen.node import NodeType
     from flowgen.values import Record
 
-NARROW = 130
-"""columns of a terminal that can't show the whole plan"""
+ENDLESS = 10_000
+"""columns of what isn't a terminal"""
+
+
+class Plain(Console):
+    """Where tables go that no terminal shows: a line ends with its last word."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Without blanks at the ends of lines."""
+        with self.capture() as caught:
+            super().print(*objects, **options)
+        self.file.write(re.sub(r" +$", "", caught.get(), flags=re.MULTILINE))
 
 
 def check_table(found: Check) -> Table:
@@ -70,9 +81,9 @@ def shape_of(value: Record) -> str:
 
 
 def console(**options: Any) -> Console:
-    """Where tables go: as wide as the terminal, wide enough for any table elsewhere."""
+    """Where tables go: as wide as the terminal; elsewhere as wide as they are, or as COLUMNS says."""
     found = Console(**options)
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=180, **options)
+    return found if found.is_terminal else Plain(width=None if "COLUMNS" in os.environ else ENDLESS, **options)
 
 
 def amount(number: float, unit: str) -> str:

@@ -24,6 +24,7 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
 
     from flowgen.experiment import load
     from flowgen.plan.document import VERSION
+    from flowgen.store.quantities import counted
 
     experiment = load(graph, **given, dtype=settings.dtype)
     with doing("planning"):
@@ -31,7 +32,7 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
     if as_json:
         click.echo(json.dumps({"version": VERSION, **asdict(answer)}, indent=2, ensure_ascii=False, default=str))
         return
-    click.echo(f"{answer.node}: {answer.known} of {answer.asked} items are in the store")
+    click.echo(f"{answer.node}: {answer.known} of {counted(answer.asked, 'item')} in the store")
     groups: dict[tuple[str, str], list[Any]] = {}
     for reason in answer.reasons:
         groups.setdefault((reason.state, reason.text), []).append(reason)

@@ -13,6 +13,7 @@ from torch import Tensor
 from flowgen.errors import UserError
 from flowgen.execute.limits import Limits, ran_out
 from flowgen.execute.stopping import Stop
+from flowgen.execute.strides import Strides
 from flowgen.node import NodeType
 from flowgen.node.call import call, call_with_carry
 from flowgen.plan.numerics import Numerics
@@ -59,6 +60,8 @@ class Caller:
         self.limits = limits or Limits()
         self.stop = Stop()
         """whether the task should end"""
+        self.strides = Strides()
+        """how far it is"""
         self.calls: Counter[str] = Counter()
         """how often the code of each node type that uses a model was run"""
         self.rows: Counter[str] = Counter()

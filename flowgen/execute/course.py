@@ -55,6 +55,8 @@ class NodeCourse:
     """of an item"""
     expected: float | None = None
     """seconds an item, from earlier runs"""
+    hand: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """by number, parcels of which is known how far they are: their items, and what the steps done are worth in items"""
     spans: Spans = field(default_factory=Spans)
     """in which it was computed"""
 
@@ -64,24 +66,39 @@ class NodeCourse:
         return max(0, self.total - self.done)
 
     @property
+    def in_hand(self) -> int:
+        """Items of parcels of which is known how far they are."""
+        return sum(items for items, _ in self.hand.values())
+
+    @property
+    def begun(self) -> float:
+        """What the steps of these that are done are worth, in items."""
+        return min(float(self.remaining), sum(worth for _, worth in self.hand.values()))
+
+    @property
+    def rest(self) -> float:
+        """What is left to do, in items."""
+        return self.remaining - self.begun
+
+    @property
     def rate(self) -> float | None:
-        """Items a second while it was computed; None before the first."""
+        """Items a second while it was computed; None before the first word of one."""
         return self.timed / self.spans.total if self.timed and self.spans.total > 0 else None
 
     @property
-    def timed(self) -> int:
-        """Items done of which one knows how long they took."""
-        return self.done - self.untimed
+    def timed(self) -> float:
+        """Work of which one knows how long it took, in items."""
+        return self.done - self.untimed + self.begun
 
     def left(self, speed: float | None = None) -> float | None:
         """Seconds for the rest: at its own rate, else as earlier runs tell, else at ``speed`` FLOPs a second."""
         if not self.remaining:
             return 0.0
         if self.rate:
-            return self.remaining / self.rate
+            return self.rest / self.rate
         if self.expected is not None:
-            return self.remaining * self.expected
-        return self.remaining * self.flops / speed if speed else None
+            return self.rest * self.expected
+        return self.rest * self.flops / speed if speed else None
 
 
 @dataclass(slots=True)
@@ -150,7 +167,7 @@ class Course:
         """Seconds until all is computed, about; None if nothing tells."""
         seen = [node for node in self.nodes.values() if node.rate and node.flops]
         work, spent = sum(n.flops * n.timed for n in seen), sum(n.spans.total for n in seen)
-        rest = sum(node.flops * node.remaining for node in self.nodes.values())
+        rest = sum(node.flops * node.rest for node in self.nodes.values())
         speed = work / spent if spent and work >= TELLING * rest else None
         each = [node.left(speed) for node in self.nodes.values()]
         if not self.planned or None in each:
@@ -191,6 +208,7 @@ def planned(course: Course, found: Record, when: float) -> None:
         node = course.nodes.setdefault(name, NodeCourse(items=about["items"], known=about["known"]))
         compute = about["compute"]
         node.total = node.done + compute
+        node.hand.clear()
         if compute:
             node.flops = about["flops"] / compute
             node.expected = None if about["seconds"] is None else about["seconds"] / compute
@@ -202,9 +220,18 @@ def workers(course: Course, found: Record, when: float) -> None:
     course.workers, course.dashboard = found["count"], found["dashboard"]
 
 
+def under_way(course: Course, found: Record, when: float) -> None:
+    """How far a task is."""
+    node = course.nodes.setdefault(found["node"], NodeCourse())
+    node.hand[found["parcel"]] = found["items"], found["items"] * found["share"]
+    node.spans.add(when - found["seconds"], when)
+    course.busy.add(when - found["seconds"], when)
+
+
 def parcel(course: Course, found: Record, when: float) -> None:
     """Items that were computed."""
     node = course.nodes.setdefault(found["node"], NodeCourse())
+    node.hand.pop(found["parcel"], None)
     node.done += found["items"] + found["known"]
     node.others += found["known"]
     if not found["seconds"]:
@@ -227,8 +254,9 @@ def worker_died(course: Course, found: Record, when: float) -> None:
 
 
 def sent_again(course: Course, found: Record, when: float) -> None:
-    """One more."""
+    """One more; what tasks of that node are on says its next word."""
     course.repeated += 1
+    course.nodes.setdefault(found["node"], NodeCourse()).hand.clear()
 
 
 def writing(course: Course, found: Record, when: float) -> None:
@@ -250,6 +278,8 @@ def note(course: Course, found: Record, when: float) -> None:
 def ended(course: Course, found: Record, when: float) -> None:
     """No more comes."""
     course.state, course.ended = found["event"], True
+    for node in course.nodes.values():
+        node.hand.clear()
     course.causes = found.get("causes", {})
 
 
@@ -257,6 +287,7 @@ APPLY: dict[str, Callable[[Course, Record, float], None]] = {
     "started": started,
     "planned": planned,
     "workers": workers,
+    "under_way": under_way,
     "parcel": parcel,
     "failed_items": failed_items,
     "worker_died": worker_died,

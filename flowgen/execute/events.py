@@ -23,6 +23,9 @@ class Events(Protocol):
     def workers(self, count: int, dashboard: str) -> None:
         """So many workers are there; the address of Dask's dashboard, empty if it has none."""
 
+    def under_way(self, stage: str, number: int, items: int, share: float, seconds: float) -> None:
+        """Of a parcel of so many items a task has done such a share (0 to 1) of its steps, in so many seconds."""
+
     def done(self, receipt: Receipt) -> None:
         """A parcel is in the store."""
 
@@ -52,6 +55,9 @@ class Silent:
         """Nothing."""
 
     def workers(self, count: int, dashboard: str) -> None:
+        """Nothing."""
+
+    def under_way(self, stage: str, number: int, items: int, share: float, seconds: float) -> None:
         """Nothing."""
 
     def done(self, receipt: Receipt) -> None:
@@ -99,6 +105,11 @@ class Both(Silent):
         """To both."""
         for events in self.each:
             events.workers(count, dashboard)
+
+    def under_way(self, stage: str, number: int, items: int, share: float, seconds: float) -> None:
+        """To both."""
+        for events in self.each:
+            events.under_way(stage, number, items, share, seconds)
 
     def done(self, receipt: Receipt) -> None:
         """To both."""

@@ -22,7 +22,7 @@ from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.memory import cycles
-from flowgen.execute.messages import BEGUN, ENDED, listening, opened
+from flowgen.execute.messages import BEGUN, ENDED, STRIDES, listening, opened
 from flowgen.execute.placement import Workers
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
@@ -97,6 +97,10 @@ class Task:
         """Whether it may be what its workers die of."""
         return max(self.deaths, self.doubts) >= SUSPECT
 
+    def share(self, steps: int) -> float:
+        """How much of its work so many steps are; what failed and is tried again counts twice."""
+        return min(1.0, steps / max(1, self.parcel.steps))
+
 
 class Flight:
     """The parcels of a plan on their way: made just before they are sent, so that few exist at once."""
@@ -119,10 +123,10 @@ class Flight:
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
         self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
-        self.news: SimpleQueue[str] = SimpleQueue()
-        """keys of tasks that have ended, perhaps more than once"""
+        self.news: SimpleQueue[str | tuple[Task, int, float]] = SimpleQueue()
+        """keys of tasks that have ended, perhaps more than once; how many steps one has done, in how many seconds"""
         self.asked = 0.0
-        """when Dask was last asked which have, monotonic"""
+        """when Dask was last asked which have ended, monotonic"""
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
         self.open: dict[Name, list[Task]] = {}
@@ -151,7 +155,7 @@ class Flight:
 
         Raises SchedulerGone, NoWorkers.
         """
-        with listening(self.client, {BEGUN: self.began, ENDED: self.heard}):
+        with listening(self.client, {BEGUN: self.began, ENDED: self.heard, STRIDES: self.went}):
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:
@@ -234,19 +238,30 @@ class Flight:
             self.told[key] = receipt
             self.news.put(key)
 
+    def went(self, key: str, steps: int, seconds: float) -> None:
+        """A task says how far it is."""
+        if task := self.sent.get(key):
+            self.news.put((task, steps, seconds))
+
     def next(self) -> Task:
-        """The next task that has ended, no longer among those that are sent. Raises NoWorkers, SchedulerGone."""
+        """The next task that has ended, no longer among those that are sent; tells how far others are meanwhile.
+
+        Raises NoWorkers, SchedulerGone.
+        """
         looked, since = time.monotonic(), None
         while True:
             self.ask()
             if self.news.empty():
                 time.sleep(GATHER)
             try:
-                key = self.news.get(timeout=ASK)
+                said = self.news.get(timeout=ASK)
             except Empty:
-                key = ""
-            if key in self.sent:
-                return self.sent.pop(key)
+                said = ""
+            if isinstance(said, tuple):
+                task, steps, seconds = said
+                self.events.under_way(*task.name, len(task.parcel), task.share(steps), seconds)
+            elif said in self.sent:
+                return self.sent.pop(said)
             if (now := time.monotonic()) - looked > LOOK:
                 looked = now
                 if identity(self.client) != self.scheduler:

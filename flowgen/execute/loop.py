@@ -105,6 +105,8 @@ class LoopRun:
                     break
                 state = self.advance(state)
                 self.at = [i + 1 for i in self.at]
+                if self.own:
+                    self.stage.caller.strides.went(len(self.at))
             self.save(state)
             state = self.park(self.release(state, results))
         names = results[0][1] if results else ()

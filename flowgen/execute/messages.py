@@ -1,4 +1,5 @@
-"""What a task says: words for the user, that it begins, so that it is known of what a worker died, and how it ended.
+"""What a task says: words for the user; that it begins, so that it is known of what a worker died; how far it is; how it
+ended.
 
 It says its receipt, which it also returns: to fetch that takes two ways and many steps of Dask's.
 """
@@ -17,8 +18,8 @@ from distributed import Client, get_worker
 if TYPE_CHECKING:
     from flowgen.execute.task import Receipt
 
-NOTES, BEGUN, ENDED = "flowgen-notes", "flowgen-begun", "flowgen-ended"
-"""topics: words for the user; which task begins where; which has ended, with its receipt"""
+NOTES, BEGUN, STRIDES, ENDED = "flowgen-notes", "flowgen-begun", "flowgen-strides", "flowgen-ended"
+"""topics: words for the user; which task begins where; how far one is; which has ended, with its receipt"""
 HERE: set[Callable[[str, bytes], None]] = set()
 """who hears of this process's own tasks that they ended"""
 HEARD = 0.05
@@ -44,6 +45,15 @@ def begin(suspect: bool) -> None:
     worker.log_event(BEGUN, (worker.get_current_task(), worker.address))
     if suspect:
         time.sleep(HEARD)
+
+
+def stride(steps: int, seconds: float) -> None:
+    """Say how many steps this task has done, and in what time."""
+    try:
+        worker = get_worker()
+    except ValueError:
+        return
+    worker.log_event(STRIDES, (worker.get_current_task(), steps, seconds))
 
 
 def end(receipt: Receipt) -> None:

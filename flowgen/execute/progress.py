@@ -13,7 +13,7 @@ from rich.live import Live
 from flowgen.execute.course import Course
 from flowgen.execute.events import Silent
 from flowgen.execute.records import EVERY, Record, Recorder, seconds_of
-from flowgen.execute.view import rate, view
+from flowgen.execute.view import in_hand, rate, view
 from flowgen.store.quantities import duration
 
 REDRAWN = 2.0
@@ -89,13 +89,14 @@ class Lines(Watched):
                 return STOPPING
             case "writing" if self.due("", found):
                 return f"writing {found['what']}" + (f": {found['done']}/{found['total']}" if found["done"] else "")
-            case "parcel" | "failed_items":
+            case "under_way" | "parcel" | "failed_items":
                 name = found["node"]
                 node = self.course.nodes[name]
                 begun = seconds_of(found["time"]) - found.get("seconds", 0.0)
                 if self.due(name, found, begun) or not node.remaining:
                     failed = f" ({node.failed} failed)" if node.failed else ""
-                    said = [f"{name}: {node.done}/{node.total}{failed}"] + ([rate(node.rate)] if node.rate else [])
+                    said = [f"{name}: {node.done}/{node.total}{failed}"]
+                    said += [part for part in (in_hand(node), rate(node.rate)) if part]
                     return ", ".join(said + ([f"{duration(node.left())} left"] if node.remaining else []))
         return ""
 

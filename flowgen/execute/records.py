@@ -69,6 +69,11 @@ class Recorder(Silent):
         """How many there are."""
         self.take(record("workers", count=count, dashboard=dashboard or None))
 
+    def under_way(self, stage: str, number: int, items: int, share: float, seconds: float) -> None:
+        """How far a task is."""
+        how = {"share": round(share, 4), "seconds": round(seconds, 4)}
+        self.take(record("under_way", node=stage, parcel=number, items=items, **how))
+
     def done(self, receipt: Receipt) -> None:
         """A parcel, and what failed of it."""
         about = {"node": receipt.stage, "parcel": receipt.number}

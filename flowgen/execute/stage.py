@@ -56,6 +56,7 @@ class StageRun:
                 break
             pieces.append(self.function(step, batch := [items[n] for n in rows]))
             done += batch
+            self.caller.strides.went(len(batch))
         names = pieces[0] if pieces else ()
         return done, {name: type(pieces[0][name]).concat([p[name] for p in pieces]) for name in names}
 

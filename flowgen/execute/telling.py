@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from flowgen.execute.records import Record, seconds_of
-from flowgen.execute.view import counted, rate, retries
-from flowgen.store.quantities import duration
+from flowgen.execute.view import rate, retries
+from flowgen.store.quantities import counted, duration
 
 
 def told(found: Record) -> str:
@@ -50,6 +50,11 @@ def parcel(found: Record) -> str:
     return f"{found['node']}: {counted(items, 'item')} in {duration(seconds)}{each}{others}"
 
 
+def under_way(found: Record) -> str:
+    """How far a task is."""
+    return f"{found['node']}: {found['share']:.0%} of {counted(found['items'], 'item')} in {duration(found['seconds'])}"
+
+
 def failed_items(found: Record) -> str:
     """What wasn't."""
     return f"{found['node']}: {counted(found['items'], 'item')} failed: {'; '.join(found['causes'])}"
@@ -76,6 +81,7 @@ WORDS: dict[str, Callable[[Record], str]] = {
     "started": started,
     "planned": planned,
     "workers": workers,
+    "under_way": under_way,
     "parcel": parcel,
     "failed_items": failed_items,
     "sent_again": lambda found: f"{found['node']}: {counted(found['items'], 'item')} sent again",

@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from flowgen.execute.course import ENDS, Course, NodeCourse
-from flowgen.store.quantities import duration
+from flowgen.store.quantities import counted, duration
 
 WIDEST = 110
 """columns"""
 NAME = 24
 """columns of a node's name"""
-COLUMNS = ("done", "in store", "rate", "left")
+COLUMNS = ("done", "in hand", "in store", "rate", "left")
 ABOUT = 2
 """digits of times that are estimates, or change while one looks"""
 NARROW = 60
@@ -26,18 +26,20 @@ BESIDE = 4
 """lines around the rows of nodes: the head, what is left out, the prompt"""
 
 
-def view(course: Course, width: int, height: int, now: float) -> RenderableType:
-    """The nodes that have something to compute, then the whole in a line or two."""
+def view(course: Course, width: int, height: int, now: float, bars: bool = True) -> RenderableType:
+    """The nodes that have something to compute, then the whole in a line or two; ``bars`` fill the width."""
     if not course.planned and not course.wrote:
         return Text("planning", style="dim")
     whole = Text(" · ".join(summary(course, now)), style="dim")
     nodes = {name: node for name, node in course.nodes.items() if node.total}
     if not nodes and not course.wrote:
         return whole
-    table = Table(box=None, pad_edge=False, width=min(width, WIDEST), header_style="dim")
+    table = Table(box=None, pad_edge=False, width=min(width, WIDEST) if bars else None, header_style="dim")
     table.add_column("node", max_width=NAME, overflow="ellipsis", no_wrap=True)
-    table.add_column("", ratio=1)
+    if bars:
+        table.add_column("", ratio=1)
     spared = (SPARED if width < NARROW else ()) + (("left",) if course.state in ENDS else ())
+    spared += () if any(node.hand for node in nodes.values()) else ("in hand",)
     kept = [name for name in COLUMNS if name not in spared]
     for name in kept:
         table.add_column(name, justify="right", no_wrap=True)
@@ -47,16 +49,17 @@ def view(course: Course, width: int, height: int, now: float) -> RenderableType:
     if ended:
         table.add_row(Text(f"{ended} nodes are done", style="dim"))
     for name in shown:
-        cells = row(nodes[name])
-        table.add_row(Text(name), bar(nodes[name].done, nodes[name].total), *(cells[c] for c in kept))
+        node, cells = nodes[name], row(nodes[name])
+        drawn = [bar(node.done + node.begun, node.total)] if bars else []
+        table.add_row(Text(name), *drawn, *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
     for what, (done, total) in wrote:
-        table.add_row(Text(f"writing {what}"), bar(done, total), f"{done}/{total}")
+        table.add_row(Text(f"writing {what}"), *([bar(done, total)] if bars else []), f"{done}/{total}")
     return Group(table, whole)
 
 
-def bar(done: int, total: int) -> ProgressBar:
+def bar(done: float, total: int) -> ProgressBar:
     """How much of the whole; in colours that terminals of sixteen can tell apart."""
     return ProgressBar(max(1, total), done, complete_style="cyan", finished_style="green")
 
@@ -75,10 +78,16 @@ def row(node: NodeCourse) -> dict[str, Text]:
     failed = f" ({node.failed} failed)" if node.failed else ""
     return {
         "done": Text(f"{node.done}/{node.total}{failed}", style="red" if failed else ""),
+        "in hand": Text(in_hand(node).removesuffix(" in hand")),
         "in store": Text(str(node.known or "")),
         "rate": Text(rate(node.rate)),
         "left": Text("" if left is None else duration(left, ABOUT)),
     }
+
+
+def in_hand(node: NodeCourse) -> str:
+    """How far the items are that are computed now; empty if none has said so."""
+    return f"{node.begun / node.in_hand:.0%} of {node.in_hand} in hand" if node.in_hand else ""
 
 
 def summary(course: Course, now: float) -> list[str]:
@@ -101,11 +110,6 @@ def retries(deaths: int, repeated: int) -> list[str]:
     """What was lost on the way, if anything."""
     again = f", {counted(repeated, 'task')} sent again" if repeated else ""
     return [f"{counted(deaths, 'worker')} died{again}"] if deaths else []
-
-
-def counted(number: int, word: str) -> str:
-    """A number of things."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def rate(each: float | None) -> str:

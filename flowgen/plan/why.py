@@ -21,6 +21,7 @@ from flowgen.store import Lost, Store, keys
 from flowgen.store.compact import made_in
 from flowgen.store.history import History
 from flowgen.store.key_columns import distinct
+from flowgen.store.quantities import counted
 
 EXPLAINED = 24
 """missing items of one question that are explained one by one"""
@@ -162,7 +163,7 @@ def present(plan: Plan, node: GraphNode, row: int, store: Store, runs: Path) -> 
     count = len(manifest["keys"])
     each = about["seconds"] / count if "seconds" in about else None
     made = makers(runs, made_in(about, block, manifest["keys"].index(key)))
-    text = f"in the store, block {block[:12]} of {count} items"
+    text = f"block {block[:12]} of {counted(count, 'item')}"
     text += f", computed {about['created']}" if "created" in about else ""
     text += f" by {made[0]}" if made else ""
     text += f", {each:.3g} s an item on {about.get('device', 'an unknown device')}" if each is not None else ""

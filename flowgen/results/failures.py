@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from flowgen.execute.driver import Tally
+from flowgen.language.labels import readable
 from flowgen.plan.keying import as_text
 from flowgen.plan.plan import Plan
+
+FIRST = 3
+"""points that are named of items that failed alike"""
+LABEL, CAUSE = 60, 300
+"""characters of a label, and of a cause, that are shown"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,30 @@ class Failure:
     def __str__(self) -> str:
         place = ", ".join(f"{axis}={label}" for axis, label in self.point.items())
         return f"{self.node}[{place}]: {self.cause}" if place else f"{self.node}: {self.cause}"
+
+
+def grouped(found: Iterable[Failure]) -> list[tuple[str, str]]:
+    """Failures for people, those of one node and cause together: what failed, and where if that are several items."""
+    groups: dict[tuple[str, str], list[Failure]] = {}
+    for failure in found:
+        groups.setdefault((failure.node, failure.cause), []).append(failure)
+    return [told(group) for group in groups.values()]
+
+
+def told(group: list[Failure]) -> tuple[str, str]:
+    """Items of one node and cause in words."""
+    first, cause = group[0], readable(group[0].cause, CAUSE)
+    if len(group) == 1:
+        return f"{first.node}{place(first)}: {cause}", ""
+    more = f" and {len(group) - FIRST} more" if len(group) > FIRST else ""
+    return f"{len(group)} items of '{first.node}': {cause}", ", ".join(map(place, group[:FIRST])) + more
+
+
+def place(failure: Failure) -> str:
+    """A point as ``[seed=0, guidance=2]``; nothing for a node without axes."""
+    labels = ", ".join(f"{axis}={readable(label, LABEL)}" for axis, label in failure.point.items())
+    points = f" ({failure.points} points)" if failure.points > 1 else ""
+    return f"[{labels}]{points}" if labels else points.strip()
 
 
 def failures(plan: Plan, tally: Tally) -> list[Failure]:

@@ -20,6 +20,7 @@ from flowgen.execute.memory import give_back
 from flowgen.language.labels import digits, readable
 from flowgen.results.curves import curves
 from flowgen.results.drawing import draw_graph
+from flowgen.results.failures import Failure, grouped
 from flowgen.results.files import write_text
 from flowgen.results.labels import significant
 from flowgen.results.making import Made
@@ -32,7 +33,7 @@ SHOWN = 8
 HEAVY = 1_500_000
 """bytes beyond which a sheet is embedded smaller, as JPEG"""
 FAILURES = 20
-"""items without a result that are listed"""
+"""causes for which items have no result that are listed"""
 MOVING = 8
 """animations that are embedded"""
 FILES = 12
@@ -67,8 +68,9 @@ def write_report(
         facts=facts,
         table=table(dataset),
         warnings=dataset.attrs.get("warnings", ()),
-        failures=[failure_text(failure) for failure in failures[:FAILURES]],
-        more_failures=max(0, len(failures) - FAILURES),
+        failures=(failed := grouped(Failure(**failure) for failure in failures))[:FAILURES],
+        more_failures=max(0, len(failed) - FAILURES),
+        failed_items=len(failures),
         curves=[(name, Markup(drawing)) for name, drawing in [*made.curves, *curves(dataset)]],
         moving=[embedded(path) for path in moving(made)],
         grids=[embedded(path) for path in made.sheets],
@@ -78,13 +80,6 @@ def write_report(
         source=source,
     )
     return write_text(folder / NAME, page)
-
-
-def failure_text(failure: Mapping[str, Any]) -> str:
-    """A failed item in a line."""
-    place = ", ".join(f"{axis} = {readable(label, 60)}" for axis, label in failure["point"].items())
-    points = f" ({failure['points']} points)" if failure["points"] > 1 else ""
-    return f"{failure['node']}" + (f" at {place}" if place else "") + f"{points}: {readable(failure['cause'], 300)}"
 
 
 def listed(name: str, paths: Sequence[Path], folder: Path) -> dict[str, Any]:

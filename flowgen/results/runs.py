@@ -156,6 +156,8 @@ def document(seen: Seen) -> dict[str, Any]:
                 "known": node.known,
                 "compute": node.total,
                 "done": node.done,
+                "in_hand": node.in_hand,
+                "in_hand_done": round(node.begun, 3),
                 "failed": node.failed,
                 "rate": node.rate,
                 "left": node.left() if seen.state == "running" else None,

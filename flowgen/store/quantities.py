@@ -10,6 +10,11 @@ from flowgen.errors import UserError
 AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
 def size(text: str) -> int:
     """Bytes of ``50GB``, ``1.5 TiB``, ``1000``. Raises UserError."""
     try:

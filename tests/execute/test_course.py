@@ -125,6 +125,32 @@ def test_the_view_fits_the_screen(width, height):
         assert part in text
 
 
+def test_a_long_task_is_seen_to_go_on(capsys):
+    def goes(second, number, items, share, seconds):
+        return at(second, "under_way", node="a", parcel=number, items=items, share=share, seconds=seconds)
+
+    found = course(planned(0, a=(40, 1, None, 0)), goes(20, 0, 20, 0.25, 20.0))
+    node = found.nodes["a"]
+    assert (node.done, node.in_hand, node.begun, node.rate) == (0, 20, 5.0, pytest.approx(5 / 20))
+    assert found.left() == pytest.approx(35 / (5 / 20))
+    found.apply(goes(24, 1, 20, 0.05, 4.0))  # beside it
+    found.apply(goes(40, 0, 20, 0.5, 40.0))
+    assert (node.in_hand, node.begun, node.rate) == (40, 11.0, pytest.approx(11 / 40))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(view(found, 80, 24, 1_000_040))
+    assert "28% of 40" in console.export_text()
+    found.apply(parcel(60, "a", 20, 60.0))
+    assert (node.done, node.in_hand, node.begun) == (20, 20, 1.0)
+    assert node.rate == pytest.approx(21 / 60)  # the time that it was seen in counts once
+    found.apply(at(61, "sent_again", node="a", items=20))
+    assert (node.in_hand, node.begun) == (0, 0)
+    assert told(goes(40, 0, 20, 0.5, 40.0)).endswith("a: 50% of 20 items in 40 s")
+    shown = progress(Console(file=io.StringIO()))
+    for record in (planned(0, a=(40, 1, None, 0)), goes(6, 0, 20, 0.1, 6.0), goes(12, 0, 20, 0.2, 12.0)):
+        shown.take(record)
+    assert shown.console.file.getvalue() == "a: 0/40, 20% of 20 in hand, 3 s/item, 108 s left\n"
+
+
 def test_every_event_has_words():
     totals = {"computed": 3, "compute": 10, "failed": 2, "deaths": 1, "sent_again": 2, "seconds": 300.0}
     records = [
@@ -132,6 +158,7 @@ def test_every_event_has_words():
         planned(1, a=(10, 0, None, 0)),
         at(2, "workers", count=2, dashboard=None),
         parcel(3, "a", 3, 1.5),
+        at(3, "under_way", node="a", parcel=1, items=4, share=0.5, seconds=6.0),
         at(3, "failed_items", node="a", parcel=0, items=2, causes={"broken": 2}),
         at(3, "sent_again", node="a", items=2),
         at(4, "writing", what="results", done=1, total=2),

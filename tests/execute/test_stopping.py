@@ -8,7 +8,8 @@ import pytest
 import toys
 from small import Lab
 
-from flowgen.execute import stopping
+from flowgen.execute import stopping, strides
+from flowgen.execute.events import Silent
 from flowgen.execute.task import open_store
 from flowgen.node import node
 from flowgen.results.runs import look, runs_in
@@ -86,6 +87,26 @@ nodes:
   same: {type: stopping.slow, x: $out.x}
 outputs: [out]
 """
+
+
+class Watching(Silent):
+    """Remembers how far tasks said they were."""
+
+    def __init__(self):
+        self.shares = []
+
+    def under_way(self, stage, number, items, share, seconds):
+        assert (stage, number, seconds > 0) == ("out", 0, True)
+        self.shares.append((items, share))
+
+
+@pytest.mark.parametrize(("text", "items", "steps"), [("FUNCTION", 400, 400), ("LOOP", 40, 40 * 10)])
+def test_a_task_says_how_far_it_is(lab, monkeypatch, text, items, steps):
+    monkeypatch.setattr(strides, "EVERY", 0.0)
+    monkeypatch.setattr(strides, "SHARE", 0.0)
+    events = Watching()
+    lab.run(globals()[text], options={"batch": 8, "events": events})
+    assert events.shares == [(items, done / steps) for done in range(8, steps + 1, 8)]
 
 
 def test_items_of_a_loop_come_to_their_end_if_it_is_near(lab):

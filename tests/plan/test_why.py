@@ -174,7 +174,7 @@ def test_the_command_says_it_in_words_and_in_json(ran):
     ran.load(FEW, ("[1, 4]", "[1, 4, 8]"))
     call = ["why", str(ran.folder / "g.yaml"), "sampler", "--store", str(ran.store), "--runs", str(ran.runs)]
     told = CliRunner().invoke(command, call, catch_exceptions=False).output.splitlines()
-    assert told[0] == "sampler: 8 of 12 items are in the store"
+    assert told[0] == "sampler: 8 of 12 items in the store"
     assert told[1] == "sampler[prompt=a red three, guidance=8, seed=0] and 3 more: to compute"
     assert told[2] == "  parameter changed: scale of guided was 4, is 8"
     assert told[3].startswith("  beside sampler[prompt=a red three, guidance=4, seed=0] of 20")

@@ -73,7 +73,8 @@ def test_events_say_what_a_run_computed(tmp_path):
     assert "all known" in table
     told = CliRunner().invoke(command, ["status", "last", "--json", "--runs", str(lab.runs)], catch_exceptions=False)
     assert json.loads(told.output)["nodes"]["third"] == {
-        "items": 6, "known": 6, "compute": 0, "done": 0, "failed": 0, "rate": None, "left": None,
+        "items": 6, "known": 6, "compute": 0, "done": 0, "in_hand": 0, "in_hand_done": 0.0, "failed": 0, "rate": None,
+        "left": None,
     }  # fmt: skip
     lines = CliRunner().invoke(command, ["logs", "last", "--runs", str(lab.runs)], catch_exceptions=False).output
     assert "planned: all is known" in lines

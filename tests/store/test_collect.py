@@ -255,11 +255,11 @@ def test_the_other_commands(store, tmp_path):
     assert "test" in listed and "3" in listed and "pinned: run-" in listed
     assert bad[:12] in cache("list", "--blocks", store=store).output
     assert cache("size", store=store).output.startswith("2 blocks with 3 items: ")
-    assert "2 blocks are as they were written" in cache("verify", store=store).output
+    assert "2 blocks read, and all is as it was written" in cache("verify", store=store).output
     assert "holds 2 blocks with 3 items" in cache("rebuild-index", store=store).output
     hurt(file_of(store.path, bad))
     found = cache("verify", store=store)
-    assert found.exit_code == 1 and "1 of 2 blocks were damaged" in found.output
+    assert found.exit_code == 1 and "1 of 2 blocks damaged and set aside" in found.output
     assert "set aside as damaged" in cache("size", store=store).output
     old = store.path / "blocks" / "ab" / ("ab" + "0" * 38) / "zarr.json"
     old.parent.mkdir(parents=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from flowgen.cli.cache.common import existing, store_option
+from flowgen.store.quantities import counted
 
 
 @click.command()
@@ -25,7 +26,7 @@ def verify(store: Path | str) -> None:
 
     bad = opened.verify(note)
     if bad:
-        click.echo(f"{len(bad)} of {seen} blocks were damaged and are set aside in {store}/damaged;", err=True)
+        click.echo(f"{len(bad)} of {counted(seen, 'block')} damaged and set aside in {store}/damaged;", err=True)
         click.echo("their items are computed again by the next run that needs them", err=True)
         sys.exit(1)
-    click.echo(f"{seen} blocks are as they were written")
+    click.echo(f"{counted(seen, 'block')} read, and all is as it was written")

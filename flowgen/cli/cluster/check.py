@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from flowgen.execute.clusters.survey import Survey
 
 
+WIDE = 100
+"""columns of a line of words"""
 GOOD = {"software": "as here", "store": "yes", "weights": "yes"}
 """columns of the table, and what stands there if all is well"""
 
@@ -55,7 +58,8 @@ def check(graph: Path | None, given: dict[str, Any], settings: Settings, insecur
         console = wide_console()
         console.print(workers_table(found))
         here = ", ".join(f"{name} {said}" for name, said in found.question.software)
-        console.print(f"here: flowgen {__version__}, {here}", highlight=False)
+        here = f"here: flowgen {__version__}, {here}"
+        console.print(fill(here, min(console.width, WIDE), subsequent_indent="      "), highlight=False)
         for line in lines(found.findings):
             console.print(line, highlight=False, markup=False)
         console.print(f"{len(found.fit)} of {len(found.findings)} workers can do a run", highlight=False)
