@@ -1,5 +1,5 @@
-"""What a task says: words for the user; that it begins, so that it is known of what a worker died; how far it is; how it
-ended.
+"""What a task says: words for the user; that it begins, so that it is known of what a worker died; how far it is; and
+how it ended.
 
 It says its receipt, which it also returns: to fetch that takes two ways and many steps of Dask's.
 """
