@@ -35,6 +35,9 @@ Name = tuple[str, int]
 """a parcel's stage and number"""
 IN_FLIGHT = 128
 """tasks that are sent and not done, at least; four for each thread where that is more"""
+AHEAD = 8192
+"""items of tasks that are sent and not done, about at most: what is told of one takes a kilobyte and a half, the copies
+that Dask makes included"""
 TOGETHER = 16
 """tasks that are sent at once when there is room: a graph of many costs Dask a third of many graphs of one"""
 SUSPECT = 2
@@ -122,7 +125,8 @@ class Flight:
         self.events = events
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
-        self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
+        self.least = 4 * sum(client.nthreads().values())
+        self.most = max(IN_FLIGHT, self.least)
         self.news: SimpleQueue[str | tuple[Task, int, float]] = SimpleQueue()
         """keys of tasks that have ended, perhaps more than once; how many steps one has done, in how many seconds"""
         self.asked = 0.0
@@ -178,9 +182,14 @@ class Flight:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
         size, new = min(TOGETHER, self.most), self.new(waiting)
-        while len(self.sent) + size <= self.most and (tasks := list(islice(new, size))):
+        while len(self.sent) + size <= self.most and not self.enough() and (tasks := list(islice(new, size))):
             for _, alike in groupby(tasks, self.options):
                 self.send(list(alike))
+
+    def enough(self) -> bool:
+        """Whether the tasks that are sent are many by their items, and by the cluster's threads."""
+        items = sum(len(task.parcel) for task in self.sent.values())
+        return items >= AHEAD and len(self.sent) >= self.least
 
     def new(self, waiting: Iterator[tuple[Cut, list[Name]]]) -> Iterator[Task]:
         """Tasks for the next parcels, made as they are asked for."""

@@ -93,7 +93,9 @@ def test_no_worker_waits_long_for_the_last_parcel(workers):
     assert even(8, 60, workers) == {1: 8, 2: 6, 3: 5, 8: 8}[workers]
 
 
-def test_few_parcels_exist_at_once(lab, monkeypatch):
+@pytest.mark.parametrize("bound", [{"IN_FLIGHT": 4}, {"AHEAD": 6, "TOGETHER": 2}])
+def test_few_parcels_exist_at_once(lab, monkeypatch, bound):
+    """By their number, and by their items."""
     alive, most = 0, 0
     made = driver.Plan.parcel
 
@@ -112,7 +114,8 @@ def test_few_parcels_exist_at_once(lab, monkeypatch):
 
     monkeypatch.setattr(driver.Plan, "parcel", parcel)
     monkeypatch.setattr(driver, "Flight", Counting)
-    monkeypatch.setattr("flowgen.execute.flight.IN_FLIGHT", 4)
+    for name, value in bound.items():
+        monkeypatch.setattr(f"flowgen.execute.flight.{name}", value)
     monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1)
     text = "flowgen: 1\nsweep: {prompt: {lines: prompts.txt}}\nnodes:\n"
     text += "  digits: {type: model, from: ZOO/digits}\n"
