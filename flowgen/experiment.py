@@ -19,7 +19,7 @@ from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
 from flowgen.language.inputs import unwrapped
-from flowgen.plan.expect import expect
+from flowgen.plan.expect import expect, pace
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
 from flowgen.plan.why import Answer, why
@@ -124,11 +124,12 @@ class Experiment:
 
     def _plan(self, store: str | Path, batch: int | None, device: str, where: Where) -> Plan:
         count = where.side_by_side
-        options = Options(batch=batch, workers=count, memory=memory_for(count))
         kept = open_store(str(store))
         kept.sync(since=5.0)  # what other machines published
-        made = plan(self.check(), kept, self.numerics(batch, device, where), options)
-        expect(made, Timings(kept.medium), place_of(device, where), count)
+        precision, timings, at = self.numerics(batch, device, where), Timings(kept.medium), place_of(device, where)
+        options = Options(batch, count, memory_for(count), pace(timings, at, precision))
+        made = plan(self.check(), kept, precision, options)
+        expect(made, timings, at, count)
         return made
 
     def why(

@@ -10,7 +10,7 @@ import numpy as np
 from flowgen.graph.columns import Column
 from flowgen.graph.model import GraphNode
 from flowgen.graph.variants import by_identity, members
-from flowgen.plan.parcels import LARGEST_BATCH, LIVE_TENSORS, PARCEL_FLOPS
+from flowgen.plan.parcels import LARGEST_BATCH, LIVE_TENSORS, PARCEL_FLOPS, PARCEL_SECONDS
 from flowgen.plan.plan import Plan
 
 SHOWN = 4
@@ -33,7 +33,8 @@ def reasons(plan: Plan, stage: str) -> Iterator[str]:
     if len(cuts) > 1:
         yield (
             f"{len(cuts)} parcels of at most {max(map(len, cuts))} items: a task is {PARCEL_FLOPS:.0e} FLOPs at most, "
-            f"one batch at least, and no fewer parcels than workers ({plan.options.workers})"
+            f"{PARCEL_SECONDS:.0f} s as far as earlier runs tell, one batch at least, "
+            f"and no fewer parcels than workers ({plan.options.workers})"
         )
     elif len(rows) < cuts[0].batch:
         yield f"there {'is only 1 item' if len(rows) == 1 else f'are only {len(rows)} items'}"

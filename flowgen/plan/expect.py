@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from flowgen.plan.numerics import Numerics
+from flowgen.plan.parcels import Pace
 from flowgen.plan.plan import Plan
 from flowgen.store.timings import Timings, Work
 
@@ -41,6 +43,16 @@ def measured(plan: Plan, receipts: Iterable[Measured], place: str) -> Iterator[t
             yield work_of(plan, name, place), sum(r.seconds for r in mine), sum(r.steps for r in mine)
 
 
+def pace(timings: Timings, place: str, numerics: Numerics) -> Pace:
+    """What earlier runs took there, for work of the same size only: a guess would cut parcels that are better whole."""
+    return lambda type, flops: timings.of(work(type, flops, place, numerics))
+
+
 def work_of(plan: Plan, stage: str, place: str) -> Work:
     """The kind of work that a stage does."""
-    return Work(plan.nodes[stage].type, plan.check.outcomes[stage][0].flops, f"{place}, {plan.numerics.mode}")
+    return work(plan.nodes[stage].type, plan.check.outcomes[stage][0].flops, place, plan.numerics)
+
+
+def work(type: str, flops: int, place: str, numerics: Numerics) -> Work:
+    """A kind of work, by a node's type and the FLOPs of an item, or of a step."""
+    return Work(type, flops, f"{place}, {numerics.mode}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ from flowgen.plan.trajectories import APART, Trajectories, texts
 Mask = NDArray[np.bool_]
 PARCEL_FLOPS = 2e11
 """work of a parcel: a few seconds on a few CPU cores, less on a GPU; a parcel is what a crash can lose"""
+PARCEL_SECONDS = 60.0
+"""of work, where earlier runs tell how long it takes: on a slow or busy machine tasks are smaller for it"""
 PARCEL_BYTES = 8 << 20
 """of what a task reads, makes on its way and publishes; it holds all of it at once, so that memory depends on this"""
 EACH = 4
@@ -30,6 +32,9 @@ LIVE_TENSORS = 16
 """how many tensors of the largest size a network holds at once, roughly"""
 LARGEST_BATCH = 64
 LARGEST_PARCEL = 4096
+
+Pace = Callable[[str, int], float | None]
+"""by type of a node and FLOPs of an item (of a step, for a loop): the seconds that one takes, None if unknown"""
 
 
 class Limits(Protocol):
@@ -46,6 +51,10 @@ class Limits(Protocol):
     @property
     def workers(self) -> int:
         """Processes that share the work."""
+
+    @property
+    def pace(self) -> Pace | None:
+        """What earlier runs took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,9 @@ def cuts(
         outcome = checked.outcomes[node.name][number]
         batch = batch_size(outcome, limits)
         steps = steps_of(checked, node, rows)
-        size = parcel_size(len(rows), batch, outcome.flops * int(steps[0]), held, limits.workers)
+        each = limits.pace(node.type.name, checked.outcomes[node.name][0].flops) if limits.pace else None
+        work, seconds = outcome.flops * int(steps[0]), (each or 0.0) * int(steps[0])
+        size = parcel_size(len(rows), batch, work, held, limits.workers, seconds)
         if trajectories is None:
             for start in range(0, len(rows), size):
                 part = slice(start, start + size)
@@ -98,8 +109,8 @@ def cuts(
             part = slice(start, end)
             states = checkpoints.of(rows[part]) if checkpoints else None
             done = np.maximum(share[part], states.begins if states else 0)
-            work = int((steps[part] - np.maximum(done, 0)).sum())
-            found.append(Cut(node.name, len(found), rows[part], batch, work, share[part], states))
+            left = int((steps[part] - np.maximum(done, 0)).sum())
+            found.append(Cut(node.name, len(found), rows[part], batch, left, share[part], states))
     return found
 
 
@@ -142,12 +153,12 @@ def held_bytes(checked: Check, code: Program) -> float:
     return sum(max(o.bytes for o in checked.outcomes[name]) * min(1, points(name) / whole) for name in names)
 
 
-def parcel_size(items: int, batch: int, flops: int, held: float, workers: int) -> int:
+def parcel_size(items: int, batch: int, flops: int, held: float, workers: int, seconds: float = 0.0) -> int:
     """Items of a parcel: whole batches, some seconds of work that fit into little memory, and where several workers
     share it some for each of them, so that none waits long for the last one; no fewer parcels than workers, for which
-    alone a batch isn't filled.
+    alone a batch isn't filled. ``seconds``: of an item, 0 if that isn't known.
     """
-    wanted = min(PARCEL_FLOPS / max(1, flops), PARCEL_BYTES / max(1, held))
+    wanted = min(PARCEL_FLOPS / max(1, flops), PARCEL_BYTES / max(1, held), PARCEL_SECONDS / max(1e-9, seconds))
     if workers > 1:
         wanted = min(wanted, items / (EACH * workers))
     most = max(1, min(round(wanted / batch), LARGEST_PARCEL // batch))

@@ -20,7 +20,7 @@ from flowgen.plan.claims import Claims
 from flowgen.plan.keying import Keying
 from flowgen.plan.needs import propagate, want
 from flowgen.plan.numerics import Numerics
-from flowgen.plan.parcels import Cut, Cutter, cuts
+from flowgen.plan.parcels import Cut, Cutter, Pace, cuts
 from flowgen.plan.program import Parcel, Program, program, stages
 from flowgen.plan.rows import Rows, body_rows
 from flowgen.store.key_columns import Distinct, distinct
@@ -50,6 +50,8 @@ class Options:
     workers: int = 1
     memory: int = 8 << 30
     """bytes that a batch may take"""
+    pace: Pace | None = None
+    """what earlier runs took"""
 
 
 @dataclass(slots=True)

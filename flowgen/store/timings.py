@@ -48,8 +48,8 @@ class Timings:
 
     def seconds(self, work: Work) -> float | None:
         """Seconds for one item, or None. Another size of the same type stands in, by its FLOPs."""
-        if found := self.known.get(work.text()):
-            return found[0] / found[1]
+        if (found := self.of(work)) is not None:
+            return found
         others = []
         for text, (seconds, count) in self.known.items():
             type, place, flops = text.split("|")
@@ -57,6 +57,11 @@ class Timings:
                 ratio = work.flops / int(flops)
                 others.append((max(ratio, 1 / ratio), seconds / count * ratio))
         return min(others)[1] if others else None
+
+    def of(self, work: Work) -> float | None:
+        """Seconds for one item of this very kind, or None."""
+        found = self.known.get(work.text())
+        return found[0] / found[1] if found else None
 
     def learn(self, measured: Iterable[tuple[Work, float, int]]) -> None:
         """Remember seconds and counts. A file that can't be written is no error."""

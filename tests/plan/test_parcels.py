@@ -1,16 +1,29 @@
 """Parcels: whom they wait for, what stays together, and that few exist at once."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from small import SMALL, Lab
 
 from flowgen.execute import driver
+from flowgen.execute.task import open_store
+from flowgen.plan.expect import measured
 from flowgen.plan.parcels import LARGEST_PARCEL, even, lanes, parcel_size
 from flowgen.plan.trajectories import APART
+from flowgen.store.timings import Timings
 
 INTERVALS = SMALL.replace("guidance: [1, 4]", "low: [0, 0.5]\n  guidance: [1, 2, 4]").replace(
     "scale: $guidance", "scale: {during: [$low, 1], value: $guidance, else: 1}"
 )
+
+
+class Took(NamedTuple):
+    """What a parcel took."""
+
+    stage: str
+    seconds: float
+    steps: int
 
 
 @pytest.fixture
@@ -91,6 +104,25 @@ def test_no_worker_waits_long_for_the_last_parcel(workers):
             assert batches // 2 < each <= batches
             assert ends(each, whole) == min(ends(size, whole) for size in range(batches, batches // 2, -1))
     assert even(8, 60, workers) == {1: 8, 2: 6, 3: 5, 8: 8}[workers]
+
+
+def test_parcels_of_work_that_was_slow_take_a_minute(lab):
+    text = SMALL.replace("[image, clip, fid]", "[image]").replace("range: 3", "range: 24")
+    text = text.replace("guidance: [1, 4]", "guidance: [1]")
+
+    def sizes():
+        cut = {"sampler": [], "image": []}
+        for part in lab.load(text).plan(lab.store, batch=4).parcels:
+            cut.setdefault(part.stage, []).append(len(part))
+        return cut["sampler"], cut["image"]
+
+    assert sizes() == ([48], [48])
+    plan, store = lab.load(text).plan(lab.store, batch=4), open_store(str(lab.store))
+    slow = [Took("sampler", 60.0, 4 * 10), Took("image", 70.0, 1)]  # ten items a minute; less than one
+    Timings(store.medium).learn(measured(plan, slow, "cpu"))
+    assert sizes() == ([8] * 6, [4] * 12)
+    another = lab.load(text.replace("steps: 4", "steps: 8")).plan(lab.store, batch=4)
+    assert max(len(cut) for cut in another.parcels if cut.stage == "sampler") == 4  # of twice the steps
 
 
 @pytest.mark.parametrize("bound", [{"IN_FLIGHT": 4}, {"AHEAD": 6, "TOGETHER": 2}])
