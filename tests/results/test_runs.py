@@ -25,8 +25,8 @@ from flowgen.store.processes import born
 @pytest.fixture
 def process():
     """A process that ends when it is asked to."""
-    with subprocess.Popen([sys.executable, "-S", "-c", "print(flush=True); import time; time.sleep(60)"],
-                          stdout=subprocess.PIPE) as started:  # fmt: skip
+    with subprocess.Popen([sys.executable, "-S", "-c", "import sys; print(flush=True); sys.stdin.read()"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:  # fmt: skip
         started.stdout.readline()
         yield started
         started.kill()
@@ -159,8 +159,8 @@ def test_a_suspended_process_is_told_and_can_be_stopped(tmp_path, process):
 
 def test_one_that_does_not_end_is_told(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-S", "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True)\n"
-         "time.sleep(60)"], stdout=subprocess.PIPE) as deaf:  # fmt: skip
+        [sys.executable, "-S", "-c", "import signal, sys; signal.signal(15, signal.SIG_IGN); print(flush=True)\n"
+         "sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as deaf:  # fmt: skip
         deaf.stdout.readline()
         arguments = ["stop", str(folder(tmp_path, **of(deaf))), "--wait", "0.2"]
         said = CliRunner().invoke(command, arguments, catch_exceptions=False)
