@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from math import isqrt
@@ -35,7 +36,9 @@ Name = tuple[str, int]
 IN_FLIGHT = 128
 """tasks that are sent and not done, at least; four for each thread where that is more"""
 TOGETHER = 16
-"""tasks that are sent at once when there is room: a graph of many costs Dask a third of many graphs of one"""
+"""tasks that are sent at once where there is room for them, divided by the workers' threads: a graph of many costs Dask
+a third of many graphs of one, but most tasks of a graph go to one worker, for which the others may wait
+"""
 SUSPECT = 2
 """workers that die at a task before it is sent in pieces"""
 FEW = 8
@@ -117,7 +120,9 @@ class Flight:
         self.events = events
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
-        self.most = max(IN_FLIGHT, 4 * sum(client.nthreads().values()))
+        threads = sum(client.nthreads().values())
+        self.most = max(IN_FLIGHT, 4 * threads)
+        self.together = max(1, TOGETHER // max(1, threads))
         self.news: SimpleQueue[str] = SimpleQueue()
         """keys of tasks that have ended, perhaps more than once"""
         self.asked = 0.0
@@ -154,8 +159,9 @@ class Flight:
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:
-                task = self.next()
-                yield from self.ended(task, self.outcome(task))
+                for key in self.next():
+                    if task := self.sent.pop(key, None):
+                        yield from self.ended(task, self.outcome(task))
                 self.refill(waiting)
 
     def ordered(self) -> Ordered:
@@ -172,8 +178,8 @@ class Flight:
             if task.lost:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
-        size, new = min(TOGETHER, self.most), self.new(waiting)
-        while len(self.sent) + size <= self.most and (tasks := list(islice(new, size))):
+        new = self.new(waiting)
+        while tasks := list(islice(new, min(self.together, self.most - len(self.sent)))):
             for _, alike in groupby(tasks, self.options):
                 self.send(list(alike))
 
@@ -232,19 +238,16 @@ class Flight:
             self.told[key] = receipt
             self.news.put(key)
 
-    def next(self) -> Task:
-        """The next task that has ended, no longer among those that are sent. Raises NoWorkers, SchedulerGone."""
+    def next(self) -> list[str]:
+        """The keys of tasks that have ended, one at least; some perhaps again. Raises NoWorkers, SchedulerGone."""
         looked, since = time.monotonic(), None
         while True:
             self.ask()
-            if self.news.empty():
-                time.sleep(GATHER)
-            try:
-                key = self.news.get(timeout=ASK)
-            except Empty:
-                key = ""
-            if key in self.sent:
-                return self.sent.pop(key)
+            time.sleep(GATHER)
+            with suppress(Empty):
+                keys = [self.news.get(timeout=ASK), *(self.news.get() for _ in range(self.news.qsize()))]
+                if not self.sent.keys().isdisjoint(keys):
+                    return keys
             if (now := time.monotonic()) - looked > LOOK:
                 looked = now
                 if identity(self.client) != self.scheduler:
