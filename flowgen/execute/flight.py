@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from math import isqrt
@@ -39,7 +40,9 @@ AHEAD = 8192
 """items of tasks that are sent and not done, about at most: what is told of one takes a kilobyte and a half, the copies
 that Dask makes included"""
 TOGETHER = 16
-"""tasks that are sent at once when there is room: a graph of many costs Dask a third of many graphs of one"""
+"""tasks that are sent at once where there is room for them, divided by the workers' threads: a graph of many costs Dask
+a third of many graphs of one, but most tasks of a graph go to one worker, for which the others may wait
+"""
 SUSPECT = 2
 """workers that die at a task before it is sent in pieces"""
 FEW = 8
@@ -125,8 +128,10 @@ class Flight:
         self.events = events
         self.run = uuid.uuid4().hex[:8]
         self.scheduler = identity(client)
-        self.least = 4 * sum(client.nthreads().values())
+        threads = sum(client.nthreads().values())
+        self.least = 4 * threads
         self.most = max(IN_FLIGHT, self.least)
+        self.together = max(1, TOGETHER // max(1, threads))
         self.news: SimpleQueue[str | tuple[Task, int, float]] = SimpleQueue()
         """keys of tasks that have ended, perhaps more than once; how many steps one has done, in how many seconds"""
         self.asked = 0.0
@@ -163,8 +168,9 @@ class Flight:
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:
-                task = self.next()
-                yield from self.ended(task, self.outcome(task))
+                for key in self.next():
+                    if task := self.sent.pop(key, None):
+                        yield from self.ended(task, self.outcome(task))
                 self.refill(waiting)
 
     def ordered(self) -> Ordered:
@@ -181,8 +187,8 @@ class Flight:
             if task.lost:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
-        size, new = min(TOGETHER, self.most), self.new(waiting)
-        while len(self.sent) + size <= self.most and not self.enough() and (tasks := list(islice(new, size))):
+        new = self.new(waiting)
+        while not self.enough() and (tasks := list(islice(new, min(self.together, self.most - len(self.sent))))):
             for _, alike in groupby(tasks, self.options):
                 self.send(list(alike))
 
@@ -252,25 +258,20 @@ class Flight:
         if task := self.sent.get(key):
             self.news.put((task, steps, seconds))
 
-    def next(self) -> Task:
-        """The next task that has ended, no longer among those that are sent; tells how far others are meanwhile.
+    def next(self) -> list[str]:
+        """The keys of tasks that have ended, one at least, some perhaps again; tells how far others are meanwhile.
 
         Raises NoWorkers, SchedulerGone.
         """
         looked, since = time.monotonic(), None
         while True:
             self.ask()
-            if self.news.empty():
-                time.sleep(GATHER)
-            try:
-                said = self.news.get(timeout=ASK)
-            except Empty:
-                said = ""
-            if isinstance(said, tuple):
-                task, steps, seconds = said
-                self.events.under_way(*task.name, len(task.parcel), task.share(steps), seconds)
-            elif said in self.sent:
-                return self.sent.pop(said)
+            time.sleep(GATHER)
+            with suppress(Empty):
+                if keys := self.ends(
+                    [self.news.get(timeout=ASK), *(self.news.get() for _ in range(self.news.qsize()))]
+                ):
+                    return keys
             if (now := time.monotonic()) - looked > LOOK:
                 looked = now
                 if identity(self.client) != self.scheduler:
@@ -278,6 +279,14 @@ class Flight:
                 since = None if self.client.nthreads() else since or now
                 if since and now - since > DESERTED:
                     raise NoWorkers
+
+    def ends(self, news: Sequence[str | tuple[Task, int, float]]) -> list[str]:
+        """The keys of tasks that ended; of others it is told how far they are."""
+        for said in news:
+            if isinstance(said, tuple):
+                task, steps, seconds = said
+                self.events.under_way(*task.name, len(task.parcel), task.share(steps), seconds)
+        return [said for said in news if isinstance(said, str) and said in self.sent]
 
     def ask(self) -> None:
         """Now and then, see which tasks ended without saying so: they failed, or what they said was lost."""
