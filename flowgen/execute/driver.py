@@ -13,9 +13,11 @@ from flowgen.execute.connection import SchedulerGone, watched
 from flowgen.execute.crew import crew
 from flowgen.execute.event_log import cause_text
 from flowgen.execute.events import Events
-from flowgen.execute.flight import Flight, NoWorkers, Task
+from flowgen.execute.flight import Flight
 from flowgen.execute.memory import keep
 from flowgen.execute.messages import NOTES
+from flowgen.execute.post import NoWorkers
+from flowgen.execute.sent import Task
 from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan

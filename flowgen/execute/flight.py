@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import heapq
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby, islice
 from math import isqrt
-from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 from dask.task_spec import TaskRef
-from distributed import Client, Future, KilledWorker
+from distributed import Client, KilledWorker
 
-from flowgen.execute.connection import SchedulerGone, identity
 from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.memory import cycles
-from flowgen.execute.messages import BEGUN, ENDED, STRIDES, listening, opened
 from flowgen.execute.placement import Workers
+from flowgen.execute.post import Post
+from flowgen.execute.sent import SUSPECT, Name, Task, given_up
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
 from flowgen.plan.order import Ordered, by_stage, depth_first
 from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
-from flowgen.plan.program import Parcel
 
-Name = tuple[str, int]
-"""a parcel's stage and number"""
 IN_FLIGHT = 128
 """tasks that are sent and not done, at least; four for each thread where that is more"""
 AHEAD = 8192
@@ -43,69 +37,11 @@ TOGETHER = 16
 """tasks that are sent at once where there is room for them, divided by the workers' threads: a graph of many costs Dask
 a third of many graphs of one, but most tasks of a graph go to one worker, for which the others may wait
 """
-SUSPECT = 2
-"""workers that die at a task before it is sent in pieces"""
 FEW = 8
 """items of a suspect that are sent one by one"""
 DEADLY, MOST = 3, 10
 """workers that die at a single item before it counts as failed: so many if no others die meanwhile, one more for each
 other one, up to the second number: where workers die of anything, an item may only be unlucky"""
-GATHER = 0.01
-"""seconds in which more tasks may end before the next is looked at: each time, the driver takes turns with what runs
-beside it in its process, a worker perhaps
-"""
-ASK = 0.1
-"""seconds after which Dask is asked what became of tasks: cheaper than to have it say so of each, as most say it"""
-ENDS = ("finished", "error", "cancelled")
-"""what Dask calls a task that goes on no more"""
-LOOK = 5.0
-"""seconds without news after which the cluster is looked at"""
-DESERTED = 120.0
-"""seconds without any worker after which a run stops"""
-
-
-class NoWorkers(Exception):
-    """Nobody is left to compute."""
-
-    def __str__(self) -> str:
-        return f"the cluster has had no worker for {DESERTED:.0f} s"
-
-
-@dataclass(slots=True)
-class Task:
-    """A parcel, or one item of it, that isn't done."""
-
-    order: int
-    """of its parcel among all"""
-    cut: Cut
-    parents: list[Name]
-    """parcels that it reads"""
-    parcel: Parcel
-    deaths: int = 0
-    """workers that died while they computed it"""
-    doubts: int = 0
-    """workers that had it and died before they said what they had begun"""
-    since: int = 0
-    """workers that had died when it was made"""
-    lost: bool = False
-    """whether a worker had begun it and died: it is sent again, not only later"""
-    key: str = ""
-    """Dask's; empty while it waits to be sent"""
-    future: Future | None = None
-
-    @property
-    def name(self) -> Name:
-        """Of its parcel."""
-        return self.cut.stage, self.cut.number
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it may be what its workers die of."""
-        return max(self.deaths, self.doubts) >= SUSPECT
-
-    def share(self, steps: int) -> float:
-        """How much of its work so many steps are; what failed and is tried again counts twice."""
-        return min(1.0, steps / max(1, self.parcel.steps))
 
 
 class Flight:
@@ -127,17 +63,13 @@ class Flight:
         self.note = note
         self.events = events
         self.run = uuid.uuid4().hex[:8]
-        self.scheduler = identity(client)
         threads = sum(client.nthreads().values())
         self.least = 4 * threads
         self.most = max(IN_FLIGHT, self.least)
         self.together = max(1, TOGETHER // max(1, threads))
-        self.news: SimpleQueue[str | tuple[Task, int, float]] = SimpleQueue()
-        """keys of tasks that have ended, perhaps more than once; how many steps one has done, in how many seconds"""
-        self.asked = 0.0
-        """when Dask was last asked which have ended, monotonic"""
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
+        self.post = Post(client, self.sent, events)
         self.open: dict[Name, list[Task]] = {}
         """of each parcel that was begun, the tasks that aren't done"""
         self.again: list[tuple[int, int, Task]] = []
@@ -148,10 +80,6 @@ class Flight:
         """of parcels that are done, what holds their items"""
         self.broken: set[Name] = set()
         """without a result: what reads them is not sent"""
-        self.begun: dict[str, list[str]] = {}
-        """by key of a task that isn't done, the addresses of the workers that began it"""
-        self.told: dict[str, bytes] = {}
-        """by key of a task that isn't done, the receipt that its worker sent"""
         self.dead: dict[str, set[str]] = {}
         """by address of a worker that died, the keys of what it was computing"""
         self.count = 0
@@ -164,13 +92,13 @@ class Flight:
 
         Raises SchedulerGone, NoWorkers.
         """
-        with listening(self.client, {BEGUN: self.began, ENDED: self.heard, STRIDES: self.went}):
+        with self.post.open():
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:
-                for key in self.next():
+                for key in self.post.next():
                     if task := self.sent.pop(key, None):
-                        yield from self.ended(task, self.outcome(task))
+                        yield from self.ended(task, self.post.outcome(task))
                 self.refill(waiting)
 
     def ordered(self) -> Ordered:
@@ -242,73 +170,6 @@ class Flight:
         sent = [TaskRef(other.key) for name in task.parents for other in self.open.get(name, ()) if other.key]
         return sent + [receipt for name in task.parents for receipt in self.partial.get(name, ())]
 
-    def began(self, key: str, address: str) -> None:
-        """A worker has begun a task."""
-        if key in self.sent:
-            self.begun.setdefault(key, []).append(address)
-
-    def heard(self, key: str, receipt: bytes) -> None:
-        """A worker has ended a task."""
-        if key in self.sent:
-            self.told[key] = receipt
-            self.news.put(key)
-
-    def went(self, key: str, steps: int, seconds: float) -> None:
-        """A task says how far it is."""
-        if task := self.sent.get(key):
-            self.news.put((task, steps, seconds))
-
-    def next(self) -> list[str]:
-        """The keys of tasks that have ended, one at least, some perhaps again; tells how far others are meanwhile.
-
-        Raises NoWorkers, SchedulerGone.
-        """
-        looked, since = time.monotonic(), None
-        while True:
-            self.ask()
-            time.sleep(GATHER)
-            with suppress(Empty):
-                if keys := self.ends(
-                    [self.news.get(timeout=ASK), *(self.news.get() for _ in range(self.news.qsize()))]
-                ):
-                    return keys
-            if (now := time.monotonic()) - looked > LOOK:
-                looked = now
-                if identity(self.client) != self.scheduler:
-                    raise SchedulerGone
-                since = None if self.client.nthreads() else since or now
-                if since and now - since > DESERTED:
-                    raise NoWorkers
-
-    def ends(self, news: Sequence[str | tuple[Task, int, float]]) -> list[str]:
-        """The keys of tasks that ended; of others it is told how far they are."""
-        for said in news:
-            if isinstance(said, tuple):
-                task, steps, seconds = said
-                self.events.under_way(*task.name, len(task.parcel), task.share(steps), seconds)
-        return [said for said in news if isinstance(said, str) and said in self.sent]
-
-    def ask(self) -> None:
-        """Now and then, see which tasks ended without saying so: they failed, or what they said was lost."""
-        if (now := time.monotonic()) - self.asked > ASK:
-            self.asked = now
-            for key, task in self.sent.items():
-                if task.future and task.future.status in ENDS and key not in self.told:
-                    self.news.put(key)
-
-    def outcome(self, task: Task) -> Receipt | BaseException:
-        """What became of a task. Raises SchedulerGone."""
-        if said := self.told.pop(task.key, None):
-            return opened(said)
-        future = cast(Future, task.future)
-        try:
-            found: Any = future.exception() if future.status == "error" else future.result()
-        except (KilledWorker, CancelledError) as error:  # the receipt was lost, and perhaps all else
-            if identity(self.client) != self.scheduler:
-                raise SchedulerGone from None
-            found = error
-        return cast(Receipt | BaseException, found)
-
     def ended(self, task: Task, result: Receipt | BaseException) -> Iterator[tuple[str, Receipt | BaseException]]:
         """What a task's end means: a receipt, a failure, or that it is sent again."""
         self.open[task.name].remove(task)
@@ -324,10 +185,10 @@ class Flight:
                 self.blame(task, result.last_worker.address)
             others = len(self.dead) - task.since - task.deaths
             if not (known and len(task.parcel) == 1 and task.deaths >= min(MOST, DEADLY + others)):
-                self.repeat(task, lost=task.key in self.begun)
+                self.repeat(task, lost=task.key in self.post.begun)
                 return
             result = given_up(task)
-        self.begun.pop(task.key, None)
+        self.post.begun.pop(task.key, None)
         if not self.open[task.name]:
             del self.open[task.name]
         if isinstance(result, Receipt):
@@ -347,12 +208,12 @@ class Flight:
     def blame(self, task: Task, worker: str) -> None:
         """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
         if worker not in self.dead:
-            self.dead[worker] = {key for key, addresses in self.begun.items() if worker in addresses}
+            self.dead[worker] = {key for key, addresses in self.post.begun.items() if worker in addresses}
             self.events.died(worker, len(self.dead[worker]))
             self.note(f"worker {worker} died; what it had is computed again")
         if not self.dead[worker]:
             task.doubts += 1
-        task.deaths += len(self.begun.get(task.key, ()))
+        task.deaths += len(self.post.begun.get(task.key, ()))
 
     def repeat(self, task: Task, lost: bool) -> None:
         """Arrange that a task is sent once more: as it is, or in pieces if one of its items may be to blame.
@@ -373,14 +234,4 @@ class Flight:
             self.open[task.name].append(piece)
             self.count += 1
             heapq.heappush(self.again, (task.order, self.count, piece))
-        self.begun.pop(task.key, None)
-
-
-def given_up(task: Task) -> Receipt:
-    """The receipt for an item that workers die of."""
-    cause = (
-        f"{task.deaths} worker processes died while they computed it: killed from outside, out of memory, "
-        "or by a crash in a library (the workers' own output may say which)"
-    )
-    stage, number = task.name
-    return Receipt(stage=stage, number=number, items=0, seconds=0.0, failed=dict.fromkeys(task.parcel.keys, cause))
+        self.post.begun.pop(task.key, None)

@@ -9,7 +9,7 @@ from test_crash_often import TOY
 
 from flowgen.execute import task as tasks
 from flowgen.execute.driver import unheard
-from flowgen.execute.flight import Task
+from flowgen.execute.sent import Task
 from flowgen.execute.task import Place, open_store, run_parcel
 
 

@@ -1,0 +1,130 @@
+"""What tasks say, as it comes, and what Dask knows of those that say nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from typing import Any, cast
+
+from distributed import Client, Future, KilledWorker
+
+from flowgen.execute.connection import SchedulerGone, identity
+from flowgen.execute.events import Events
+from flowgen.execute.messages import BEGUN, ENDED, STRIDES, listening, opened
+from flowgen.execute.sent import Task
+from flowgen.execute.task import Receipt
+
+GATHER = 0.01
+"""seconds in which more tasks may end before the next is looked at: each time, the driver takes turns with what runs
+beside it in its process, a worker perhaps
+"""
+ASK = 0.1
+"""seconds after which Dask is asked what became of tasks: cheaper than to have it say so of each, as most say it"""
+ENDS = ("finished", "error", "cancelled")
+"""what Dask calls a task that goes on no more"""
+LOOK = 5.0
+"""seconds without news after which the cluster is looked at"""
+DESERTED = 120.0
+"""seconds without any worker after which a run stops"""
+
+
+class NoWorkers(Exception):
+    """Nobody is left to compute."""
+
+    def __str__(self) -> str:
+        return f"the cluster has had no worker for {DESERTED:.0f} s"
+
+
+class Post:
+    """News of the tasks that are sent, while it is ``open``."""
+
+    def __init__(self, client: Client, sent: Mapping[str, Task], events: Events) -> None:
+        self.client = client
+        self.sent = sent
+        """by Dask's key, the tasks of which it hears"""
+        self.events = events
+        self.scheduler = identity(client)
+        self.news: SimpleQueue[str | tuple[Task, int, float]] = SimpleQueue()
+        """keys of tasks that have ended, perhaps more than once; how many steps one has done, in how many seconds"""
+        self.asked = 0.0
+        """when Dask was last asked which have ended, monotonic"""
+        self.begun: dict[str, list[str]] = {}
+        """by key of a task that isn't done, the addresses of the workers that began it"""
+        self.told: dict[str, bytes] = {}
+        """by key of a task that isn't done, the receipt that its worker sent"""
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Listen, as long as the context lasts."""
+        with listening(self.client, {BEGUN: self.began, ENDED: self.heard, STRIDES: self.went}):
+            yield
+
+    def began(self, key: str, address: str) -> None:
+        """A worker has begun a task."""
+        if key in self.sent:
+            self.begun.setdefault(key, []).append(address)
+
+    def heard(self, key: str, receipt: bytes) -> None:
+        """A worker has ended a task."""
+        if key in self.sent:
+            self.told[key] = receipt
+            self.news.put(key)
+
+    def went(self, key: str, steps: int, seconds: float) -> None:
+        """A task says how far it is."""
+        if task := self.sent.get(key):
+            self.news.put((task, steps, seconds))
+
+    def next(self) -> list[str]:
+        """The keys of tasks that have ended, one at least, some perhaps again; tells how far others are meanwhile.
+
+        Raises NoWorkers, SchedulerGone.
+        """
+        looked, since = time.monotonic(), None
+        while True:
+            self.ask()
+            time.sleep(GATHER)
+            with suppress(Empty):
+                if keys := self.ends(
+                    [self.news.get(timeout=ASK), *(self.news.get() for _ in range(self.news.qsize()))]
+                ):
+                    return keys
+            if (now := time.monotonic()) - looked > LOOK:
+                looked = now
+                if identity(self.client) != self.scheduler:
+                    raise SchedulerGone
+                since = None if self.client.nthreads() else since or now
+                if since and now - since > DESERTED:
+                    raise NoWorkers
+
+    def ends(self, news: Sequence[str | tuple[Task, int, float]]) -> list[str]:
+        """The keys of tasks that ended; of others it is told how far they are."""
+        for said in news:
+            if isinstance(said, tuple):
+                task, steps, seconds = said
+                self.events.under_way(*task.name, len(task.parcel), task.share(steps), seconds)
+        return [said for said in news if isinstance(said, str) and said in self.sent]
+
+    def ask(self) -> None:
+        """Now and then, see which tasks ended without saying so: they failed, or what they said was lost."""
+        if (now := time.monotonic()) - self.asked > ASK:
+            self.asked = now
+            for key, task in self.sent.items():
+                if task.future and task.future.status in ENDS and key not in self.told:
+                    self.news.put(key)
+
+    def outcome(self, task: Task) -> Receipt | BaseException:
+        """What became of a task. Raises SchedulerGone."""
+        if said := self.told.pop(task.key, None):
+            return opened(said)
+        future = cast(Future, task.future)
+        try:
+            found: Any = future.exception() if future.status == "error" else future.result()
+        except (KilledWorker, CancelledError) as error:  # the receipt was lost, and perhaps all else
+            if identity(self.client) != self.scheduler:
+                raise SchedulerGone from None
+            found = error
+        return cast(Receipt | BaseException, found)
