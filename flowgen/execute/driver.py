@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from flowgen.store import Lost, Store
 
 ATTEMPTS = 5
 """how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
+BARREN = 120.0
+"""seconds without anything done before lost schedulers end a run: who starts one again and again may be slow at it"""
 
 
 class RunFailed(Exception):
@@ -103,7 +106,7 @@ def execute(
         return first, tally
     let_go()
     drive = Drive(first, make_plan, place, events, tally)
-    fruitless = 0
+    fruitless, since = 0, time.monotonic()
     while True:
         before = len(tally.receipts)
         try:
@@ -114,8 +117,10 @@ def execute(
             drive.count_unheard()  # of workers that are gone by now
             if not isinstance(error, SchedulerGone):
                 raise
-            fruitless = 0 if len(tally.receipts) > before else fruitless + 1
-            if fruitless >= ATTEMPTS:
+            fruitless += 1
+            if len(tally.receipts) > before:
+                fruitless, since = 0, time.monotonic()
+            if fruitless >= ATTEMPTS and time.monotonic() - since > BARREN:
                 raise RunFailed({"cluster": error}) from None
             drive.note(f"{error}; connecting again")
             drive.plan_anew()

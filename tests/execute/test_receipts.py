@@ -7,7 +7,10 @@ from distributed import Client, Future
 from small import Lab
 from test_crash_often import TOY
 
+from flowgen import runner
+from flowgen.execute import driver
 from flowgen.execute import task as tasks
+from flowgen.execute.connection import SchedulerGone
 from flowgen.execute.driver import unheard
 from flowgen.execute.sent import Task
 from flowgen.execute.task import Place, open_store, run_parcel
@@ -61,3 +64,26 @@ def test_tasks_go_together_each_after_what_it_reads(tmp_path, monkeypatch):
     ran = [(receipt.stage, receipt.number) for receipt in tally.receipts]
     assert len(ran) == len(sent)
     assert all(ran.index(("first", n)) < ran.index(("second", n)) < ran.index(("third", n)) for n in range(6))
+
+
+@pytest.mark.parametrize("patience", [driver.BARREN, 0.0])
+def test_a_scheduler_that_is_lost_again_and_again_ends_a_run_in_the_end(tmp_path, monkeypatch, patience):
+    """Not while whoever starts it again may only be slow."""
+    monkeypatch.setattr(driver, "BARREN", patience)
+    there, lost = runner.client, [driver.ATTEMPTS + 1]
+
+    def flapping(where):
+        lost[0] -= 1
+        if lost[0] >= 0:
+            raise SchedulerGone
+        return there(where)
+
+    monkeypatch.setattr(runner, "client", flapping)
+    lab = Lab(tmp_path, tmp_path)
+    if patience:
+        tally = lab.run(TOY).tally
+        assert tally.computed() and len(tally.notes) == driver.ATTEMPTS + 1
+    else:
+        with pytest.raises(driver.RunFailed, match="the connection to the cluster's scheduler is lost"):
+            lab.run(TOY)
+        assert lost == [1]
