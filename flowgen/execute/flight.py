@@ -172,6 +172,7 @@ class Flight:
 
     def ended(self, task: Task, result: Receipt | BaseException) -> Iterator[tuple[str, Receipt | BaseException]]:
         """What a task's end means: a receipt, a failure, or that it is sent again."""
+        self.sent_by_dask(task)
         self.open[task.name].remove(task)
         if isinstance(result, Unfit) and self.others(result.worker):
             if result.worker not in self.workers.avoided:
@@ -207,13 +208,26 @@ class Flight:
 
     def blame(self, task: Task, worker: str) -> None:
         """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
+        self.died(worker)
+        if not self.dead[worker]:
+            task.doubts += 1
+        task.deaths += len(self.post.begun.get(task.key, ()))
+
+    def died(self, worker: str) -> None:
+        """Note that a worker died, once."""
         if worker not in self.dead:
             self.dead[worker] = {key for key, addresses in self.post.begun.items() if worker in addresses}
             self.events.died(worker, len(self.dead[worker]))
             self.note(f"worker {worker} died; what it had is computed again")
-        if not self.dead[worker]:
-            task.doubts += 1
-        task.deaths += len(self.post.begun.get(task.key, ()))
+
+    def sent_by_dask(self, task: Task) -> None:
+        """Note the workers that died after they had begun a task which Dask then sent again by itself: the scheduler of
+        somebody else's cluster does.
+        """
+        for worker in self.post.begun.get(task.key, ())[:-1]:
+            self.died(worker)
+            self.resent += 1
+            self.events.repeated(task.cut.stage, len(task.parcel))
 
     def repeat(self, task: Task, lost: bool) -> None:
         """Arrange that a task is sent once more: as it is, or in pieces if one of its items may be to blame.

@@ -23,6 +23,7 @@ from flowgen.graph.model import Graph, GraphNode, Wire, blamed
 from flowgen.graph.parts import AbstractParts
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
+from flowgen.graph.stages import stages
 from flowgen.graph.stretches import check_continued, loop_stretches, settings, steps_of
 from flowgen.graph.trajectory import check_marks
 from flowgen.graph.variants import members, representatives, variants
@@ -64,6 +65,8 @@ class Check:
     variants: dict[str, Column]
     outcomes: dict[str, list[Outcome]]
     """by node; the nodes of bodies have the outcomes of their loop's variants"""
+    told: dict[str, Column] = field(default_factory=dict)
+    """by node, the class of each point for those that read it: of what is stored, its signature is all they know"""
     stretches: dict[str, Column] = field(default_factory=dict)
     """the stretch of each loop node, along the axes that it depends on"""
     lengths: dict[str, Column] = field(default_factory=dict)
@@ -73,18 +76,31 @@ class Check:
     warnings: list[str] = field(default_factory=list)
     """what is allowed and hardly meant, each with its place"""
 
+    def kinds(self, node: GraphNode) -> Column:
+        """The class of each point of a node by the signatures of its outputs."""
+        signatures = [
+            repr({name: value.signature() for name, value in outcome.outputs.items()})
+            for outcome in self.outcomes[node.name]
+        ]
+        number = {signature: n for n, signature in enumerate(dict.fromkeys(signatures))}
+        column = self.variants[node.name]
+        return Column(column.axes, np.array([number[signature] for signature in signatures])[column.values])
+
 
 def check(graph: Graph) -> Check:
     """Run the graph abstractly. Raises UserError at the node where values don't fit together."""
     add_references(graph)
-    found = Check(graph, variants(graph), {}, warnings=unused(graph.document))
-    parts = AbstractParts()
+    found = Check(graph, {}, {}, warnings=unused(graph.document))
+    parts, kept = AbstractParts(), {node.name for node in stages(graph)}
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
         for node in graph.top():
+            found.variants[node.name] = found.told[node.name] = variants(graph, node, found.told)
             for member in members(graph, node):
                 found.outcomes[member.name] = []
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
+            if node.name in kept:
+                found.told[node.name] = found.kinds(node)
             found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
                                if text not in found.warnings]  # fmt: skip
         loops = {name: settings(graph, graph.nodes[name]) for name in graph.bodies}

@@ -1,10 +1,12 @@
 """Variants: the points of a node fall into classes with equal static parameters, models and parents' classes.
 
-One abstract run per class stands for all its points; and only items of one class may share a batch.
+One abstract run per class stands for all its points; and only items of one class may share a batch. Stored results of
+one signature are of one class for whoever reads them, however they were made: a picture from each of a thousand files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,22 +26,21 @@ def members(graph: Graph, node: GraphNode) -> list[GraphNode]:
     return found
 
 
-def variants(graph: Graph) -> dict[str, Column]:
-    """For every node outside loop bodies, the class of each of its points, numbered from 0."""
-    found: dict[str, Column] = {}
-    for node in graph.top():
-        inside = {member.name for member in members(graph, node)}
-        columns: list[Column] = []
-        for member in members(graph, node):
-            columns += static_columns(member)
-            for wires in member.wires.values():
-                for wire in wires:
-                    if wire.node in graph.references:
-                        columns.append(by_identity(graph.references[wire.node]))
-                    elif wire.node not in inside:
-                        columns.append(found[wire.node])
-        found[node.name] = classes(graph, node, columns)
-    return found
+def variants(graph: Graph, node: GraphNode, told: Mapping[str, Column]) -> Column:
+    """The class of each point of a node outside loop bodies, numbered from 0. ``told``: by node before it, the class of
+    each point by all that those which read it must know.
+    """
+    inside = {member.name for member in members(graph, node)}
+    columns: list[Column] = []
+    for member in members(graph, node):
+        columns += static_columns(member)
+        for wires in member.wires.values():
+            for wire in wires:
+                if wire.node in graph.references:
+                    columns.append(by_identity(graph.references[wire.node]))
+                elif wire.node not in inside:
+                    columns.append(told[wire.node])
+    return classes(graph, node, columns)
 
 
 def static_columns(node: GraphNode) -> list[Column]:

@@ -54,7 +54,7 @@ def differences(plan: Plan, stage: str) -> Iterator[str]:
                 if wire.node in graph.references:
                     if len(set(by_identity(graph.references[wire.node]).values.flat)) > 1:
                         yield f"'{port}' of '{name}' takes several models, and a batch takes one"
-                elif wire.node not in inside and plan.check.variants[wire.node].values.max() > 0:
+                elif wire.node not in inside and plan.check.told[wire.node].values.max() > 0:
                     yield f"'{wire.node}' has several kinds of items itself{shapes(plan, graph.nodes[wire.node])}"
 
 

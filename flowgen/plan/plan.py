@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flowgen.graph.check import Check
 from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode
+from flowgen.graph.stages import stages
 from flowgen.graph.trajectory import shown_loop
 from flowgen.plan.checkpoints import Checkpoints
 from flowgen.plan.claims import Claims
@@ -21,7 +22,7 @@ from flowgen.plan.keying import Keying
 from flowgen.plan.needs import propagate, want
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import Cut, Cutter, Pace, cuts
-from flowgen.plan.program import Parcel, Program, program, stages
+from flowgen.plan.program import Parcel, Program, program
 from flowgen.plan.rows import Rows, body_rows
 from flowgen.store.key_columns import Distinct, distinct
 

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from small import SMALL, Lab
 
 from flowgen.cli import flowgen as command
@@ -106,3 +108,50 @@ def test_memory_limits_a_batch(lab, monkeypatch):
     assert size == max(1, (1 << 20) // (16 * peak)) < 64
     assert f"batches of {size}: an item's largest tensor" in explain_batches(plan)["sampler"][0]
     assert plan_document(plan)["nodes"]["sampler"]["batch"] == size
+
+
+PHOTOS = """\
+flowgen: 1
+sweep: {photo: {files: "photos/*.png"}}
+defaults: {model: $digits}
+nodes:
+  digits: {type: model, from: ZOO/digits}
+  picture: {type: image.load, file: $photo}
+  text: {type: encoder.text, text: a red three}
+  noise: {type: noise, seed: 0, per: [photo], width: WIDTH, height: WIDTH}
+  init: {type: encoder.vae, image: $picture}
+  sampler: {type: scheduler.ddim, start: $noise, init: $init, strength: 0.5, prediction: $cond, steps: 4}
+  cond: {type: denoiser, x: $sampler.x, context: $text}
+outputs: [sampler]
+"""
+
+
+def test_pictures_of_one_size_from_many_files_share_batches(lab):
+    (lab.folder / "photos").mkdir()
+    for n in range(4):
+        Image.new("RGB", (32, 32), (60 * n, 0, 0)).save(lab.folder / "photos" / f"{n}.png")
+    text = PHOTOS.replace("WIDTH", "32")
+    plan = lab.plan(text)
+    assert [len(cut) for cut in plan.parcels if cut.stage == "sampler"] == [4]
+    assert not any("kinds" in said for said in explain_batches(plan)["sampler"])
+    run = lab.run(text)
+    assert not run.failures and run.tally.calls()["denoiser"] == (2, 8)  # half of the steps, four items in each
+    found = run.results["sampler"].values
+    lab.store = lab.folder / "other"
+    alone = lab.run(text.replace("*.png", "2.png")).results["sampler"].values
+    assert np.allclose(found[2], alone.reshape(found[2].shape), atol=1e-5) and not np.allclose(
+        found[2], found[1], atol=1e-2
+    )
+
+
+def test_pictures_of_several_sizes_do_not(lab):
+    (lab.folder / "photos").mkdir()
+    for n, side in enumerate((32, 32, 64)):
+        Image.new("RGB", (side, side), (60 * n, 0, 0)).save(lab.folder / "photos" / f"{n}.png")
+    text = PHOTOS.replace("start: $noise, init: $init, strength: 0.5, prediction: $cond, steps: 4", "image: $picture")
+    text = text.replace("scheduler.ddim", "encoder.vae").replace("[sampler]", "[sampler, picture]")
+    text = "".join(line for line in text.splitlines(True) if not line.strip().startswith(("noise", "cond", "init")))
+    plan = lab.plan(text)
+    assert sorted(len(cut) for cut in plan.parcels if cut.stage == "sampler") == [1, 2]
+    (kinds,) = [said for said in explain_batches(plan)["sampler"] if "kinds" in said]
+    assert "'picture' has several kinds of items itself" in kinds
