@@ -13,6 +13,7 @@ from collections import Counter
 import numpy as np
 import psutil
 import pytest
+from clusters import address, scheduler, worker
 from small import Lab
 
 from flowgen.execute.clusters.quiet import QUIET
@@ -44,6 +45,9 @@ def number(value: PerItem[int], seconds: float = 0.0) -> Score:
     if not is_abstract():
         for found in value.values:
             if str(found) in deadly():
+                os.kill(os.getpid(), signal.SIGKILL)
+            if f"{found}?" in deadly():
+                Path(__file__).with_name("deadly.txt").write_text("")
                 os.kill(os.getpid(), signal.SIGKILL)
             if f"{found}..." in deadly():
                 Path(__file__).with_name("deadly.txt").write_text("")
@@ -176,3 +180,15 @@ def test_a_worker_that_hangs_is_replaced(lab, monkeypatch):
     assert done.results.two.values.tolist() == [2.0 * n for n in range(24)]
     assert done.tally.deaths == 1
     assert not any(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in worker_processes())
+
+
+@pytest.mark.slow
+def test_a_death_that_dask_makes_good_is_told(lab):
+    """On a cluster of one's own, whose scheduler sends the task again by itself."""
+    (lab.folder / "deadly.txt").write_text("5?")
+    with scheduler(lab.folder), worker(at := address(lab.folder)), worker(at):
+        done = run(lab, cluster=at, device="cpu", wait=120)
+    assert done.failures == [] and done.results.two.values.tolist() == [2.0 * n for n in range(24)]
+    assert (done.tally.deaths, done.tally.repeated) == (1, 1)
+    told = Counter(record["event"] for record in read_records(done.folder / "events.jsonl")[0])
+    assert (told["worker_died"], told["sent_again"]) == (1, 1)
