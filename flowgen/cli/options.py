@@ -170,7 +170,8 @@ def doing(what: str, quiet: bool = False) -> Iterator[None]:
 def planned(experiment: Experiment, settings: Settings, quiet: bool = False) -> Plan:
     """The plan of a graph, its check's warnings printed."""
     with doing("checking the graph", quiet):
-        warn(experiment.check())
+        found = experiment.check()
+    warn(found)
     points = math.prod(len(axis) for axis in experiment.document.axes.values() if not axis.maker)
     with doing(f"planning {points:,} points", quiet):
         return experiment.plan(**planning(settings))
