@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowgen.store.aside import TMP, Aside, aside, rename, unwritable
+from flowgen.store.aside import TMP, Aside, aside, make_folder, rename, unwritable
 from flowgen.store.medium import BLOCKS, DAMAGED, Entry, Got, Shard, block_at, place_of
 from flowgen.store.patience import PASSING, patiently
 from flowgen.store.zip_format import ALIGNMENT
@@ -46,15 +46,19 @@ class Folder:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         self.sweep()
 
-    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
-        """Write aside and rename. Raises Unwritable."""
+    def put(self, name: str, data: bytes, lasting: bool = False, whole: bool = True) -> None:
+        """Write aside and rename, or write in its place what needn't be whole at once. Raises Unwritable."""
 
         def work() -> None:
             with self.writing(lasting) as file:
                 file.write(0, (data,))
                 file.settle(name)
 
-        patiently(work, self.root)
+        if lasting or whole:
+            patiently(work, self.root)
+        else:
+            with refusing(self.root):
+                patiently(partial(write, f"{self.root}/{name}", data), self.root)
 
     def writing(self, lasting: bool) -> AbstractContextManager[Aside]:
         """A file aside. Raises Unwritable."""
@@ -124,6 +128,15 @@ def refusing(root: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise unwritable(root, error) from None
+
+
+def write(path: str, data: bytes) -> None:
+    """Write a file in its place. Raises OSError."""
+    make_folder(os.path.dirname(path))
+    with open(path, "wb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
 
 
 def remove_old(path: Path, age: float) -> None:

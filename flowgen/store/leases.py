@@ -1,16 +1,17 @@
 """Leases: what living processes are computing, and what their runs stand on, as objects that all machines see.
 
-A claim names items that one process computes; others wait for them. A hold names items that a run has planned to read;
-they aren't collected. Each is an object that never changes, ``leases/PROCESS.ID.claim`` or ``.hold``, with its keys of
-20 bytes. A process gives a sign of life by writing ``leases/PROCESS.sign`` anew, which also names the blocks that it
-published lately, for machines whose index doesn't know them: before a claim ends if there are others' signs, else with
-the next beat. Who sees another machine's sign for the first time looks for blocks himself: he had signed by then, so
-that what is published later is told. What a process left is over at once if the process is dead
-on this machine, after EXPIRY without a sign if it is on another one or hangs. Losing all leases costs work that is done
-twice, never a wrong answer.
+A claim names items that one process computes; others wait for them. A hold names items that a run has planned to
+read; they aren't collected. Each is an object that never changes, ``leases/PROCESS.ID.COUNT.claim`` or ``.hold``,
+with its COUNT keys of 20 bytes; while it is written there may be fewer, and it counts for nothing yet. A process
+gives a sign of life by writing ``leases/PROCESS.sign`` anew, which also names the blocks that it published lately,
+for machines whose index doesn't know them: before a claim ends if there are others' signs, else with the next beat.
+Who sees another machine's sign for the first time looks for blocks himself: he had signed by then, so that what is
+published later is told. What a process left is over at once if the process is dead on this machine, after EXPIRY
+without a sign if it is on another one or hangs. Losing all leases costs work that is done twice, never a wrong
+answer.
 
-Who claims writes his claim first and looks at the others' then: of two claims at least one sees the other, and
-gives way. So an item never has two owners, whatever the clocks say. Two that see each other both give way, and try
+Who claims writes his claim first, to its end, and looks at the others' then: of two claims at least one sees the other,
+and gives way. So an item never has two owners, whatever the clocks say. Two that see each other both give way, and try
 again after pauses of chance (``execute/waiting.py``). Who of the others lives is asked only where it matters: mostly
 all claims are of this machine and of other items, and a listing of names shows that.
 """
@@ -36,7 +37,13 @@ BEAT = 5.0
 """seconds between two signs of life"""
 NEWS = 300.0
 """seconds for which a sign of life names a block that was published"""
+LATELY = 0.05
+"""seconds after a look at the leases in which another machine's first sign isn't looked for again: should one come just
+then, what was computed meanwhile may be computed there too
+"""
 FOLDER = "leases"
+SIZE = 20
+"""bytes of a key"""
 SIGN, CLAIM, HOLD = "sign", "claim", "hold"
 
 
@@ -90,6 +97,8 @@ class Leases:
         """versions of signs of other machines that were read"""
         self.looked = time.monotonic()
         """when it last looked at others' claims"""
+        self.alone = False
+        """whether all that was there then was of this machine"""
         self.judged = 0.0
         """when it last looked who of them lives; 0 for never"""
         self.beating: tuple[int, threading.Event] | None = None
@@ -98,9 +107,10 @@ class Leases:
     def claim(self, keys: Sequence[str]) -> Iterator[Claim]:
         """Claim the keys that no living process has claimed, as long as the context lasts."""
         wanted = frozenset(map(bytes.fromhex, keys))
-        with self.lease(CLAIM, wanted) as mine:
+        with self.lease(CLAIM, b"".join(wanted)) as mine:
+            self.claims[mine] = wanted
             last, self.looked = self.looked, time.monotonic()
-            entries = self.medium.entries(FOLDER, bare=True)
+            entries = self.listed()
             if self.undisputed({entry.name for entry in entries}, wanted, mine):
                 yield Claim(frozenset(keys), took_over=False, missed=self.looked - last > NEWS)
                 return
@@ -112,6 +122,12 @@ class Leases:
             missed = self.looked - last > NEWS or not machines(look.signs) <= machines(self.heard)
             yield Claim(free, took_over, self.news(look), missed)
 
+    def listed(self) -> list[Entry]:
+        """The names of all leases and signs."""
+        entries = self.medium.entries(FOLDER, bare=True)
+        self.alone = not machines(map(process_of, entries))
+        return entries
+
     def undisputed(self, there: Collection[str], wanted: frozenset[bytes], mine: str) -> bool:
         """Whether all that is there is of this machine, and no claim but ``mine``, of the dead neither, has such keys.
 
@@ -119,7 +135,7 @@ class Leases:
         """
         self.forget(there)
         known = self.looked - self.judged < NEWS and f"{FOLDER}/{self.me}.{SIGN}" in there
-        return known and not machines(map(owner, there)) and wanted.isdisjoint(self.keys_of(there, mine))
+        return known and self.alone and wanted.isdisjoint(self.keys_of(there, mine))
 
     def claimed(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that living processes are computing."""
@@ -129,7 +145,7 @@ class Leases:
     @contextmanager
     def hold(self, keys: bytes) -> Iterator[None]:
         """Keep items from being collected as long as the context lasts; ``keys`` are 20 bytes each."""
-        with self.lease(HOLD, split(keys)):
+        with self.lease(HOLD, keys):
             yield
 
     def held(self) -> set[bytes]:
@@ -148,15 +164,13 @@ class Leases:
             self.untold.add(block)
 
     @contextmanager
-    def lease(self, kind: str, keys: Collection[bytes]) -> Iterator[str]:
-        """A lease of this process: its name."""
+    def lease(self, kind: str, keys: bytes) -> Iterator[str]:
+        """A lease of this process: its name. ``keys`` are 20 bytes each."""
         self.ready()
-        name = f"{FOLDER}/{self.me}.{next(self.numbers)}.{kind}"
+        name = f"{FOLDER}/{self.me}.{next(self.numbers)}.{len(keys) // SIZE}.{kind}"
         self.mine.add(name)
-        if kind == CLAIM:
-            self.claims[name] = frozenset(keys)
         try:
-            self.medium.put(name, b"".join(keys))
+            self.medium.put(name, keys, whole=False)
             yield name
         except Unreachable:  # so that its end can't be told now; ``bury`` removes it later
             self.mine.discard(name)
@@ -168,8 +182,11 @@ class Leases:
 
     def end(self, name: str) -> None:
         """A lease is over; what was published under it is told before, if there is another machine to hear it."""
-        if self.untold and machines(process_of(entry) for entry in self.medium.entries(FOLDER, bare=True)):
-            self.sign()
+        if self.untold:
+            if self.alone and time.monotonic() - self.looked > LATELY:
+                self.listed()
+            if not self.alone:
+                self.sign()
         self.mine.discard(name)
         self.medium.delete([name])
 
@@ -239,7 +256,7 @@ class Leases:
         wanted = [name for name in names if name.endswith(CLAIM) and name != but]
         new = [name for name in wanted if name not in self.claims]
         found = self.medium.get(new)
-        self.claims |= {name: frozenset(split(found[name].data)) if name in found else frozenset() for name in new}
+        self.claims |= {name: frozenset(split(got.data)) for name, got in found.items() if whole(name, got.data)}
         return frozenset().union(*(self.claims.get(name, frozenset()) for name in wanted))
 
     def bury(self, look: Look) -> None:
@@ -298,6 +315,11 @@ def owner(name: str) -> str:
     return name.removeprefix(f"{FOLDER}/").partition(".")[0]
 
 
+def whole(name: str, keys: bytes) -> bool:
+    """Whether all keys of a lease are there."""
+    return len(keys) == SIZE * int(name.split(".")[-2])
+
+
 def split(keys: bytes) -> list[bytes]:
-    """Keys of 20 bytes each."""
-    return [keys[start : start + 20] for start in range(0, len(keys) - 19, 20)]
+    """The keys in a row of them."""
+    return [keys[start : start + SIZE] for start in range(0, len(keys) + 1 - SIZE, SIZE)]

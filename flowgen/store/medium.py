@@ -81,8 +81,11 @@ class Medium(Protocol):
     home: Path
     """a folder of this machine's for what may be lost: the index"""
 
-    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
-        """Make an object, or replace it, in one step. lasting: on the disk when this returns."""
+    def put(self, name: str, data: bytes, lasting: bool = False, whole: bool = True) -> None:
+        """Make an object, or replace it, in one step. lasting: on the disk when this returns.
+
+        whole: who reads it meanwhile sees all of it or nothing; else he may see its beginning, which costs less.
+        """
 
     def writing(self, lasting: bool) -> AbstractContextManager[Writing]:
         """Write an object of which the name isn't known yet; what was written is gone if it doesn't settle.

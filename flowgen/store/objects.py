@@ -115,7 +115,7 @@ class Objects:
             return [self.call(partial(work, job)) for job in jobs]
         return list(callers(os.getpid()).map(lambda job: self.call(partial(work, job)), jobs))
 
-    def put(self, name: str, data: bytes, lasting: bool = False) -> None:
+    def put(self, name: str, data: bytes, lasting: bool = False, whole: bool = True) -> None:
         """Put an object."""
         self.call(partial(obstore.put, self.bucket, name, data))
 

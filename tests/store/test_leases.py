@@ -58,7 +58,7 @@ def lease(folder, process, kind, *numbers):
     """As if a process had one, and had just given a sign of life."""
     (folder / "leases").mkdir(exist_ok=True)
     (folder / "leases" / f"{process}.sign").write_bytes(b"")
-    (folder / "leases" / f"{process}.1.{kind}").write_bytes(bytes.fromhex("".join(map(key, numbers))))
+    (folder / "leases" / f"{process}.1.{len(numbers)}.{kind}").write_bytes(bytes.fromhex("".join(map(key, numbers))))
 
 
 def test_a_key_is_claimed_once(leases):
@@ -86,8 +86,10 @@ class Stepped(Folder):
             self.moved.notify_all()
         return found
 
-    def put(self, *given):
-        return self.step(lambda: super(Stepped, self).put(*given))
+    def put(self, name, data, **named):
+        """In two steps: half of it is there after the first."""
+        self.step(lambda: super(Stepped, self).put(name, data[: len(data) // 2], **named))
+        return self.step(lambda: super(Stepped, self).put(name, data, **named))
 
     def entries(self, *given, **named):
         return self.step(lambda: super(Stepped, self).entries(*given, **named))
@@ -96,8 +98,8 @@ class Stepped(Folder):
         return self.step(lambda: super(Stepped, self).get(names))
 
 
-STEPS = 3
-"""of a claim: it is written, all are listed, those of others are read"""
+STEPS = 4
+"""of a claim: half of it is written, all of it, all are listed, those of others are read"""
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -130,6 +132,19 @@ def test_whatever_the_order_of_their_steps_two_never_own_a_key(tmp_path, count):
         outcomes.add(len(holders))
         assert not list(medium.root.glob("leases/*.claim"))
     assert outcomes == {0, 1}
+
+
+def test_a_claim_counts_when_all_of_it_is_written(tmp_path, leases):
+    """Who writes it looks at the others' afterwards; what was seen of it before isn't taken for all of it."""
+    lease(tmp_path, "far~1~2~3", "claim", 0, 1)
+    path = tmp_path / "leases" / "far~1~2~3.1.2.claim"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:25])
+    with leases.claim(KEYS) as claim:
+        assert claim.mine == set(KEYS)
+    path.write_bytes(whole)
+    with leases.claim(KEYS) as claim:
+        assert claim.mine == set(KEYS[2:])
 
 
 def test_what_a_killed_process_claimed_is_free_at_once(tmp_path, leases):
@@ -214,7 +229,9 @@ def test_nothing_is_written_to_tell_those_who_share_the_index(tmp_path, leases, 
     """A sign costs more than all else about a lease; with the next beat it names the block anyhow."""
     written = []
     put = Folder.put
-    monkeypatch.setattr(Folder, "put", lambda folder, name, *rest: (written.append(name), put(folder, name, *rest)))
+    monkeypatch.setattr(
+        Folder, "put", lambda folder, name, *rest, **named: (written.append(name), put(folder, name, *rest, **named))
+    )
     near = opened(tmp_path)
     with near.claim(KEYS[:1]):
         for number in range(3):
