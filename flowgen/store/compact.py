@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgen.store import block as blocks
+from flowgen.store.answers import Lost
 from flowgen.store.block import Block, Unknown
 from flowgen.store.collect import only_one, remove
 from flowgen.store.index import About
 from flowgen.store.manifest import size_of
 from flowgen.store.medium import Damaged
 from flowgen.store.reach import protected
-from flowgen.store.store import Lost, Store
+from flowgen.store.store import Store
 
 SHARE = 0.5
 """of a block's items; a block of which less is wanted is written anew"""

@@ -25,11 +25,11 @@ import time
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
+from flowgen.store.lease import CLAIM, FOLDER, HOLD, SIGN, SIZE, Claim, Look, machines, process_of, split, whole
 from flowgen.store.medium import Entry, Medium
 from flowgen.store.patience import Unreachable, Unwritable
-from flowgen.store.processes import is_here, lives, machine_of, name_process
+from flowgen.store.processes import is_here, lives, name_process
 
 EXPIRY = 30.0
 """seconds without a sign of life after which a lease is over"""
@@ -41,35 +41,6 @@ LATELY = 0.05
 """seconds after a look at the leases in which another machine's first sign isn't looked for again: should one come just
 then, what was computed meanwhile may be computed there too
 """
-FOLDER = "leases"
-SIZE = 20
-"""bytes of a key"""
-SIGN, CLAIM, HOLD = "sign", "claim", "hold"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a process may compute now."""
-
-    mine: frozenset[str]
-    """keys that nobody else computes"""
-    took_over: bool
-    """some of them were claimed by an owner that died"""
-    news: frozenset[str] = frozenset()
-    """blocks that processes of other machines published lately"""
-    missed: bool = False
-    """there may have been more: this process hasn't looked for long, or hears of another machine for the first time"""
-
-
-@dataclass(slots=True)
-class Look:
-    """The leases at one time."""
-
-    signs: dict[str, Entry]
-    """by process"""
-    living: dict[str, Entry] = field(default_factory=dict)
-    """what is there by name: of processes that live, and of those that died"""
-    dead: dict[str, Entry] = field(default_factory=dict)
 
 
 class Leases:
@@ -298,28 +269,3 @@ def keep_alive(leases: weakref.ref[Leases], stop: threading.Event) -> None:
             continue
         finally:
             del found
-
-
-def machines(names: Iterable[str]) -> set[str]:
-    """The machines of processes, without this one."""
-    return {machine_of(name) for name in names if not is_here(name)}
-
-
-def process_of(entry: Entry) -> str:
-    """Whose lease or sign it is."""
-    return owner(entry.name)
-
-
-def owner(name: str) -> str:
-    """The process in a lease's or sign's name."""
-    return name.removeprefix(f"{FOLDER}/").partition(".")[0]
-
-
-def whole(name: str, keys: bytes) -> bool:
-    """Whether all keys of a lease are there."""
-    return len(keys) == SIZE * int(name.split(".")[-2])
-
-
-def split(keys: bytes) -> list[bytes]:
-    """The keys in a row of them."""
-    return [keys[start : start + SIZE] for start in range(0, len(keys) + 1 - SIZE, SIZE)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flowgen.errors import UserError
 from flowgen.store import keys as key_format
-from flowgen.store.leases import split
+from flowgen.store.lease import split
 from flowgen.store.store import Store
 
 PINS, SUFFIX = "pins", ".keys"

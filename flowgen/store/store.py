@@ -8,13 +8,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.errors import UserError
 from flowgen.store import block as blocks
+from flowgen.store.answers import Gone, Location, Lost, in_order
 from flowgen.store.aside import ROOM
 from flowgen.store.block import Block, End
 from flowgen.store.copies import Copies
@@ -34,36 +35,6 @@ MOVES = 3
 """how often items are looked up again that were compacted while they were read"""
 AT_ONCE = 256
 """manifests that are read at one time"""
-
-
-class Location(NamedTuple):
-    """Where an item lies."""
-
-    block: str
-    row: int
-
-
-class Lost(Exception):
-    """Items that the index promised and that can't be read: damaged or gone. They count as not computed."""
-
-    def __init__(self, keys: Sequence[str], reason: str, damaged: bool = False) -> None:
-        super().__init__(tuple(keys), reason, damaged)
-        self.keys = tuple(keys)
-        self.reason = reason
-        self.damaged = damaged
-        """a block was set aside for it"""
-
-    def __str__(self) -> str:
-        return f"{self.reason}; {len(self.keys)} items are computed again"
-
-
-class Gone(NamedTuple):
-    """What became of an item that was in the store."""
-
-    when: float
-    """seconds since 1970"""
-    reason: str
-    """``collected``, or ``damaged: ...``"""
 
 
 class Store:
@@ -318,11 +289,3 @@ class Store:
 def unwritable(index: Path, error: sqlite3.OperationalError) -> Unwritable:
     """The index can't be written: the block is published and will be found, but the run should stop."""
     return Unwritable(f"the index of the store {index} can't be written: {error}", hint=ROOM)
-
-
-def in_order(positions: list[int], batch: Record) -> tuple[list[int], Record]:
-    """A group with its positions ascending."""
-    order = sorted(range(len(positions)), key=positions.__getitem__)
-    if order == list(range(len(order))):
-        return positions, batch
-    return [positions[n] for n in order], batch.take(order)

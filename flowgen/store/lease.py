@@ -1,0 +1,59 @@
+"""One lease: its name and its keys, and what is known of all at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flowgen.store.medium import Entry
+from flowgen.store.processes import is_here, machine_of
+
+FOLDER = "leases"
+SIZE = 20
+"""bytes of a key"""
+SIGN, CLAIM, HOLD = "sign", "claim", "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a process may compute now."""
+
+    mine: frozenset[str]
+    """keys that nobody else computes"""
+    took_over: bool
+    """some of them were claimed by an owner that died"""
+    news: frozenset[str] = frozenset()
+    """blocks that processes of other machines published lately"""
+    missed: bool = False
+    """there may have been more: this process hasn't looked for long, or hears of another machine for the first time"""
+
+
+@dataclass(slots=True)
+class Look:
+    """The leases at one time."""
+
+    signs: dict[str, Entry]
+    """by process"""
+    living: dict[str, Entry] = field(default_factory=dict)
+    """what is there by name: of processes that live, and of those that died"""
+    dead: dict[str, Entry] = field(default_factory=dict)
+
+
+def machines(names: Iterable[str]) -> set[str]:
+    """The machines of processes, without this one."""
+    return {machine_of(name) for name in names if not is_here(name)}
+
+
+def process_of(entry: Entry) -> str:
+    """Whose lease or sign it is."""
+    return entry.name.removeprefix(f"{FOLDER}/").partition(".")[0]
+
+
+def whole(name: str, keys: bytes) -> bool:
+    """Whether all keys of a lease are there."""
+    return len(keys) == SIZE * int(name.split(".")[-2])
+
+
+def split(keys: bytes) -> list[bytes]:
+    """The keys in a row of them."""
+    return [keys[start : start + SIZE] for start in range(0, len(keys) + 1 - SIZE, SIZE)]
