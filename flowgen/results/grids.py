@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -80,7 +81,7 @@ def write_sheet(path: Path, sheet: Sheet, said: str, more: Sequence[str]) -> Non
     notes, about = [*sheet.notes, *more], PngInfo()
     about.add_itxt(CAPTION, ". ".join([said, *notes]))
     with whole(path) as aside:
-        draw(replace(sheet, notes=notes)).save(aside, format="PNG", pnginfo=about)
+        draw(replace(sheet, notes=notes)).save(aside, format="PNG", pnginfo=about, compress_type=zlib.Z_RLE)
 
 
 def shares(kinds: Sequence[View], lengths: Mapping[str, int]) -> list[tuple[View, int]]:
@@ -120,9 +121,9 @@ def make_sheet(
         for axis in (view.rows, view.columns)
         if len(labels[axis]) > SIDE
     ]
-    shown = here.isel({view.rows: slice(SIDE), view.columns: slice(SIDE)}).transpose(view.rows, view.columns, ...)
+    shown = here.isel({view.rows: slice(SIDE), view.columns: slice(SIDE)})
     rows, columns = ((a, all_readable(labels[a][:SIDE])) for a in (view.rows, view.columns))
-    return Sheet(title, rows, columns, reader(shown), (low, high), notes)
+    return Sheet(title, rows, columns, reader(shown, view.rows, view.columns), (low, high), notes)
 
 
 def caption(name: str, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]) -> str:
@@ -150,11 +151,11 @@ def strip(
     down = min(SIDE, math.ceil(len(found) / across))
     shown = min(len(found), down * across)
     notes = [f"{axis}: the first {shown} of {len(found)} are shown."] if shown < len(found) else []
-    read = reader(pictures.isel({axis: slice(shown)}).expand_dims("_rows"))
+    read = reader(pictures.isel({axis: slice(shown)}), axis)
 
     def picture_at(row: int, column: int) -> NDArray[Any] | None:
         n = row * across + column
-        return read(0, n) if n < shown else None
+        return read(n) if n < shown else None
 
     def label_at(row: int, column: int) -> str:
         n = row * across + column
@@ -163,19 +164,20 @@ def strip(
     return Sheet(title, ("", [""] * down), (axis, [""] * across), picture_at, bounds, notes, label_at)
 
 
-def reader(pictures: xarray.DataArray) -> Callable[[int, int], NDArray[Any]]:
-    """Pictures by row and column of an array [rows, columns, C, H, W]: some rows are read at once where they are small
-    enough, else each by itself.
+def reader(pictures: xarray.DataArray, *axes: str) -> Callable[..., NDArray[Any]]:
+    """Pictures by their places along one or two axes: some of the first are read at once where they are small enough,
+    else each by itself. They are turned when they are in memory: of a turned array Zarr seeks every number by itself.
     """
-    many = LOADED // max(1, pictures[0].nbytes)
+    many = LOADED // max(1, pictures.isel({axes[0]: 0}).nbytes)
     if not many:
-        return lambda row, column: np.asarray(pictures[row, column].values)
+        return lambda *at: pictures.isel(dict(zip(axes, at, strict=True))).values
 
     @lru_cache(maxsize=1)
     def rows(block: int) -> NDArray[Any]:
-        return np.asarray(pictures[block * many : (block + 1) * many].values)
+        some = pictures.isel({axes[0]: slice(block * many, (block + 1) * many)}).load()
+        return np.asarray(some.transpose(*axes, ...).values)
 
-    return lambda row, column: np.asarray(rows(row // many)[row % many, column])
+    return lambda row, *column: np.asarray(rows(row // many)[(row % many, *column)])
 
 
 def free_path(folder: Path, stem: str, taken: Sequence[Path]) -> Path:

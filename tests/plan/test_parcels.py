@@ -78,6 +78,8 @@ def test_parcels_end_where_batches_do():
     assert list(lanes(families, 32, 16)) == [(0, 30), (30, 60)]  # only 48 items fill batches of 16
     uneven = np.array([APART] * 8 + [APART, *[0] * 6] * 4)
     assert list(lanes(uneven, 24, 8)) == [(0, 22), (22, 36)]  # 8 items would leave most of the work to another task
+    fives = np.tile([APART, 0, 0, 0, 0], 512)
+    assert list(lanes(fives, 256, 64)) == [(255 * n, 255 * n + 255) for n in range(9)] + [(2295, 2560)]  # no 10 alone
     for workers in range(1, 9):
         for batch in (1, 3, 8):
             for items in range(1, 60):
