@@ -140,3 +140,32 @@ def test_a_stopped_run_says_so_and_keeps_what_it_has(lab):
     assert f"stopped; {seen.course.kept} of {seen.course.total} items are computed and kept" in said
     assert "Traceback" not in said
     assert "text" not in {n for n, p in lab.load(text).plan(lab.store).nodes.items() if p.compute}
+
+
+STARTS_SLOWLY = """\
+from flowgen.cli import main
+from flowgen.execute.clusters import forking
+
+forking.networks = lambda: ["takes_a_minute"]
+main()
+"""
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_whose_workers_still_start_ends_at_once_and_leaves_nothing_behind(lab, word):
+    lab.load(IMAGES)
+    slow = "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
+    (lab.folder / "takes_a_minute.py").write_text(slow)
+    call = [sys.executable, "-c", STARTS_SLOWLY, "run", "g.yaml", "--store", "store", "--workers", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    paths = os.pathsep.join([str(lab.folder), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.Popen(call, cwd=lab.folder, env={**os.environ, "PYTHONPATH": paths}, **pipes)
+    while not (lab.folder / "begun").exists():
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.05)
+    asked = time.monotonic()
+    os.killpg(run.pid, word) if word == signal.SIGINT else run.send_signal(word)
+    _, said = run.communicate(timeout=120)  # until no process holds its stderr
+    assert time.monotonic() - asked < 30
+    assert run.returncode == 130
+    assert said.splitlines()[-1] == "stopped; 0 of 27 items are computed and kept; the same command goes on from there"

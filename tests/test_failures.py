@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from small import Lab, computed
 
 from flowgen.node import node
-from flowgen.values import Features, Moments, PerItem, Score
+from flowgen.results.table import scalar_table
+from flowgen.values import Features, Image, Moments, PerItem, Score
 from flowgen.values.random import is_abstract
 
 BAD: set[int] = set()
@@ -72,12 +76,12 @@ def test_one_bad_item_fails_alone(lab):
     assert [str(f) for f in run.failures] == [
         "one[value=13]: ValueError: no 13 today",
         "two[value=13]: it needs 'one', which failed",
-        "all: 1 of the 20 items that it pools failed (missing: skip)",
+        "all: 1 of the 20 items that it pools failed; write 'missing: skip' on this node to pool those that are left",
     ]
     found = run.results.two.values
     assert np.isnan(found[13])
     assert found[[0, 19]].tolist() == [0, 38]
-    assert "all" not in run.results
+    assert np.isnan(run.results["all"])
     BAD.clear()
     again = lab.run(GRAPH)
     assert computed(again) == {"one": 1, "two": 1, "all": 1}
@@ -120,6 +124,39 @@ def test_a_node_that_never_works_is_given_up(lab):
     assert len([f for f in run.failures if f.node == "one"]) == 20
 
 
+@node("fails.picture", stored=True)
+def picture(x: Score) -> Image:
+    """The number as a grey."""
+    return Image(x.data[:, None, None, None].expand(-1, 3, 4, 6) / 20)
+
+
+def test_an_output_without_any_result_is_there(lab):
+    BAD.update(range(20))
+    outputs = "outputs: {two: $two, all: $all, seen: $seen, curve: {x: $two, y: $two}}"
+    shown = GRAPH.replace("of: $two", "of: $two, missing: skip")
+    shown = shown.replace("outputs: [two, all]", "  seen: {type: fails.picture, x: $one}\n" + outputs)
+    run = lab.run(shown)
+    found = run.results.load()
+    assert {name: found[name].shape for name in ("two", "all", "seen")} == {
+        "two": (20,),
+        "all": (),
+        "seen": (20, 3, 4, 6),
+    }
+    assert all(np.isnan(found[name].values).all() for name in ("two", "all", "seen"))
+    assert found.two_count.values.tolist() == [0] * 20
+    assert [f.cause for f in run.failures if f.node == "all"] == ["20 of the 20 items that it pools failed"]
+    said = Console(width=100, record=True, file=io.StringIO())
+    said.print(scalar_table(found))
+    assert said.export_text().count("failed") == 20 + 20
+    assert "all: 20 of the 20 items that it pools failed" in (run.folder / "report.html").read_text(encoding="utf-8")
+    BAD.clear()
+    whole = lab.run(shown).results
+    assert whole.attrs == found.attrs
+    assert {n: (v.dims, v.dtype, v.attrs) for n, v in whole.variables.items()} == {
+        n: (v.dims, v.dtype, v.attrs) for n, v in found.variables.items()
+    }
+
+
 FID = """\
 flowgen: 1
 sweep: {value: {range: 2}}
@@ -141,7 +178,8 @@ def test_a_reduction_without_a_number_fails_and_says_why(lab):
             "fid: 'metric.fid' of 1 point is no number; it needs 3 for one that means something",
             "two: it needs 'fid', which failed",
         ], again
-        assert "fid" not in run.results
+        assert np.isnan(run.results.fid)
+        assert np.isnan(run.results.two)
     BAD.clear()
     whole = lab.run(FID)
     assert whole.failures == []

@@ -19,6 +19,7 @@ Results = list[tuple[list[str], dict[str, Record]]]
 """items by key, with the node's outputs"""
 HOPELESS = 8
 """items that fail one by one without a success before the rest of a parcel is given up with the same cause"""
+GO_ON = "; write 'missing: skip' on this node to pool those that are left"
 
 
 class DeviceBroken(Exception):
@@ -88,7 +89,7 @@ def less_failed(
             left = [others.get(k, k) for k in planned if k not in gone]
             if len(left) < len(planned) and not (left and code.skips_missing):
                 lacking = len(planned) - len(left)
-                failed[key] = f"{lacking} of the {len(planned)} items that it pools failed (missing: skip)"
+                failed[key] = f"{lacking} of the {len(planned)} items that it pools failed" + (GO_ON if left else "")
             elif left != planned:
                 parcel.pooled[n] = left
                 instead += left

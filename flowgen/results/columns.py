@@ -24,6 +24,8 @@ class Column:
     """dtype S40, one key per point, shaped by the axes' lengths; an empty key is a point without a result"""
     output: str
     """name of the node's output in the store, e.g. ``sample``"""
+    form: Record | None = None
+    """what items are like, in numbers that mean nothing: looked at where no point has a result"""
 
 
 class Reader(Protocol):

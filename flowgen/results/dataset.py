@@ -87,10 +87,7 @@ def write_coordinate(group: Any, axis: Axis) -> None:
 
 def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_bytes: int) -> Iterator[int]:
     """One output: arrays made after its first item, filled slab by slab, attributes last; the points of each slab."""
-    flat = [key for key in column.keys.ravel().tolist() if key]
-    if not flat:
-        raise UserError(f"no point of the output '{column.name}' has a result")
-    first: Record = reader.read([flat[0].decode()], column.output)[0][1]
+    first = example(column, reader)
     variables = variables_of(column, first, names)
     written = sum(variable.item_bytes for variable in variables)
     held = written + sum(t[:1].numel() * t.element_size() for t in first.tensors().values())
@@ -111,6 +108,15 @@ def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_
         yield keys.size
     for variable in variables:
         arrays[variable.field].attrs.update(attributes_of(column, variable, metadata, type(first)))
+
+
+def example(column: Column, reader: Reader) -> Record:
+    """An item of an output. Raises UserError if no point has a result, and nobody knows what one would be like."""
+    if key := next((key for key in column.keys.ravel().tolist() if key), None):
+        return reader.read([key.decode()], column.output)[0][1]
+    if column.form is None:
+        raise UserError(f"no point of the output '{column.name}' has a result")
+    return column.form
 
 
 def new_array(group: Any, column: Column, variable: Variable, chunk: Sequence[int]) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ from flowgen.results.files import Told, untold, whole, write_text
 from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
 from flowgen.store import Lost, Store
+from flowgen.values import Record
 from flowgen.values.model import Part
 
 LIBRARIES = ("flowgen", "torch", "diffusers", "transformers", "zarr", "distributed", "numpy")
@@ -102,7 +104,7 @@ def new_folder(runs: Path, name: str) -> Path:
 def outputs(plan: Plan, tally: Tally) -> list[Column]:
     """Where outputs' values are, each node's output once, under the first of its names.
 
-    A failed item has an empty key; an output without any result is left out.
+    A failed item has an empty key.
     """
     found = []
     seen: set[Wire] = set()
@@ -115,9 +117,14 @@ def outputs(plan: Plan, tally: Tally) -> list[Column]:
         keys = np.array(plan.keys[wire.node].values, dtype="S40")
         if replaced:
             keys = np.array([replaced.get(key, key) for key in keys.ravel()], dtype="S40").reshape(keys.shape)
-        if (keys != b"").any():
-            found.append(Column(name, node.axes, keys, stored_output(plan.graph, wire)))
+        found.append(Column(name, node.axes, keys, stored_output(plan.graph, wire), form(plan, wire)))
     return found
+
+
+def form(plan: Plan, wire: Wire) -> Record:
+    """What the check of the graph tells of an item."""
+    abstract = plan.check.outcomes[wire.node][0].outputs[wire.output]
+    return abstract.map(lambda tensor: torch.zeros(1, *tensor.shape[1:], dtype=tensor.dtype))
 
 
 def resolved(plan: Plan) -> dict[str, Any]:

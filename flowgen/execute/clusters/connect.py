@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 
 import dask
 from distributed import Client, SpecCluster
 from distributed.utils import silence_logging_cmgr
 
 from flowgen.errors import UserError
-from flowgen.execute.clusters.forking import preload, prepared
+from flowgen.execute.clusters.forking import forsake, preload, prepared
 from flowgen.execute.clusters.gpus import gpus
 from flowgen.execute.clusters.in_process import in_process
 from flowgen.execute.clusters.processes import processes
@@ -37,12 +38,25 @@ def client(where: Where) -> Iterator[Client]:
         if where.running:
             found = started.enter_context(running(where))
         else:
-            with uninterrupted():
-                cluster = start(where)
-                started.callback(cluster.close)
+            cluster = start_apart(where)
+            started.callback(cluster.close)
             found = started.enter_context(Client(cluster))
         await_workers(found, where)
         yield found
+
+
+def start_apart(where: Where) -> SpecCluster:
+    """What ``start`` makes, in a thread that never hears Ctrl-C. This one hears it and leaves nothing behind."""
+    with ThreadPoolExecutor(1) as pool:
+        with uninterrupted():
+            made = pool.submit(start, where)
+        try:
+            return made.result()
+        except KeyboardInterrupt:
+            forsake()
+            with suppress(Exception):  # by now it may fail
+                made.result().close()
+            raise
 
 
 def start(where: Where) -> SpecCluster:

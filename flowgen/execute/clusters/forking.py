@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
+import signal
 import sys
 from importlib.metadata import entry_points
+from multiprocessing import forkserver
 from typing import Any
 
 from distributed.utils import get_mp_context
@@ -30,6 +33,13 @@ def preload() -> None:
     context = get_mp_context()  # names modules of its own, once
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["flowgen.execute.clusters.imported", *networks()])
+
+
+def forsake() -> None:
+    """End the process that is forked, if there is one: it may have seconds of imports before it."""
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
 
 
 def networks() -> list[str]:
