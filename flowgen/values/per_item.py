@@ -30,7 +30,7 @@ class PerItem(Generic[T]):
 
     def like(self, tensor: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of ``tensor`` [B, ...], shaped [B, 1, ...] to scale its items."""
-        kind = type(tensor), tensor.dtype, tensor.device, tensor.dim()
+        kind = kind_of(tensor)
         if kind not in self._like:  # a loop's parameters are the same for many steps
             self._like[kind] = over_items(torch.tensor(self.values, dtype=torch.float64), tensor)
         return self._like[kind]
@@ -76,6 +76,11 @@ class PerItem(Generic[T]):
 
     def __truediv__(self, other: Any) -> Any:
         return self._with(other, lambda a, b: a / b)
+
+
+def kind_of(x: Tensor) -> Any:
+    """What decides the dtype, device and shape of what scales x."""
+    return type(x), x.dtype, x.device, x.dim()
 
 
 def over_items(numbers: Tensor, tensor: Tensor) -> Tensor:

@@ -31,16 +31,16 @@ def start(seeds: Sequence[int]) -> Tensor:
     """Fresh streams [B, 5056] uint8: ``torch.Generator("cpu").manual_seed(seed)`` for each item."""
     if is_abstract():
         return torch.empty(len(seeds), STATE_BYTES, dtype=torch.uint8)
-    return torch.stack([torch.Generator("cpu").manual_seed(seed).get_state() for seed in seeds])
+    generator = torch.Generator("cpu")
+    return torch.stack([generator.manual_seed(seed).get_state() for seed in seeds])
 
 
 def draw(stream: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """Standard normal noise [B, *shape] from each item's own stream, and the streams after it."""
     if isinstance(stream, FakeTensor):
         return torch.empty(len(stream), *shape, dtype=dtype), stream
-    drawn, states = [], []
+    drawn, states, generator = [], [], torch.Generator("cpu")
     for state in stream.cpu():
-        generator = torch.Generator("cpu")
         generator.set_state(state.clone())  # a row of a larger tensor crashes set_state
         drawn.append(torch.randn(*shape, generator=generator, dtype=dtype))
         states.append(generator.get_state())

@@ -87,7 +87,13 @@ class Record:
     def take(self, rows: Sequence[int] | Tensor) -> Self:
         """The items at these rows, in this order."""
         index = torch.as_tensor(rows, dtype=torch.long)
-        return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
+        changes: dict[str, Any] = {}
+        for name, value in self._fields():
+            if isinstance(value, Tensor):
+                changes[name] = value.index_select(0, index.to(value.device))
+            elif isinstance(value, Record):
+                changes[name] = value.take(rows)
+        return self._changed(changes)
 
     def split(self, sizes: Sequence[int], known: Mapping[int, Sequence[Record]] | None = None) -> list[Self]:
         """The items in consecutive pieces of these sizes, as views.
@@ -134,8 +140,9 @@ class Record:
         first = records[0]
         if len(records) == 1:
             return first
-        if not all(other is first or first.fits(other) for other in records[1:]):
-            raise WiringError(f"{cls.__name__} of unequal shape or metadata can't share a batch")
+        for other in records:
+            if other is not first and not first.fits(other):
+                raise WiringError(f"{cls.__name__} of unequal shape or metadata can't share a batch")
         changes: dict[str, Any] = {}
         for name, value in first._fields():
             if isinstance(value, Tensor):

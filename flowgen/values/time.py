@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flowgen.errors import WiringError
-from flowgen.values.per_item import over_items
+from flowgen.values.ahead import Ahead
 from flowgen.values.record import Record
 
 KINDS = ("epsilon", "v_prediction", "sample", "flow", "edm")
@@ -33,87 +33,84 @@ class Time(Record):
 
     fraction: [B] float64, index / number of steps
 
-    These, and what they say of each kind of prediction, are columns of one tensor: a loop puts batches together of
-    several in every step.
+    These, and what they say of each kind of prediction, are columns of one tensor, which a loop looks up ahead.
     """
 
-    numbers: Tensor
-    """[B, 26] float64, the columns of ``columns_of``"""
+    ahead: Ahead
+    """the columns of ``columns_of``, at this step and some later ones"""
+    n: int
+    """which of its steps it is"""
     whole: bool
     """whether timesteps are whole numbers"""
-    _scales: tuple[Any, Tensor] | None = None
-    """what ``scale`` takes columns of, and what it is for"""
 
     def __init__(self, index: Tensor, timestep: Tensor, sigma: Tensor, alpha: Tensor, fraction: Tensor) -> None:
         given = [number.double() for number in (index, timestep, sigma, alpha, fraction)]
-        self.numbers, self.whole = torch.stack(columns_of(*given), 1), not timestep.is_floating_point()
+        numbers = torch.stack(columns_of(*given), 1)
+        self.ahead, self.n, self.whole = Ahead(numbers[None]), 0, not timestep.is_floating_point()
 
     @classmethod
-    def of(cls, numbers: Tensor, whole: bool) -> Self:
+    def of(cls, ahead: Ahead, n: int, whole: bool) -> Self:
         """From all the columns."""
         made = object.__new__(cls)
-        made.numbers, made.whole = numbers, whole
+        made.ahead, made.n, made.whole = ahead, n, whole
         return made
+
+    @property
+    def numbers(self) -> Tensor:
+        """All the columns, [B, 26]."""
+        return self.ahead.rows()[self.n]
 
     @property
     def index(self) -> Tensor:
         """The step of the loop."""
-        return self.numbers.select(1, 0).long()
+        return self.ahead.column(0, torch.long)[self.n]
 
     @property
     def timestep(self) -> Tensor:
         """The model's own time."""
-        found = self.numbers.select(1, 1)
-        return found.long() if self.whole else found.float()
+        return self.ahead.column(1, torch.long if self.whole else torch.float32)[self.n]
 
     @property
     def sigma(self) -> Tensor:
         """The noise coefficient."""
-        return self.numbers.select(1, 2)
+        return self.ahead.column(2, torch.float64)[self.n]
 
     @property
     def alpha(self) -> Tensor:
         """The signal coefficient."""
-        return self.numbers.select(1, 3)
+        return self.ahead.column(3, torch.float64)[self.n]
 
     @property
     def fraction(self) -> Tensor:
         """The part of the steps that is behind it."""
-        return self.numbers.select(1, 4)
+        return self.ahead.column(4, torch.float64)[self.n]
 
-    def scale(self, column: int, x: Tensor) -> Tensor:
-        """A column in the dtype and on the device of ``x`` [B, ...], shaped [B, 1, ...] to scale its items."""
-        known = self._scales
-        if known is None or known[0] != kind_of(x):
-            self._scales = known = kind_of(x), over_items(self.numbers, x)
-        return known[1].select(1, column)
+    def unit(self, x: Tensor) -> Tensor:
+        """What x is multiplied by to have unit variance, in its dtype and on its device, shaped [B, 1, ...]."""
+        return self.ahead.scales(UNIT, UNIT + 1, x)[self.n][0]
 
-    def scaled(self, scales: Tensor, x: Tensor) -> Self:
-        """Itself, which knows what ``scale`` takes its columns of: [B, 26, 1, ...], like ``x`` [B, ...]."""
-        self._scales = kind_of(x), scales
-        return self
+    def clean(self, kind: str, x: Tensor) -> tuple[Tensor, ...]:
+        """What x and a prediction of this kind are multiplied by to sum to x0, as ``unit``."""
+        first = place(kind)
+        return self.ahead.scales(first, first + 2, x)[self.n]
+
+    def noise(self, kind: str, x: Tensor) -> tuple[Tensor, ...]:
+        """What x and a prediction of this kind are multiplied by to sum to epsilon, as ``unit``."""
+        first = place(kind) + 2
+        return self.ahead.scales(first, first + 2, x)[self.n]
+
+    def take(self, rows: Sequence[int] | Tensor) -> Self:
+        """The items at these rows, in this order."""
+        chosen = rows.tolist() if isinstance(rows, Tensor) else rows
+        return self.of(self.ahead.take(tuple(chosen)), self.n, self.whole)
 
     @classmethod
     def concat(cls, records: Sequence[Self]) -> Self:
         """One batch of several."""
-        made, known = super().concat(records), [each._scales for each in records if each._scales]
-        if made is not records[0] and len(known) == len(records) and all(kind == known[0][0] for kind, _ in known):
-            made._scales = known[0][0], torch.cat([scales for _, scales in known])
-        return made
-
-    def unit(self, x: Tensor) -> Tensor:
-        """What x is multiplied by to have unit variance, as ``scale``."""
-        return self.scale(UNIT, x)
-
-    def clean(self, kind: str, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What x and a prediction of this kind are multiplied by to sum to x0, as ``scale``."""
-        first = place(kind)
-        return self.scale(first, x), self.scale(first + 1, x)
-
-    def noise(self, kind: str, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What x and a prediction of this kind are multiplied by to sum to epsilon, as ``scale``."""
-        first = place(kind) + 2
-        return self.scale(first, x), self.scale(first + 1, x)
+        first, *others = records
+        if not others or len({(each.n, len(each.ahead.numbers), each.whole) for each in records}) > 1:
+            return super().concat(records)
+        return cls.of(first.ahead.beside([other.ahead for other in others]), first.n, first.whole)
 
     def level(self) -> Tensor:
         """sigma / alpha, [B] float64."""
@@ -137,7 +134,7 @@ class Time(Record):
         return ("numbers", self.numbers), ("whole", self.whole)
 
     def _changed(self, changes: Mapping[str, Any]) -> Self:
-        return self.of(changes.get("numbers", self.numbers), changes.get("whole", self.whole))
+        return self.of(Ahead(changes.get("numbers", self.numbers)[None]), 0, changes.get("whole", self.whole))
 
     @classmethod
     def names(cls) -> Sequence[str]:
@@ -164,11 +161,6 @@ def columns_of(index: N, timestep: N, sigma: N, alpha: N, fraction: N) -> list[N
     for kind in KINDS:
         found += weights[kind]
     return found
-
-
-def kind_of(x: Tensor) -> Any:
-    """What decides the dtype, device and shape of what scales x."""
-    return type(x), x.dtype, x.device, x.dim()
 
 
 def place(kind: str) -> int:

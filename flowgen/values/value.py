@@ -21,6 +21,9 @@ class Value(Record):
 
     data: Tensor
 
+    def __len__(self) -> int:
+        return len(self.data)
+
     def _with(self, other: Any, function: Callable[[Tensor, Any], Tensor]) -> Any:
         if isinstance(other, Value):
             self.same_as(other)

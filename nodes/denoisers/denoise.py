@@ -12,7 +12,7 @@ from flowgen.errors import WiringError
 from flowgen.node import Uses, node
 from flowgen.values import Conditioning, Control, Latent, Model, Noisy, PerItem, Prediction
 
-from ..families import Family, Question
+from ..families import Config, Family, Question
 from ..families.adapters import image_prompts
 from ..models.running import precision
 from ..schedulers.kinds import predicted
@@ -26,7 +26,7 @@ RATE = 25.0
 
 
 EMPTY = Conditioning()
-FITTED: WeakKeyDictionary[Any, dict[Any, tuple[str, torch.dtype]]] = WeakKeyDictionary()
+FITTED: WeakKeyDictionary[Any, dict[Any, tuple[str, torch.dtype, Config]]] = WeakKeyDictionary()
 """by network, what ``fitted`` found"""
 
 
@@ -70,14 +70,14 @@ def denoise(
     net = model[family.network]
     perturbation = Perturbation(perturb, layers, blur)
     context = EMPTY if context is None else context
-    kind, dtype = fitted(net, family, model, x, context, concat, rate, perturbation)
+    kind, dtype, latent = fitted(net, family, model, x, context, concat, rate, perturbation)
     data = network_input(x, kind).to(dtype)
     if concat is not None:
         data = torch.cat([data, concat.data.to(data)], 1)
     scale = told_scale(guidance, net, x, model.label)
     leading = controls(control, x, net, family, model) if control else ()
     prompts = image_prompts(image_prompt or (), net, model.label)
-    asked = Question(data, x.time.timestep, context, scale, rate, model["latent"], leading, prompts, at=x.time)
+    asked = Question(data, x.time.timestep, context, scale, rate, latent, leading, prompts, at=x.time)
     with perturbing(net, perturbation):
         said = family.predict(net, asked).to(x.data.dtype)
     if said.shape[1] == 2 * x.data.shape[1]:
@@ -95,8 +95,9 @@ def fitted(
     concat: Latent | None,
     rate: float,
     perturbation: Perturbation,
-) -> tuple[str, torch.dtype]:
-    """What the network predicts and its precision. Raises WiringError unless all that is given is for it.
+) -> tuple[str, torch.dtype, Config]:
+    """What the network predicts, its precision, what its latents are like. Raises WiringError unless all that is given
+    is for it.
 
     A loop asks in every step, so an answer is kept with the network, by all that it depends on.
     """
@@ -107,14 +108,16 @@ def fitted(
     known = FITTED.get(net)
     if known is None:
         known = FITTED[net] = {}
-    if asked not in known:
+    found = known.get(asked)
+    if found is None:
         check_told(perturbation)
         check_rate(rate, family, model.label)
         check_latent(x, concat, model)
         check_schedule(x, model)
         check_context(context, net, family, model.label)
-        known[asked] = family.kind(model["scheduler"]) or predicted(model["scheduler"]), precision(net)
-    return known[asked]
+        about = model["scheduler"]
+        found = known[asked] = family.kind(about) or predicted(about), precision(net), model["latent"]
+    return found
 
 
 def check_rate(rate: float, family: Family, label: str) -> None:

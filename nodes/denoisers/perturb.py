@@ -7,9 +7,8 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +27,7 @@ WHERE = "leave it out; in a sweep over 'perturb', make each way a case of the no
 """what to do with a parameter that has no effect"""
 
 
-@dataclass(frozen=True, slots=True)
-class Perturbation:
+class Perturbation(NamedTuple):
     """What is put out of action, and where."""
 
     how: How

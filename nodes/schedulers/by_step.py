@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from flowgen.values.per_item import over_items
+from flowgen.values.ahead import Ahead
 
 from .schedule import Array
 
-FEW, MANY = 4, 32
+FEW, MANY = 8, 32
 """steps that are looked up at once, at first and at most: a batch may soon be another, and mostly isn't"""
 
 
@@ -31,28 +29,24 @@ class ByStep:
         self.first = np.array([begins[id(each)] for each in items])
         self.last = self.first + [each.shape[1] - 1 for each in items]
         self.begun: list[int] = []
-        """the steps of the first entry of ``ready``"""
-        self.ready: list[tuple[Tensor, Tensor]] = []
-        self.kind: Any = None
-        """what ``ready`` is for"""
+        """the first steps of ``ready``"""
+        self.ready = Ahead(torch.empty(0, len(items), self.numbers.shape[1], dtype=torch.float64))
 
     def at(self, steps: Sequence[int]) -> Array:
         """Those of each item's own step, [B, F]."""
         return self.numbers.take(self.first + np.asarray(steps), axis=0)
 
-    def tensors(self, steps: list[int], x: Tensor) -> tuple[Tensor, Tensor]:
-        """Those of each item's own step, on the device of ``x`` [B, ...]: [B, F] float64, and in the dtype of x, shaped
-        [B, F, 1, ...] so that each column scales x's items.
+    def ahead(self, steps: list[int], device: torch.device) -> tuple[Ahead, int]:
+        """Numbers on a device, and which of their steps are these.
 
         Several steps are looked up at once, since all items of a batch go on by one.
         """
-        kind = type(x), x.dtype, x.device, x.dim()
+        known = self.ready.numbers
         n = steps[0] - self.begun[0] if self.begun else 0
-        if not 0 <= n < len(self.ready) or kind != self.kind or [k + n for k in self.begun] != steps:
-            ahead = np.arange(min(2 * len(self.ready) or FEW, MANY))[:, None]
-            rows = np.minimum(self.first + np.asarray(steps) + ahead, self.last)
-            whole = torch.from_numpy(self.numbers.take(rows, axis=0)).to(x.device)
-            scales = over_items(whole, x)
-            self.begun, self.kind, n = list(steps), kind, 0
-            self.ready = list(zip(whole.unbind(), scales.unbind(), strict=True))
-        return self.ready[n]
+        if not 0 <= n < len(known) or device != known.device or [k + n for k in self.begun] != steps:
+            here = self.first + np.asarray(steps)
+            more = np.arange(min(MANY if len(known) else FEW, 1 + int((self.last - here).max())))[:, None]
+            rows = np.minimum(here + more, self.last)
+            self.ready = Ahead(torch.from_numpy(self.numbers.take(rows, axis=0)).to(device))
+            self.begun, n = list(steps), 0
+        return self.ready, n

@@ -44,13 +44,19 @@ class DDIM(Discrete):
         self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None
     ) -> DiffusionState:
         """One step; only items with eta above 0 draw noise."""
-        _, scales = self.coefficients.tensors(i.values, state.x)
-        alpha, sigma, to_x0, to_epsilon, fresh = scales.unbind(1)
+        ahead, n = self.coefficients.ahead(i.values, state.x.device)
         x0, epsilon = self.clean(prediction), (renoise or prediction).epsilon()
         if self.use_clipped_epsilon and renoise is None:
+            alpha, sigma = ahead.scales(2, 4, state.x)[n]
             epsilon = (state.x - alpha * x0) / sigma
-        x = to_x0 * x0 + to_epsilon * epsilon
-        return add_noise(state.replace(x=x), fresh, [eta > 0 for eta in self.eta.values])
+        to_x0, to_epsilon = ahead.scales(0, 2, state.x)[n]
+        after = state.replace(x=to_x0 * x0 + to_epsilon * epsilon)
+        return add_noise(after, ahead.scales(4, 5, state.x)[n][0], self.drawing) if any(self.drawing) else after
+
+    @cached_property
+    def drawing(self) -> list[bool]:
+        """Which items draw noise."""
+        return [eta > 0 for eta in self.eta.values]
 
     @cached_property
     def coefficients(self) -> ByStep:
@@ -61,12 +67,12 @@ class DDIM(Discrete):
 
 @lru_cache(maxsize=1024)
 def coefficients(plan: Plan, eta: float) -> Array:
-    """By step, [5, n]: alpha and sigma of x, and what x0, epsilon and fresh noise are multiplied by."""
+    """By step, [5, n]: what x0 and epsilon are multiplied by, alpha and sigma of x, the deviation of fresh noise."""
     bar, following = plan.alpha_bar, plan.alpha_bar_next
     variance = (1 - following) / (1 - bar) * (1 - bar / following)
     fresh = eta * np.sqrt(np.maximum(variance, 0))
     to_epsilon = np.sqrt(np.maximum(1 - following - fresh**2, 0))
-    return np.stack([plan.alpha, plan.sigma, np.sqrt(following), to_epsilon, fresh])
+    return np.stack([np.sqrt(following), to_epsilon, plan.alpha, plan.sigma, fresh])
 
 
 def add_noise(state: State, sigma: torch.Tensor, drawing: list[bool]) -> State:

@@ -227,8 +227,8 @@ class Sampler(Loop):
     def time(self, state: DiffusionState, at: list[int]) -> Time:
         """The time of x before its item's call of this number; at the end of the schedule x is clean."""
         shape = tuple(state.x.shape[1:])
-        numbers, scales = self.by_step(clock, shape).tensors(at, state.x)
-        return Time.of(numbers, whole=self.ways(shape)[0].times.dtype.kind == "i").scaled(scales, state.x)
+        ahead, n = self.by_step(clock, shape).ahead(at, state.x.device)
+        return Time.of(ahead, n, whole=self.ways(shape)[0].times.dtype.kind == "i")
 
     def emit(self, state: DiffusionState, i: PerItem[int]) -> Emitted:
         """x and its time."""

@@ -17,11 +17,12 @@ def test_every_item_gets_the_numbers_of_its_own_step():
     found, at = ByStep(items), [0, 0, 0, 0]
     for _ in range(300):
         x = torch.zeros(4, 5, 5, dtype=dice.choice([torch.float32] * 9 + [torch.float64]))
-        numbers, scales = found.tensors(list(at), x)
+        ahead, n = found.ahead(list(at), x.device)
         expected = np.stack([table[:, step] for table, step in zip(items, at, strict=True)])
-        assert numbers.numpy().tolist() == expected.tolist()
-        assert scales.dtype == x.dtype and scales.shape == (4, 3, 1, 1)
-        assert torch.equal(scales.flatten(1), torch.from_numpy(expected).to(x.dtype))
+        assert ahead.rows()[n].numpy().tolist() == expected.tolist() == found.at(at).tolist()
+        for scales, numbers in zip(ahead.scales(0, 3, x)[n], expected.T, strict=True):
+            assert scales.dtype == x.dtype and scales.shape == (4, 1, 1)
+            assert torch.equal(scales.flatten(), torch.from_numpy(numbers).to(x.dtype))
         if dice.random() < 0.8:
             at = [min(step + 1, table.shape[1] - 1) for step, table in zip(at, items, strict=True)]
         else:

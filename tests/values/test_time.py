@@ -7,6 +7,7 @@ import torch
 
 from flowgen.errors import WiringError
 from flowgen.values import Noisy, Prediction, Time
+from flowgen.values.ahead import Ahead
 from flowgen.values.record import rebuild
 from flowgen.values.time import KINDS
 
@@ -68,6 +69,10 @@ def test_what_was_worked_out_is_of_the_items_it_is_asked_for():
         time.replace(index=SIGMA).take([3, 1]),
     ):
         assert torch.equal(part.unit(x[:2]), time.unit(x)[[3, 1]])
+    others = Time.of(Ahead(torch.stack([time.numbers, time.numbers + 1, time.numbers])), 1, whole=True)
+    for mixed in (Time.concat([time, others]), Time.concat([others, time.take([4])]).take([5, 4, 3])):
+        numbers = torch.cat([time.numbers, time.numbers + 1])
+        assert torch.equal(mixed.numbers, numbers if len(mixed) == 10 else numbers[[4, 9, 8]])
     both = Time.concat([time, time])
     assert torch.equal(both.unit(torch.cat([x, x])), torch.cat([time.unit(x)] * 2))
     for dtype, shape in ((torch.bfloat16, (5, 3)), (torch.float64, (5, 1, 1, 1))):
