@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from flowgen.execute.held import Held, hold
+from flowgen.execute.held import Held
 from flowgen.execute.waves import Group, Prepared, Wave
 from flowgen.graph.model import Wire
 from flowgen.language.expressions import Schedule, at_step
@@ -37,7 +37,6 @@ class Body:
         self.params = {name: self.params_now(self.steps[name], values) for name in todo}
         self.unused = {name: self.unread(self.steps[name], self.params[name]) for name in todo}
         self.need = self.needs(wanted)
-        self.has_twins = bool(loop.twins)
         self.alike = self.classes() if loop.twins else {}
         """by node and item, the item whose value it shares in this step"""
         self.waves = self.sort()
@@ -199,7 +198,7 @@ class Body:
     def keep(self, step: Step, items: list[int], outputs: Mapping[str, Record], values: dict[Wire, Held]) -> None:
         """Put a node's values in place for the nodes that read them."""
         for output, value in outputs.items():
-            held = hold(value, items, self.loop.count)
+            held = Held(value, self.loop.count, items)
             for item, first in self.alike.get(step.name, {}).items():
                 held.index[item] = held.index[first]
             values[Wire(step.name, output)] = held

@@ -57,6 +57,7 @@ class Caller:
 
     def __init__(self, numerics: Numerics, limits: Limits | None = None) -> None:
         self.numerics = numerics
+        self.strict = numerics.strict
         self.limits = limits or Limits()
         self.stop = Stop()
         """whether the task should end"""
@@ -73,7 +74,7 @@ class Caller:
         Raises UserError where memory doesn't suffice.
         """
         name, most = made.type.name, min(made.count, most or made.count)
-        strict = self.numerics.strict and made.type.uses_model and made.has_items
+        strict = self.strict and made.type.uses_model and made.has_items
         if not strict and self.limits.concerns(name):
             most = self.limits.most(name, fits(made), most)
         try:
@@ -158,8 +159,17 @@ def together(values: list[Any]) -> Any:
     return values[0]
 
 
+def fit(one: Any, other: Any) -> bool:
+    """Whether an argument of two calls can be that of one larger batch, by ``together``."""
+    if isinstance(one, Record):
+        return isinstance(other, Record) and one.fits(other)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(fit, one, other))
+    return type(one) is type(other) and (isinstance(one, PerItem) or one is other or bool(one == other))
+
+
 def fits(made: Call) -> tuple[Any, ...]:
-    """What two calls must share to be merged: type, models, static parameters, shapes."""
+    """What decides the memory of a call's items: type, models, static parameters, shapes."""
 
     def shape(value: Any) -> Any:
         if isinstance(value, Record):

@@ -15,12 +15,15 @@ class Held:
 
     __slots__ = ("_index", "count", "items", "record")
 
-    def __init__(self, record: Record, index: NDArray[np.int64]) -> None:
+    def __init__(
+        self, record: Record, count: int, items: Sequence[int] | None = None, index: NDArray[np.int64] | None = None
+    ) -> None:
         self.record = record
-        self.items: Sequence[int] | None = None
-        """the items that the rows are, where that is all there is to say"""
-        self.count = len(index)
-        self._index: NDArray[np.int64] | None = index
+        self.count = count
+        """items of the parcel"""
+        self.items = items
+        """the items that the rows are, where that is all there is to say: the index is made when it is asked for"""
+        self._index = index
 
     @property
     def index(self) -> NDArray[np.int64]:
@@ -40,10 +43,3 @@ class Held:
         if len(wanted) == len(self.record) and np.array_equal(wanted, np.arange(len(wanted))):
             return self.record
         return self.record.take(wanted.tolist())
-
-
-def hold(record: Record, items: Sequence[int], count: int) -> Held:
-    """A batch whose rows are these items, of a parcel with ``count`` items; the index is made when it is asked for."""
-    held = Held.__new__(Held)
-    held.record, held.items, held.count, held._index = record, list(items), count, None
-    return held

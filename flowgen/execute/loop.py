@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flowgen.execute.body import Body
 from flowgen.execute.branches import Parked, branches, family
-from flowgen.execute.held import Held, hold
+from flowgen.execute.held import Held
 from flowgen.graph.model import Wire
 from flowgen.node import Loop, Phase, Stretch
 from flowgen.node.call import instance, named
@@ -63,6 +63,9 @@ class LoopRun:
         """items that left a lane and wait for a place"""
         self.twins: dict[int, int] = {}
         """items that left a lane just now, and the item whose state theirs still equals"""
+        self.items: list[int] = []
+        """those that ``node`` is set for"""
+        self.node: Loop
         self.phases = [Way(step, phase) for phase in step.type.signature.used_phases(step.wires)]
         self.bodies: list[Body] | None = None
         """the body of each phase, prepared for the active items"""
@@ -112,6 +115,8 @@ class LoopRun:
         names = results[0][1] if results else ()
         outputs = {k: type(results[0][1][k]).concat([found[k] for _, found in results]) for k in names}
         order = [item for done, _ in results for item in done]
+        if order == items:
+            return items, outputs
         place = {item: n for n, item in enumerate(order)}
         items = [item for item in items if item in place]
         return items, {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
@@ -134,11 +139,14 @@ class LoopRun:
         return taken
 
     def loop(self, items: list[int]) -> Loop:
-        """The node with its arguments set for some items."""
+        """The node with its arguments set for some items; that for the active ones is kept."""
+        if items == self.items:
+            return self.node
         feedback = frozenset(n for n, port in self.step.type.signature.ports.items() if port.feedback)
-        made = self.stage.call(self.step, items, feedback, self.outer)
-        found: Loop = instance(self.step.type, made.arguments)
-        return found
+        made: Loop = instance(self.step.type, self.stage.call(self.step, items, feedback, self.outer).arguments)
+        if not self.active or items == self.active:
+            self.items, self.node = items, made
+        return made
 
     def begin(self, items: list[int], state: Record | None) -> Record:
         """Start some items, from a stored state where there is one."""
@@ -183,9 +191,8 @@ class LoopRun:
             old = self.carried.get(place, some.new_zeros(len(self.active), *some.shape[1:]))
             new = carried.get(place, some.new_zeros(len(items), *some.shape[1:]))
             self.carried[place] = torch.cat([old, new])
-        self.active += items
-        self.at += steps
-        self.now, self.bodies = self.loop(self.active), None
+        self.active, self.at = [*self.active, *items], [*self.at, *steps]
+        self.bodies = None
         return rows if state is None or not len(state) else type(state).concat([state, rows])
 
     def branch(self, state: Record) -> Record:
@@ -233,14 +240,14 @@ class LoopRun:
 
     def advance(self, state: Record) -> Record:
         """One step of every active item."""
-        i = PerItem(self.at)
+        i, twins, loop = PerItem(self.at), self.twins, self.loop(self.active)
         values: dict[Wire, Held] = dict(self.outer)
         todo: Sequence[str] = self.step.body
         bodies = self.bodies or []
         for n, way in enumerate(self.phases):
-            emitted = getattr(self.now, way.emit)(state, i)
+            emitted = getattr(loop, way.emit)(state, i)
             for output, value in named(emitted, way.shown).items():
-                values[way.shown[output]] = hold(value, self.active, self.count)
+                values[way.shown[output]] = Held(value, self.count, self.active)
             if n < len(bodies) and self.scheduled and not bodies[n].holds(values):
                 del bodies[n:]
             if n == len(bodies):
@@ -248,9 +255,9 @@ class LoopRun:
             bodies[n].evaluate(values)
             todo = bodies[n].left
             feedback = {port: values[wire].rows(self.active) for port, wire in way.fed.items()}
-            state = getattr(self.now, way.advance)(state, i, **feedback)
+            state = getattr(loop, way.advance)(state, i, **feedback)
             self.twins = {}  # they were alike for the first phase alone
-        self.bodies = None if any(body.has_twins for body in bodies) else bodies
+        self.bodies = None if twins else bodies
         return state
 
     def release(self, state: Record, results: list[tuple[list[int], dict[str, Record]]]) -> Record:
@@ -268,6 +275,5 @@ class LoopRun:
         """Go on with the items at these rows alone."""
         self.active, self.at = [self.active[n] for n in rows], [self.at[n] for n in rows]
         self.carried = {place: tensor[list(rows)] for place, tensor in self.carried.items()}
-        if self.active:
-            self.now, self.bodies = self.loop(self.active), None
+        self.bodies = None
         return state.take(rows)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowgen.execute.caller import Call, Caller, chunks
-from flowgen.execute.held import Held, hold
+from flowgen.execute.held import Held
 from flowgen.execute.reduction import reduce_items
 from flowgen.execute.states import Publish, States
 from flowgen.graph.model import Wire
@@ -87,7 +87,7 @@ class StageRun:
             index[item] = place[keys[item]]
         for output, value in pieces[0].items():
             record = type(value).concat([p[output] for p in pieces]).to(self.device)
-            self.values[Wire(step.name, output)] = Held(record, index)
+            self.values[Wire(step.name, output)] = Held(record, len(index), index=index)
 
     def function(self, step: Step, items: list[int]) -> dict[str, Record]:
         """A function's outputs for some items; those that leave other ports unread are called apart."""
@@ -131,7 +131,7 @@ class StageRun:
         for name, param in declared.items():
             if param.per_item:
                 column = self.parcel.per_item[step.name].get(name)
-                made[name] = PerItem([column[item] if column else param.default for item in items])
+                made[name] = PerItem([column[item] for item in items] if column else [param.default] * len(items))
             else:
                 made[name] = self.parcel.statics[step.name].get(name, param.default)
         return made
@@ -219,7 +219,7 @@ def pick(
         rows, record = read[wire][number]
         index = np.full(len(rows), -1, dtype=np.int64)
         index[items] = np.asarray(rows)[items]
-        values[wire] = Held(record.to(device), index)
+        values[wire] = Held(record.to(device), len(index), index=index)
     return values
 
 
@@ -229,4 +229,4 @@ def wires_read(code: Program, parcel: Parcel) -> set[Wire]:
     return {wire for wire in wires if wire.node in parcel.inputs}
 
 
-__all__ = ["Reader", "Reference", "StageRun", "compute", "hold"]
+__all__ = ["Reader", "Reference", "StageRun", "compute"]

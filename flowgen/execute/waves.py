@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowgen.execute.caller import Call, fits, together
+from flowgen.execute.caller import Call, fit, together
 from flowgen.execute.held import Held
 from flowgen.graph.model import Wire
 from flowgen.plan.program import Step
@@ -26,10 +26,20 @@ class Prepared:
 
     def port(self, name: str, values: Mapping[Wire, Held]) -> Any:
         """What a port takes in this step."""
-        if name not in self.fresh:
+        wires = self.fresh.get(name)
+        if wires is None:
             return self.call.arguments.get(name)
-        found = [values[wire].rows(self.items) for wire in self.fresh[name]]
-        return found if self.step.type.signature.ports[name].many else found[0]
+        if self.step.type.signature.ports[name].many:
+            return [values[wire].rows(self.items) for wire in wires]
+        return values[wires[0]].rows(self.items)
+
+    def joins(self, other: Prepared, values: Mapping[Wire, Held]) -> bool:
+        """Whether it can run with another as one batch: whether they have one model and equal shapes."""
+        type = self.step.type
+        if other.step.type is not type or not type.uses_model or type.signature.carries:
+            return False
+        names = {*self.call.arguments, *self.fresh}
+        return all(fit(self.port(name, values), other.port(name, values)) for name in names)
 
 
 class Group:
@@ -38,11 +48,12 @@ class Group:
     def __init__(self, calls: list[Prepared]) -> None:
         self.calls = calls
         self.nodes = len({prepared.step.name for prepared in calls})
+        self.sizes = [prepared.call.count for prepared in calls]
         made = [prepared.call for prepared in calls]
         self.fresh = sorted({name for prepared in calls for name in prepared.fresh})
         names = [name for name in made[0].arguments if name not in self.fresh]
         constant = {name: together([call.arguments[name] for call in made]) for name in names}
-        self.constant = Call(made[0].type, constant, sum(call.count for call in made))
+        self.constant = Call(made[0].type, constant, sum(self.sizes))
         self.joined: dict[int, list[Record]] = {}
         """by identity of a value of this step's batch, the values of the calls that it was put together of"""
 
@@ -60,9 +71,11 @@ class Group:
         """Each call's part of what the batch gave; an argument that is part of it is the call's own again."""
         if len(self.calls) == 1:
             return [outputs]
-        sizes = [prepared.call.count for prepared in self.calls]
-        pieces = {name: value.split(sizes, self.joined) for name, value in outputs.items()}
-        return [{name: own[n] for name, own in pieces.items()} for n in range(len(self.calls))]
+        parts: list[dict[str, Record]] = [{} for _ in self.calls]
+        for name, value in outputs.items():
+            for part, own in zip(parts, value.split(self.sizes, self.joined), strict=True):
+                part[name] = own
+        return parts
 
 
 @dataclass(slots=True)
@@ -77,9 +90,13 @@ class Wave:
     def grouped(self, values: Mapping[Wire, Held]) -> Iterable[Group]:
         """Calls of one model with equal static arguments and shapes together; each other call alone."""
         if self.groups is None:
-            alike: dict[Any, list[Prepared]] = {}
-            for n, prepared in enumerate(self.calls):
-                mergeable = prepared.step.type.uses_model and not prepared.step.type.signature.carries
-                alike.setdefault(fits(Group([prepared]).filled(values)) if mergeable else n, []).append(prepared)
-            self.groups = [Group(calls) for calls in alike.values()]
+            alike: list[list[Prepared]] = []
+            for prepared in self.calls:
+                for calls in alike:
+                    if prepared.joins(calls[0], values):
+                        calls.append(prepared)
+                        break
+                else:
+                    alike.append([prepared])
+            self.groups = [Group(calls) for calls in alike]
         return self.groups

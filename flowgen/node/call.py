@@ -26,8 +26,8 @@ def spelt(type: NodeType, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def named(result: Any, outputs: Mapping[str, Any]) -> dict[str, Any]:
     """A result by output name: a NamedTuple's fields, or the one value under the one name."""
-    if isinstance(result, tuple) and hasattr(result, "_asdict"):
-        return dict(result._asdict())
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return dict(zip(result._fields, result, strict=True))
     return {next(iter(outputs)): result}
 
 
