@@ -3,7 +3,8 @@
     python benchmarks/overhead.py [--points 1000000] [--items 100 1000 10000 100000] [--steps 25] [--threads 2]
 
 1. The loop against a hand-written PyTorch loop that makes the same batched calls: wall ratio, and the host time of a
-   step outside the model calls. Beside it a hand-written loop whose items are each at a step of their own.
+   step outside the model calls; at a batch of 16 items, and at the largest of the engine's choice. Beside it a
+   hand-written loop whose items are each at a step of their own.
 2. A run of which everything is in the store, for more and more items.
 3. Planning graph 01 for more and more points: seconds, and memory above the imports.
 4. Peak memory of a run whose items grow tenfold.
@@ -24,13 +25,14 @@ from pathlib import Path
 from typing import Any
 
 GRAPH = Path(__file__).parents[1] / "graphs" / "01_text_to_image.yaml"
-BATCH = 16
-REPEATS = 5
+SWEEPS = (16, 64)
+"""items of the sweeps that are run, each one batch: one that is small, one that fills a batch of the engine's choice"""
+REPEATS = 9
 SHORT = 5
 """steps of a second measurement: the difference to the first is what a step costs, without what a run begins with"""
 LOOP = """\
 flowgen: 1
-sweep: {{seed: {{range: {batch}}}}}
+sweep: {{seed: {{range: {items}}}}}
 defaults: {{model: $digits}}
 nodes:
   digits: {{type: model, from: "zoo:digits"}}
@@ -79,7 +81,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def measure_loop(folder: Path, steps: int, threads: int) -> dict[str, Any]:
+def measure_loop(folder: Path, items: int, steps: int, threads: int) -> dict[str, Any]:
     """The engine's loop and a hand-written one over the same network, in turns: least seconds, all and outside."""
     import torch
     from by_hand import loops
@@ -92,12 +94,14 @@ def measure_loop(folder: Path, steps: int, threads: int) -> dict[str, Any]:
     from flowgen.values.model import opening
 
     torch.set_num_threads(threads)
-    text = LOOP.format(batch=BATCH, steps=steps)
+    text = LOOP.format(items=items, steps=steps)
     experiment = flowgen.load(written(folder, text.replace("outputs: [sampler]", "outputs: [text, empty]")))
     experiment.run(folder / "store", folder / "runs")
     plan = flowgen.load(written(folder, text)).plan(folder / "store")
     (cut,) = (cut for cut in plan.parcels if cut.stage == "sampler")
-    parcel, code, store = plan.parcel(cut), plan.programs["sampler"], open_store(str(folder / "store"))
+    parcel = plan.parcel(cut)
+    code, store, batch = plan.programs["sampler"], open_store(str(folder / "store")), len(parcel)
+    assert batch <= parcel.batch, "the loops by hand run all items as one batch"
     with torch.no_grad(), opening(Pool().opener("cpu", code.parts, store.file_digest)):
         model = plan.graph.references["digits"].values[()]
         network = model["unet"]
@@ -112,7 +116,7 @@ def measure_loop(folder: Path, steps: int, threads: int) -> dict[str, Any]:
             return found
 
         network.forward = timed
-        by_hand, itemwise = loops(plan, parcel, store, network, BATCH, steps)
+        by_hand, itemwise = loops(plan, parcel, store, network, batch, steps)
         best: dict[str, tuple[float, float]] = {}
 
         def publish(keys: object, outputs: object) -> None:
@@ -212,6 +216,19 @@ def apart(measure: str, *arguments: int) -> dict[str, Any]:
     return found
 
 
+def print_loop(items: int, steps: int, threads: int) -> None:
+    """The loop of a sweep and those by hand."""
+    short, whole = (apart("loop", items, count, threads) for count in (SHORT, steps))
+    hand = whole["best"]["by hand"][0]
+    print(f"loop, {items} items at once, {steps} steps, {threads} threads")
+    for name, (seconds, outside) in whole["best"].items():
+        each = (outside - short["best"][name][1]) / (steps - SHORT) * 1e3
+        print(
+            f"  {name:8} {seconds / hand:6.3f} of the time by hand, {each:6.2f} ms a step outside the model calls, "
+            f"{outside * 1e3:5.2f} ms in all"
+        )
+
+
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -230,12 +247,8 @@ def main() -> None:
     if chosen.measure:
         print(json.dumps(MEASURES[chosen.measure](chosen.folder, *chosen.arguments)))
         return
-    loop, short = (apart("loop", steps, chosen.threads)["best"] for steps in (chosen.steps, SHORT))
-    hand = loop["by hand"][0]
-    print(f"loop, batch {BATCH}, {chosen.steps} steps, {chosen.threads} threads")
-    for name, (seconds, outside) in loop.items():
-        each = (outside - short[name][1]) / (chosen.steps - SHORT) * 1e3
-        print(f"  {name:8} {seconds / hand:6.3f} of the time by hand, {each:6.2f} ms a step outside the model calls")
+    for items in SWEEPS:
+        print_loop(items, chosen.steps, chosen.threads)
     print("a run with everything in the store")
     for items in chosen.items:
         seconds = apart("cached", items)["seconds"]
