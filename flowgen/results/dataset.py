@@ -84,10 +84,11 @@ def write_coordinate(group: Any, axis: Axis) -> None:
 
 def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_bytes: int) -> Iterator[int]:
     """One output: arrays made after its first item, filled slab by slab, attributes last; the points of each slab."""
-    flat = [key for key in column.keys.ravel().tolist() if key]
-    if not flat:
+    known = column.keys != b""
+    if not known.any():
         raise UserError(f"no point of the output '{column.name}' has a result")
-    first: Record = reader.read([flat[0].decode()], column.output)[0][1]
+    key = column.keys.flat[int(known.argmax())].decode()
+    first: Record = reader.read([key], column.output)[0][1]
     variables = variables_of(column, first, names)
     written = sum(variable.item_bytes for variable in variables)
     held = written + sum(t[:1].numel() * t.element_size() for t in first.tensors().values())
