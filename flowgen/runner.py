@@ -22,6 +22,7 @@ from flowgen.execute.device import device_of
 from flowgen.execute.driver import Tally, execute
 from flowgen.execute.event_log import EventLog
 from flowgen.execute.events import Both, Events
+from flowgen.execute.memory import give_back
 from flowgen.execute.task import Place
 from flowgen.plan.expect import measured
 from flowgen.plan.plan import Plan
@@ -86,18 +87,15 @@ def run(
     log = EventLog(folder)
     log.begin(graph=graph, store=place.store, device=place.device, processes=where.workers)
     events = Both(log, events)
-    plans: list[Plan] = []
-
     with log.until_the_end(), ExitStack() as holds:  # what the run stands on isn't collected while it lives
         events.begun(folder)
 
         def held() -> Plan:
             made = make_plan()
-            if not plans:
-                write_reach(folder, made)
-            plans.append(made)
-            keys = np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()])
-            holds.enter_context(store.leases.hold(packed(keys)))
+            write_reach(folder, made)
+            keys = packed(np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()]))
+            holds.enter_context(store.leases.hold(keys))
+            give_back()  # a plan is a small part of what making it takes
             return made
 
         def again() -> None:

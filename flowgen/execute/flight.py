@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import groupby
 from math import isqrt
 from typing import Any
 
@@ -30,7 +30,7 @@ from flowgen.plan.plan import Plan
 
 IN_FLIGHT = 128
 """tasks that are sent and not done, at least; four for each thread where that is more"""
-AHEAD = 8192
+AHEAD = 4096
 """items of tasks that are sent and not done, about at most: what is told of one takes a kilobyte and a half, the copies
 that Dask makes included"""
 TOGETHER = 16
@@ -116,14 +116,20 @@ class Flight:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
         new = self.new(waiting)
-        while not self.enough() and (tasks := list(islice(new, min(self.together, self.most - len(self.sent))))):
+        while tasks := list(self.several(new)):
             for _, alike in groupby(tasks, self.options):
                 self.send(list(alike))
 
-    def enough(self) -> bool:
-        """Whether the tasks that are sent are many by their items, and by the cluster's threads."""
-        items = sum(len(task.parcel) for task in self.sent.values())
-        return items >= AHEAD and len(self.sent) >= self.least
+    def several(self, new: Iterator[Task]) -> Iterator[Task]:
+        """Tasks to be sent at once, until those that are on their way are many; by their items many for the cluster's
+        threads are enough.
+        """
+        count, items = len(self.sent), sum(len(task.parcel) for task in self.sent.values())
+        for most in range(count, min(count + self.together, self.most)):
+            if (items >= AHEAD and most >= self.least) or (task := next(new, None)) is None:
+                return
+            items += len(task.parcel)
+            yield task
 
     def new(self, waiting: Iterator[tuple[Cut, list[Name]]]) -> Iterator[Task]:
         """Tasks for the next parcels, made as they are asked for."""

@@ -19,8 +19,9 @@ def cautions(graph: Graph, node: GraphNode, variants: Column) -> list[str]:
     models = {
         port: graph.references[wires[0].node].over(node.axes, graph.lengths) for port, wires in node.wires.items()
     }
-    for variant in np.unique(variants.values):
-        points = np.flatnonzero(variants.values.ravel() == variant)
+    every = variants.over(node.axes, graph.lengths)
+    for variant in np.unique(every):
+        points = np.flatnonzero(every == variant)
         rows = {repr([column[n] for name, column in wide.items() if declared[name].per_item]): n for n in points}
         first, distinct = points[0], list(rows.values())
         arguments = {port: column[first] for port, column in models.items()}

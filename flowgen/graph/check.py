@@ -121,8 +121,9 @@ class Point:
         self.graph = found.graph
         self.node = node
         self.parts = parts
-        where = np.unravel_index(point, self.graph.shape(node.axes)) if node.axes else ()
-        self.where = dict(zip(node.axes, map(int, where), strict=True))
+        column = found.variants[node.name]
+        where = np.unravel_index(point, column.values.shape) if column.axes else ()
+        self.where = dict(zip(column.axes, map(int, where), strict=True))
         self.inside: dict[Wire, Any] = {}
         self.spared: list[Outcome] = []
         """of calls that weren't run since their like was: loops count them"""

@@ -27,8 +27,9 @@ def members(graph: Graph, node: GraphNode) -> list[GraphNode]:
 
 
 def variants(graph: Graph, node: GraphNode, told: Mapping[str, Column]) -> Column:
-    """The class of each point of a node outside loop bodies, numbered from 0. ``told``: by node before it, the class of
-    each point by all that those which read it must know.
+    """The class of each point of a node outside loop bodies, numbered from 0, along the axes on which it depends.
+
+    ``told``: by node before it, the class of each point by all that those which read it must know.
     """
     inside = {member.name for member in members(graph, node)}
     columns: list[Column] = []
@@ -59,9 +60,8 @@ def by_identity(column: Column) -> Column:
 
 
 def classes(graph: Graph, node: GraphNode, columns: list[Column]) -> Column:
-    """Numbers for the distinct combinations of some columns along a node's axes."""
-    shape = graph.shape(node.axes)
-    combined = np.zeros(shape, dtype=np.int64).ravel()
+    """Numbers for the distinct combinations of some columns, along those of a node's axes on which they depend."""
+    differing = []
     for column in columns:
         numbers = numbered(column.values)
         if numbers.max() == 0:
@@ -70,10 +70,13 @@ def classes(graph: Graph, node: GraphNode, columns: list[Column]) -> Column:
         if usable != column.axes:  # pooled axes: a reduction sees the first of them
             drop = tuple(0 if axis not in usable else slice(None) for axis in column.axes)
             numbers = numbers[drop]
-        wide = Column(usable, numbers).over(node.axes, graph.lengths)
-        combined = combined * (int(numbers.max()) + 1) + wide
+        differing.append(Column(usable, numbers))
+    axes = tuple(axis for axis in node.axes if any(axis in column.axes for column in differing))
+    combined = np.zeros(graph.shape(axes), dtype=np.int64).ravel()
+    for column in differing:
+        combined = combined * (int(column.values.max()) + 1) + column.over(axes, graph.lengths)
         combined = np.unique(combined, return_inverse=True)[1]
-    return Column(node.axes, combined.reshape(shape))
+    return Column(axes, combined.reshape(graph.shape(axes)))
 
 
 def numbered(values: NDArray[Any]) -> Ids:

@@ -26,7 +26,8 @@ def reasons(plan: Plan, stage: str) -> Iterator[str]:
     """Why a stage's items are batched as they are."""
     cuts = [cut for cut in plan.parcels if cut.stage == stage]
     rows = np.concatenate([cut.rows for cut in cuts])
-    variants = np.unique(plan.check.variants[stage].values.ravel()[rows])
+    axes = plan.graph.nodes[stage].axes
+    variants = np.unique(plan.check.variants[stage].at(axes, plan.graph.lengths, rows))
     if len(variants) > 1:
         yield f"{len(variants)} kinds of items that can't share a batch: " + "; ".join(differences(plan, stage))
     yield size(plan, stage, max(cut.batch for cut in cuts), int(variants[0]))

@@ -88,7 +88,7 @@ def cuts(
 ) -> list[Cut]:
     """The points of a stage's items, cut into parcels: one task each, of one variant."""
     node, held = checked.graph.nodes[code.stage], held_bytes(checked, code)
-    variant = checked.variants[node.name].values.ravel()[points]
+    variant = checked.variants[node.name].at(node.axes, checked.graph.lengths, points)
     found: list[Cut] = []
     for number in np.unique(variant):
         rows = points[variant == number]

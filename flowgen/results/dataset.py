@@ -112,8 +112,10 @@ def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_
 
 def example(column: Column, reader: Reader) -> Record:
     """An item of an output. Raises UserError if no point has a result, and nobody knows what one would be like."""
-    if key := next((key for key in column.keys.ravel().tolist() if key), None):
-        return reader.read([key.decode()], column.output)[0][1]
+    known = column.keys != b""
+    if known.any():
+        key = column.keys.flat[int(known.argmax())].decode()
+        return reader.read([key], column.output)[0][1]
     if column.form is None:
         raise UserError(f"no point of the output '{column.name}' has a result")
     return column.form

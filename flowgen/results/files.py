@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flowgen.errors import UserError
 
@@ -33,6 +35,13 @@ def write_text(path: Path, text: str) -> Path:
     """Write a text as UTF-8, what isn't valid Unicode escaped; the path."""
     with whole(path) as aside:
         aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write a value as JSON, piece by piece; the path."""
+    with whole(path) as aside, aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
     return path
 
 

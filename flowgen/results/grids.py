@@ -26,7 +26,7 @@ FILES = 24
 """sheets of an output at most"""
 SIDE = 40
 """rows and columns of a sheet at most"""
-LOADED = 8 * 2**20
+LOADED = 2 * 2**20
 """bytes of pictures held at a time, where one isn't more"""
 
 
@@ -96,10 +96,10 @@ def shares(kinds: Sequence[View], lengths: Mapping[str, int]) -> list[tuple[View
     return found
 
 
-def labels_of(pictures: xarray.DataArray) -> dict[str, list[Any]]:
-    """The labels of each axis; numbers from 0 where it has none."""
+def labels_of(pictures: xarray.DataArray) -> dict[str, Sequence[Any]]:
+    """The labels of each axis, which may be a million; numbers from 0 where it has none."""
     return {
-        str(axis): list(pictures.coords[axis].values) if axis in pictures.coords else list(range(pictures.sizes[axis]))
+        str(axis): pictures.coords[axis].values if axis in pictures.coords else range(pictures.sizes[axis])
         for axis in pictures.attrs["axes"]
     }
 
@@ -146,11 +146,12 @@ def strip(
     if axis is None:
         picture = pictures.values
         return Sheet(title, ("", [""]), ("", [""]), lambda row, column: picture, bounds)
-    found = all_readable(labels[axis])
-    across = len(found) if len(found) <= 10 else min(SIDE, 8 if len(found) <= 64 else math.ceil(math.sqrt(len(found))))
-    down = min(SIDE, math.ceil(len(found) / across))
-    shown = min(len(found), down * across)
-    notes = [f"{axis}: the first {shown} of {len(found)} are shown."] if shown < len(found) else []
+    count = len(labels[axis])
+    across = count if count <= 10 else min(SIDE, 8 if count <= 64 else math.ceil(math.sqrt(count)))
+    down = min(SIDE, math.ceil(count / across))
+    shown = min(count, down * across)
+    found = all_readable(labels[axis][:shown])
+    notes = [f"{axis}: the first {shown} of {count} are shown."] if shown < count else []
     read = reader(pictures.isel({axis: slice(shown)}), axis)
 
     def picture_at(row: int, column: int) -> NDArray[Any] | None:

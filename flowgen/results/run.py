@@ -25,7 +25,7 @@ from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
 from flowgen.results.failures import failures
-from flowgen.results.files import Told, untold, whole, write_text
+from flowgen.results.files import Told, untold, whole, write_json, write_text
 from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
 from flowgen.store import Lost, Store
@@ -54,8 +54,9 @@ def write_run(
             if attempt + 1 == ATTEMPTS:
                 raise
             again()
+    store.recent.clear()  # nobody reads blocks any more, and sheets take tens of megabytes
     write_text(folder / "graph.yaml", plan.graph.document.source)
-    write_text(folder / "resolved.json", json.dumps(resolved(plan), indent=2, ensure_ascii=False))
+    write_json(folder / "resolved.json", resolved(plan))
     write_keys(folder / "keys.npz", {column.name: column.keys for column in columns})
     made = make_outputs(folder, plan, columns, dataset, told)
     told("the report", 0, 1)
@@ -73,12 +74,16 @@ def write_run(
     told("the report", 1, 1)
     about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
     # last, since a folder that has it is a finished run
-    write_text(folder / "provenance.json", json.dumps(about, indent=2, ensure_ascii=False))
+    write_json(folder / "provenance.json", about)
 
 
 def write_reach(folder: Path, plan: Plan) -> None:
-    """What a run stands on, written before it computes: who collects for runs that were stopped keeps it too."""
-    write_keys(folder / "stored.npz", plan.stored_keys())
+    """What a run stands on, written before it computes: who collects for runs that were stopped keeps it too.
+
+    A later plan of the run stands on the same.
+    """
+    if not (path := folder / "stored.npz").exists():
+        write_keys(path, plan.stored_keys())
 
 
 def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:

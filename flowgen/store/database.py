@@ -25,6 +25,8 @@ KEPT = {
 }
 """errors that don't mean that the file is damaged"""
 ATTEMPTS = 3
+CACHE = 4096
+"""KiB of a file that a connection holds; the system holds more of it: with sixteen times as much nothing was faster"""
 
 
 class Database:
@@ -75,7 +77,7 @@ class Database:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self.synchronous}")
-            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute(f"PRAGMA cache_size = -{CACHE}")
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found not in (0, self.version):
                 raise sqlite3.DatabaseError(f"version {found}")

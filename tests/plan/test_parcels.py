@@ -127,7 +127,7 @@ def test_parcels_of_work_that_was_slow_take_a_minute(lab):
     assert max(len(cut) for cut in another.parcels if cut.stage == "sampler") == 4  # of twice the steps
 
 
-@pytest.mark.parametrize("bound", [{"IN_FLIGHT": 4}, {"AHEAD": 6, "TOGETHER": 2}])
+@pytest.mark.parametrize("bound", [{"IN_FLIGHT": 4}, {"AHEAD": 6}])
 def test_few_parcels_exist_at_once(lab, monkeypatch, bound):
     """By their number, and by their items."""
     alive, most = 0, 0
