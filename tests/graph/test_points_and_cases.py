@@ -38,12 +38,6 @@ def keys(plan, name):
 
 def test_classes_of_points_take_memory_along_the_axes_only_on_which_they_depend(lab):
     assert {name: column.axes for name, column in lab.load(SMALL).check().variants.items() if column.axes} == {}
-    sized = SMALL.replace("sweep:\n", "sweep:\n  high: [32, 64]\n").replace(
-        "type: noise,", "type: noise, height: $high,"
-    )
-    found = lab.load(sized).check().variants
-    assert found["noise"].axes == ("high",)
-    assert found["noise"].values.tolist() == [0, 1]
 
 
 def test_another_point_has_the_items_of_that_point_and_costs_nothing_new(lab):
