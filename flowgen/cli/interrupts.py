@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.util import _run_finalizers
+from multiprocessing import util
 from types import FrameType
 from typing import NoReturn
 
@@ -36,7 +36,7 @@ def end() -> NoReturn:
     """End the process, which has said what it had to: a thread that still loads a model would hold it for minutes."""
     sys.stdout.flush()
     sys.stderr.flush()
-    _run_finalizers(0)  # names of semaphores go with that, as at any other end
+    util._run_finalizers(0)  # type: ignore[attr-defined]  # names of semaphores go with that, as at any other end
     os._exit(STOPPED)
 
 
