@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 AUTO = "--device auto is a GPU on a machine that has one"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run."""
 
@@ -53,6 +53,10 @@ class Run:
     """as it was before the run"""
     tally: Tally
     """what was computed"""
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.tally.failed)} failed" if self.tally.failed else ""
+        return f"<Run {self.folder}: {self.tally.computed()} items computed{failed}>"
 
     @property
     def failures(self) -> list[Failure]:

@@ -24,7 +24,6 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
 
     from flowgen.experiment import load
     from flowgen.plan.document import VERSION
-    from flowgen.store.quantities import counted
 
     experiment = load(graph, **given, dtype=settings.dtype)
     with doing("planning"):
@@ -32,19 +31,4 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
     if as_json:
         click.echo(json.dumps({"version": VERSION, **asdict(answer)}, indent=2, ensure_ascii=False, default=str))
         return
-    click.echo(f"{answer.node}: {answer.known} of {counted(answer.asked, 'item')} in the store")
-    groups: dict[tuple[str, str], list[Any]] = {}
-    for reason in answer.reasons:
-        groups.setdefault((reason.state, reason.text), []).append(reason)
-    for (state, text), reasons in groups.items():
-        first = reasons[0]
-        point = ", ".join(f"{axis}={label}" for axis, label in first.point.items())
-        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-        click.echo(f"{answer.node}[{point}]{more}: {state}" if point else f"{answer.node}: {state}")
-        click.echo(f"  {text}")
-        if first.changes:
-            near = ", ".join(f"{axis}={label}" for axis, label in first.nearest["point"].items())
-            node = first.nearest["node"]
-            click.echo(f"  beside {node}{f'[{near}]' if near else ''} of {first.nearest['run']}")
-    if answer.left:
-        click.echo(f"{answer.left} more items are missing; ask for single ones: {answer.node}[axis=label]")
+    click.echo(str(answer))

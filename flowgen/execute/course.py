@@ -87,8 +87,8 @@ class NodeCourse:
 
     @property
     def timed(self) -> float:
-        """Work of which one knows how long it took, in items."""
-        return self.done - self.untimed + self.begun
+        """Work that gave results and of which one knows how long it took, in items."""
+        return self.done - self.failed - self.untimed + self.begun
 
     def left(self, speed: float | None = None) -> float | None:
         """Seconds for the rest: at its own rate, else as earlier runs tell, else at ``speed`` FLOPs a second."""
@@ -216,7 +216,10 @@ def planned(course: Course, found: Record, when: float) -> None:
 
 
 def workers(course: Course, found: Record, when: float) -> None:
-    """Who is there."""
+    """Who is there. If somebody left, nobody knows what was in hand before those that stay have said it again."""
+    if found["count"] < course.workers:
+        for node in course.nodes.values():
+            node.hand.clear()
     course.workers, course.dashboard = found["count"], found["dashboard"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -54,9 +56,19 @@ def view(course: Course, width: int, height: int, now: float, bars: bool = True)
         table.add_row(Text(name), *drawn, *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
+    return Group(*([table] if nodes else []), written(wrote, table.width), whole)
+
+
+def written(wrote: Sequence[tuple[str, tuple[int, int]]], width: int | None) -> Table:
+    """What is written of the run's folder, in whole words; bars fill a width."""
+    table = Table(box=None, pad_edge=False, show_header=False, width=width)
+    table.add_column(no_wrap=True)
+    if width:
+        table.add_column(ratio=1)
+    table.add_column(justify="right", no_wrap=True)
     for what, (done, total) in wrote:
-        table.add_row(Text(f"writing {what}"), *([bar(done, total)] if bars else []), f"{done}/{total}")
-    return Group(table, whole)
+        table.add_row(Text(f"writing {what}"), *([bar(done, total)] if width else []), f"{done}/{total}")
+    return table
 
 
 def bar(done: float, total: int) -> ProgressBar:

@@ -118,6 +118,9 @@ def made(spec: Any, context: Context) -> Axis:
     return from_values(spec if isinstance(spec, list) else [spec], context)
 
 
+ROWS = "points that set several inputs are rows: 'interval: {rows: {full: {lo: 0, hi: 1}, late: {lo: 0.5, hi: 1}}}'"
+
+
 def from_values(values: Sequence[Any], context: Context) -> Axis:
     """An axis that sets the input of its own name."""
     name = context.name
@@ -125,7 +128,7 @@ def from_values(values: Sequence[Any], context: Context) -> Axis:
         raise UserError(f"the axis '{name}' has no values")
     for value in values:
         if isinstance(value, (dict, list)) or value is None:
-            raise UserError(f"the axis '{name}' lists numbers and texts, not {kind_of(value)}", hint="see rows")
+            raise UserError(f"the axis '{name}' lists numbers and texts, not {kind_of(value)}", hint=ROWS)
     check_distinct(values, name)
     return plain_axis(values, context)
 

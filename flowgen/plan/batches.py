@@ -32,10 +32,12 @@ def reasons(plan: Plan, stage: str) -> Iterator[str]:
         yield f"{len(variants)} kinds of items that can't share a batch: " + "; ".join(differences(plan, stage))
     yield size(plan, stage, max(cut.batch for cut in cuts), int(variants[0]))
     if len(cuts) > 1:
+        count = plan.options.workers
+        workers = f"each of {count} workers" if count > 1 else "the worker"
         yield (
-            f"{len(cuts)} parcels of at most {max(map(len, cuts))} items: a task is {PARCEL_FLOPS:.0e} FLOPs at most, "
-            f"{PARCEL_SECONDS:.0f} s as far as earlier runs tell, one batch at least, "
-            f"and no fewer parcels than workers ({plan.options.workers})"
+            f"{len(cuts)} parcels (tasks) of at most {max(map(len, cuts))} items: each is small enough to take about "
+            f"{PARCEL_SECONDS:.0f} s, by what earlier runs took, and {PARCEL_FLOPS:.0e} FLOPs, but not smaller than a "
+            f"batch; {workers} should have one to do"
         )
     elif len(rows) < cuts[0].batch:
         yield f"there {'is only 1 item' if len(rows) == 1 else f'are only {len(rows)} items'}"

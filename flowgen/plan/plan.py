@@ -85,7 +85,7 @@ class NodePlan:
     """expected from earlier runs; None if they don't tell"""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Plan:
     """Which items a run computes, and how."""
 
@@ -105,6 +105,10 @@ class Plan:
     """rows of the nodes in loop bodies, where they are known"""
     makers: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """by stage, the parcel that computes each point's item; -1 where none does"""
+
+    def __repr__(self) -> str:
+        items = sum(node.items for node in self.nodes.values() if node.stored)
+        return f"<Plan of {self.graph.document.file}: {self.compute} of {items} items to compute>"
 
     @property
     def compute(self) -> int:

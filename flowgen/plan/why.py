@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,29 @@ class Answer:
     reasons: list[Reason]
     left: int = 0
     """missing items that weren't looked at"""
+
+    def __str__(self) -> str:
+        return "\n".join(told(self))
+
+
+def told(answer: Answer) -> Iterator[str]:
+    """An answer in lines, items of one state and reason together."""
+    yield f"{answer.node}: {answer.known} of {counted(answer.asked, 'item')} in the store"
+    groups: dict[tuple[str, str], list[Reason]] = {}
+    for reason in answer.reasons:
+        groups.setdefault((reason.state, reason.text), []).append(reason)
+    for (state, text), reasons in groups.items():
+        first = reasons[0]
+        point = ", ".join(f"{axis}={label}" for axis, label in first.point.items())
+        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        yield f"{answer.node}[{point}]{more}: {state}" if point else f"{answer.node}: {state}"
+        yield f"  {text}"
+        if first.changes:
+            near = ", ".join(f"{axis}={label}" for axis, label in first.nearest["point"].items())
+            node = first.nearest["node"]
+            yield f"  beside {node}{f'[{near}]' if near else ''} of {first.nearest['run']}"
+    if answer.left:
+        yield f"{answer.left} more items are missing; ask for single ones: {answer.node}[axis=label]"
 
 
 def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:

@@ -151,6 +151,26 @@ def test_a_long_task_is_seen_to_go_on(capsys):
     assert shown.console.file.getvalue() == "a: 0/40, 20% of 20 in hand, 3 s/item, 108 s left\n"
 
 
+def test_failed_items_have_no_rate_and_a_worker_that_left_has_nothing_in_hand():
+    failed = at(2, "failed_items", node="a", parcel=0, items=2, causes={"broken": 2})
+    found = course(planned(1, a=(2, 0, None, 0)), parcel(2, "a", 0, 0.001), failed)
+    assert (found.nodes["a"].done, found.nodes["a"].rate, found.rate) == (2, None, None)
+    goes = at(9, "under_way", node="a", parcel=1, items=64, share=0.02, seconds=5.0)
+    crews = [at(n, "workers", count=count, dashboard=None) for n, count in ((2, 1), (3, 2), (10, 1))]
+    found = course(planned(1, a=(64, 0, None, 0)), *crews[:2], goes)
+    assert found.nodes["a"].in_hand == 64
+    found.apply(crews[2])
+    assert found.nodes["a"].in_hand == 0
+
+
+def test_what_is_written_is_named_in_full():
+    wrote = at(12, "writing", what="sheets of pictures", done=0, total=1)
+    for width in (40, 60):
+        console = Console(width=width, force_terminal=True, record=True, file=io.StringIO())
+        console.print(view(course(planned(1, a_long_name_of_a_node=(64, 0, None, 0)), wrote), width, 24, 1_000_020))
+        assert "writing sheets of pictures" in console.export_text()
+
+
 def test_every_event_has_words():
     totals = {"computed": 3, "compute": 10, "failed": 2, "deaths": 1, "sent_again": 2, "seconds": 300.0}
     records = [
@@ -194,7 +214,7 @@ def test_plain_lines_elsewhere(capsys):
     assert said == [
         "a: 4/10, 2 items/s, 3 s left",
         "[not markup]",
-        "a: 10/10 (1 failed), 3.33 items/s",
+        "a: 10/10 (1 failed), 3 items/s",
         "writing results",
     ]
 
