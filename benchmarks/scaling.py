@@ -24,7 +24,7 @@ from typing import Any
 import flowgen
 import flowgen.execute.clusters.choosing
 import flowgen.experiment
-import flowgen.plan.parcels
+import flowgen.plan.cuts
 from flowgen.execute.clusters import Where, client
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Receipt
@@ -165,7 +165,7 @@ def main() -> None:
         folder = Path(place)
         if "zoo" in given.only:
             zoo(folder, given.images)
-        flowgen.plan.parcels.PARCEL_FLOPS = 1.0  # a task an item
+        flowgen.plan.cuts.PARCEL_FLOPS = 1.0  # a task an item
         if "sleep" in given.only:
             sleep(folder, 16, 0.5, 12)
             sleep(folder, 64, 2.0, 6)

@@ -24,8 +24,8 @@ from flowgen.execute.post import Post
 from flowgen.execute.sent import SUSPECT, Name, Task, given_up
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
+from flowgen.plan.cuts import Cut
 from flowgen.plan.order import Ordered, by_stage, depth_first
-from flowgen.plan.parcels import Cut
 from flowgen.plan.plan import Plan
 
 IN_FLIGHT = 128

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from distributed import Future
 
 from flowgen.execute.task import Receipt
-from flowgen.plan.parcels import Cut
+from flowgen.plan.cuts import Cut
 from flowgen.plan.program import Parcel
 
 Name = tuple[str, int]

@@ -10,7 +10,7 @@ import numpy as np
 from flowgen.graph.columns import Column
 from flowgen.graph.model import GraphNode
 from flowgen.graph.variants import by_identity, members
-from flowgen.plan.parcels import LARGEST_BATCH, LIVE_TENSORS, PARCEL_FLOPS, PARCEL_SECONDS
+from flowgen.plan.cuts import LARGEST_BATCH, LIVE_TENSORS, PARCEL_FLOPS, PARCEL_SECONDS
 from flowgen.plan.plan import Plan
 
 SHOWN = 4

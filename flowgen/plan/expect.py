@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from flowgen.plan.cuts import Pace
 from flowgen.plan.numerics import Numerics
-from flowgen.plan.parcels import Pace
 from flowgen.plan.plan import Plan
 from flowgen.store.timings import Timings, Work
 

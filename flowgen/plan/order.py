@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from flowgen.plan.parcels import Cut
+from flowgen.plan.cuts import Cut
 from flowgen.plan.plan import Plan
 
 Ordered = list[tuple[Cut, list[tuple[str, int]]]]

@@ -18,10 +18,11 @@ from flowgen.graph.stages import stages
 from flowgen.graph.trajectory import shown_loop
 from flowgen.plan.checkpoints import Checkpoints
 from flowgen.plan.claims import Claims
+from flowgen.plan.cuts import Cut, Pace, cuts
 from flowgen.plan.keying import Keying
 from flowgen.plan.needs import propagate, want
 from flowgen.plan.numerics import Numerics
-from flowgen.plan.parcels import Cut, Cutter, Pace, cuts
+from flowgen.plan.parcels import Cutter
 from flowgen.plan.program import Parcel, Program, program
 from flowgen.plan.rows import Rows, body_rows
 from flowgen.store.key_columns import Distinct, distinct

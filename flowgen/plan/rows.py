@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.graph.model import Graph, GraphNode
-from flowgen.plan.parcels import Cut
+from flowgen.plan.cuts import Cut
 from flowgen.plan.programs import Chain, Reading
 from flowgen.plan.trajectories import APART, Trajectories, combined
 

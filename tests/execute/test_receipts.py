@@ -53,7 +53,7 @@ def test_a_run_counts_what_tasks_say_and_what_they_return(tmp_path, monkeypatch,
 
 def test_tasks_go_together_each_after_what_it_reads(tmp_path, monkeypatch):
     """Two stages of one item a parcel: a graph for many tasks, each told of those that it waits for."""
-    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1.0)
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1.0)
     graphs = []
     many = Client.map
     monkeypatch.setattr(Client, "map", lambda *given, **named: graphs.append(named["key"]) or many(*given, **named))

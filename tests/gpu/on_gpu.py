@@ -55,7 +55,7 @@ def whole_card():
 def test_models_are_loaded_once_and_memory_stays(tmp_path, monkeypatch):
     run(tmp_path, 8, batch=8)
     loads, held = pool().loads, []
-    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1)  # a parcel a batch
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1)  # a parcel a batch
     before = task.give_back
 
     def give_back():

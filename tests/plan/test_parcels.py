@@ -8,8 +8,8 @@ from small import SMALL, Lab
 
 from flowgen.execute import driver
 from flowgen.execute.task import open_store
+from flowgen.plan.cuts import LARGEST_PARCEL, even, lanes, parcel_size
 from flowgen.plan.expect import measured
-from flowgen.plan.parcels import LARGEST_PARCEL, even, lanes, parcel_size
 from flowgen.plan.trajectories import APART
 from flowgen.store.timings import Timings
 
@@ -150,7 +150,7 @@ def test_few_parcels_exist_at_once(lab, monkeypatch, bound):
     monkeypatch.setattr(driver, "Flight", Counting)
     for name, value in bound.items():
         monkeypatch.setattr(f"flowgen.execute.flight.{name}", value)
-    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_FLOPS", 1)
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1)
     text = "flowgen: 1\nsweep: {prompt: {lines: prompts.txt}}\nnodes:\n"
     text += "  digits: {type: model, from: ZOO/digits}\n"
     text += "  text: {type: encoder.text, text: $prompt, model: $digits}\noutputs: [text]\n"
@@ -167,7 +167,7 @@ def test_what_a_task_holds_is_bounded_however_many_items_there_are(lab, monkeypa
     text += "prediction: $cond, steps: 1}\n  empty: {type: encoder.text, text: ''}\n"
     text += "  cond: {type: denoiser, x: $start.x, context: $empty}\noutputs: [image]\n"
     batch, item = 4, 3 * 32 * 32 * 4 + 4 * 8 * 8 * 4  # a picture, and the latent that it is read from
-    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_BYTES", 2 * batch * item)
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_BYTES", 2 * batch * item)
 
     def images(count, batch=batch):
         plan = lab.load(text.replace("COUNT", str(count))).plan(lab.store, batch=batch)
@@ -176,5 +176,5 @@ def test_what_a_task_holds_is_bounded_however_many_items_there_are(lab, monkeypa
     for count in (20, 200):
         assert images(count) == [2 * batch] * (count // 8) + [count % 8] * bool(count % 8)
     assert max(images(40, 2 * batch)) == 2 * batch
-    monkeypatch.setattr("flowgen.plan.parcels.PARCEL_BYTES", 1)
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_BYTES", 1)
     assert set(images(20)) == {batch}  # a batch at least
