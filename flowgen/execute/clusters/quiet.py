@@ -10,6 +10,7 @@ QUIET = {
     "distributed.scheduler.worker-saturation": float("inf"),
     "distributed.admin.log-format": "%(message)s",
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # several parcels go at once, and nobody can help it
+    "distributed.admin.low-level-log-length": 1,  # a thousand messages of tasks would hold as many parcels
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
     "distributed.admin.tick.interval": "1s",
