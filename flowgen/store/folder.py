@@ -133,10 +133,13 @@ def refusing(root: Path) -> Iterator[None]:
 def write(path: str, data: bytes) -> None:
     """Write a file in its place. Raises OSError."""
     make_folder(os.path.dirname(path))
-    with open(path, "wb", buffering=0) as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
         left = memoryview(data)
         while left:
-            left = left[file.write(left) :]
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
 
 
 def remove_old(path: Path, age: float) -> None:

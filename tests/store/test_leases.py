@@ -1,5 +1,6 @@
 """Leases: one process computes, the others wait; what the dead held is free."""
 
+import errno
 import itertools
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from flowgen.store import leases as module
 from flowgen.store import processes
 from flowgen.store.folder import Folder
 from flowgen.store.leases import Leases
+from flowgen.store.patience import Unwritable
 
 FORK = multiprocessing.get_context("fork")
 KEYS = [key(n) for n in range(6)]
@@ -145,6 +147,21 @@ def test_a_claim_counts_when_all_of_it_is_written(tmp_path, leases):
     path.write_bytes(whole)
     with leases.claim(KEYS) as claim:
         assert claim.mine == set(KEYS[2:])
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path, leases, monkeypatch):
+    leases.look()
+
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(Unwritable, match="is full"):
+            leases.claim(KEYS).__enter__()
+    assert not list((tmp_path / "leases").glob("*.claim"))
+    with leases.claim(KEYS) as claim:
+        assert claim.mine == set(KEYS)
 
 
 def test_what_a_killed_process_claimed_is_free_at_once(tmp_path, leases):
