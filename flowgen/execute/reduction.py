@@ -31,7 +31,7 @@ def reduce_items(
         if run.caller.stop.asked():
             break
         made = run.call(step, [item], frozenset({stream}), run.values)
-        arguments = {k: v for k, v in made.arguments.items() if k != stream}
+        arguments = {k: beside(v) for k, v in made.arguments.items() if k != stream}
         reduction = instance(step.type, arguments)
         pooled = run.parcel.pooled[item]
         state = merged(reduction, pooled, reader, step.wires[stream][0].output)
@@ -43,6 +43,13 @@ def reduce_items(
             )
         found.append(([item], outputs))
     return found
+
+
+def beside(value: Any) -> Any:
+    """What a reduction reads besides its stream, on the CPU, where the items come from and statistics are kept."""
+    if isinstance(value, list):
+        return [beside(one) for one in value]
+    return value.to("cpu") if isinstance(value, Record) else value
 
 
 def merged(reduction: Any, keys: list[str], reader: Reader, output: str) -> Record:

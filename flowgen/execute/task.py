@@ -23,6 +23,7 @@ from flowgen.execute.limits import Limits
 from flowgen.execute.memory import cycles, give_back, keep
 from flowgen.execute.messages import begin, end, end_process, tell
 from flowgen.execute.pool import Pool
+from flowgen.execute.precision import precise
 from flowgen.execute.stage import compute
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.waiting import shares
@@ -245,23 +246,15 @@ def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tu
 
 @contextmanager
 def settings(numerics: Numerics, place: Place) -> Iterator[None]:
-    """torch as the numerics say, and as it was afterwards. One task of a process computes at a time."""
-    with _THREADS, torch.no_grad():
-        before, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-        deterministic = torch.are_deterministic_algorithms_enabled()
+    """torch as the numerics and the place say, and as it was afterwards. One task of a process computes at a time."""
+    with _THREADS, torch.no_grad(), precise(numerics):
+        before, threads = torch.get_num_threads(), 1 if numerics.strict else place.threads
         try:
-            threads = 1 if numerics.strict else place.threads
             if threads:
                 torch.set_num_threads(threads)
-            torch.set_float32_matmul_precision(numerics.matmul)
-            if numerics.strict != deterministic:  # the first call imports torch's compiler, which takes a second
-                torch.use_deterministic_algorithms(numerics.strict)
             yield
         finally:
             torch.set_num_threads(before)
-            torch.set_float32_matmul_precision(precision)
-            if numerics.strict != deterministic:
-                torch.use_deterministic_algorithms(deterministic)
 
 
 def provenance(code: Program, seconds: float, place: Place) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Numerics:
     mode: str = "fast"
     """fast: results agree up to float rounding; strict: to the bit"""
     matmul: str = "highest"
-    """torch's float32 matmul precision"""
+    """torch's float32 matmul precision; with ``highest``, convolutions are as exact"""
     pad: int = 0
     """strict: rows of every model call"""
     device: str = ""
@@ -43,7 +43,10 @@ def text_of(numerics: Numerics) -> str:
 
 def numerics(mode: str, pad: int, device: str) -> Numerics:
     """The numerics of a run on this machine."""
-    precision = torch.get_float32_matmul_precision()
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # it was set by torch's newer names
+        precision = "high" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "highest"
     if mode != "strict":
         return Numerics("fast", precision)
     return Numerics("strict", precision, pad, device, version("torch"))

@@ -7,6 +7,7 @@ images, and every GPU of the machine gets a worker of its own.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from flowgen.execute.task import open_store, pool
 from flowgen.experiment import load
 from flowgen.store.limits import remembered
 
+EXAMPLE = Path(__file__).parents[2] / "graphs" / "01_text_to_image.yaml"
 GRAPH = """\
 flowgen: 1
 sweep: {{seed: {{range: {images}}}}}
@@ -85,6 +87,15 @@ def test_a_batch_that_does_not_fit_is_halved_with_the_same_images(tmp_path, monk
     assert tight.failures == []
     assert remembered(open_store(str(tmp_path / "tight")).medium)  # it did run out
     assert np.abs(tight.results.image.values - roomy).max() < 1e-3
+
+
+def test_scores_and_distances_are_those_of_the_cpu(tmp_path):
+    where = {"seed": "0..3", "colour": "red,blue"}
+    graph, runs = load(EXAMPLE, where=where), tmp_path / "runs"
+    gpu, cpu = (graph.run(tmp_path / device, runs, device=device) for device in ("cuda", "cpu"))
+    assert gpu.failures == cpu.failures == []
+    for name in ("clip", "fid"):
+        assert np.allclose(gpu.results[name].values, cpu.results[name].values, rtol=1e-3), name
 
 
 def test_every_gpu_has_a_worker(tmp_path):
