@@ -12,7 +12,7 @@ test: $(STAMP)            ## lint, types and the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy flowgen nodes
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= $(BIN)/pytest --numprocesses auto --dist worksteal
 
 test-gpu: $(STAMP)        ## what only a machine with a GPU shows
 	$(BIN)/pytest tests/gpu/on_gpu.py

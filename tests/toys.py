@@ -148,7 +148,7 @@ class Walk(Loop):
 
     def advance(self, state: WalkState, i: PerItem[int], change: Number) -> WalkState:
         noise, stream = draw(state.stream, (1,), torch.float64)
-        return WalkState(0.5 * state.x + 0.25 * state.before + change.data + noise, state.x, stream)
+        return WalkState(0.5 * state.x + 0.25 * state.before + change.data + noise.to(state.x), state.x, stream)
 
     def finish(self, state: WalkState) -> Result:
         return Result(Number(state.x))
