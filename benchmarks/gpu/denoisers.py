@@ -18,6 +18,7 @@ compiles and chooses kernels.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import shutil
 import sys
@@ -203,6 +204,7 @@ def measure(name: str, folder: Path, chosen: argparse.Namespace, dtype: torch.dt
         sweep, _ = timed(chosen.device, lambda p=pipe, s=seeds, b=batch: [p.draw(scale, s, b) for scale in SCALES])
         gib = peak(chosen.device)
         del pipe
+        gc.collect()  # or it would go in the middle of the next measurement
         graph_run(folder, chosen, [SCALE], 10_000, batch, batch)
         peak(chosen.device)
         mine, plan = graph_run(folder, chosen, [SCALE], 0, count, batch)
