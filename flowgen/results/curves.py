@@ -81,7 +81,8 @@ def plot(dataset: xarray.Dataset, name: str, variable: xarray.DataArray, axis: s
         pen.grid(axis="y", color=INK, alpha=0.12, linewidth=0.8)
         where = place(pen, labels)
         handles = []
-        for n in range(mean.shape[1]):
+        seen = [n for n in range(mean.shape[1]) if np.isfinite(mean[:, n]).any()]
+        for n in seen:
             handles.append(draw_line(pen, where, mean[:, n], error[:, n], COLOURS[n % len(COLOURS)], is_text(labels)))
         if wide(mean, HIGH):
             pen.set_yscale("log", nonpositive="clip")
@@ -91,7 +92,8 @@ def plot(dataset: xarray.Dataset, name: str, variable: xarray.DataArray, axis: s
         pen.set_ylabel(variable.attrs.get("long_name", name) if variable.attrs.get("long_name") else name)
         pen.set_title(said, loc="left", fontsize=10)
         if lines:
-            entries = [f"{lines} = {label}" for label in all_readable(labels_of(dataset, lines), 24)]
+            told = all_readable(labels_of(dataset, lines), 24)
+            entries = [f"{lines} = {told[n]}" for n in seen]
             figure.legend(handles, entries, frameon=False, fontsize=10, loc="outside right upper")
         return as_svg(figure)
 

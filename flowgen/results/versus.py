@@ -77,6 +77,8 @@ def draw(
         handles, entries = [], []
         for n, at in enumerate(points):
             here = np.atleast_1d(x.values[at]), np.atleast_1d(y.values[at])
+            if not (np.isfinite(here[0]) & np.isfinite(here[1])).any():
+                continue  # all its items failed
             handles.append(line(pen, *here, labels[along] if along else [""], COLOURS[n % len(COLOURS)]))
             where = {axis: labels[axis][i] for axis, i in zip(others, at, strict=True) if axis in free}
             words = (f"{axis} = {readable(label, 40, digits(labels[axis]))}" for axis, label in where.items())

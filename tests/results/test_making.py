@@ -298,6 +298,7 @@ def test_curves_of_different_axes_and_many_lines(tmp_path):
     assert rows[0] == "g,seed,x,y" and len(rows) == 21 and rows[1] == "1,0,0.0,0.5" and rows[-1] == "2,9,19.0,failed"
     title, drawing, _ = write_curve(tmp_path, curve("seed"), found.x, found.y)
     assert "of" not in title.split(":")[0] and "g = 1" in drawing and "points along seed" in drawing
+    assert "g = 2" not in drawing  # it has no points
 
 
 def test_points_are_joined_along_numbers_that_are_no_seeds():

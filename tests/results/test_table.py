@@ -121,6 +121,12 @@ def test_curves_of_texts_and_hostile_labels(tmp_path):
     assert only[0] == "a by m" and "&lt;script" in only[1] and "<script" not in only[1]
 
 
+def test_a_line_without_points_is_no_entry(tmp_path):
+    values = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]])
+    ((_, drawing),) = curves(scores(tmp_path, a=(values, {"k": [1, 2, 3], "m": ["p", "q"]})))
+    assert "m = p" in drawing and "m = q" not in drawing
+
+
 def test_a_number_that_there_is_not_reads_failed(tmp_path):
     values = np.array([[1.0, np.nan], [np.nan, np.nan]])
     found = scores(tmp_path, a=(values, {"k": [1, 2], "seed": [0, 1]}), b=(values[:, 1], {"k": [1, 2]}))
