@@ -24,9 +24,12 @@ ASKING = 2.0
 
 
 @contextmanager
-def crew(client: Client, events: Events) -> Iterator[None]:
-    """Tell of a client's workers as long as the context lasts, and of the wish to stop if it ends by that."""
-    there: set[str] = set()
+def crew(client: Client, events: Events) -> Iterator[set[str]]:
+    """Tell of a client's workers as long as the context lasts, and of the wish to stop if it ends by that.
+
+    Gives the addresses of those that went and weren't told to, which become more meanwhile.
+    """
+    there, gone = set[str](), set[str]()
     link, listening = dashboard(client), threading.Event()
 
     def heard(event: tuple[float, Any]) -> None:
@@ -35,6 +38,8 @@ def crew(client: Client, events: Events) -> Iterator[None]:
             there.add(about["worker"])
         elif about.get("action") == "remove-worker":
             there.discard(about["worker"])
+            if not about.get("expected"):
+                gone.add(about["worker"])
         elif about.get("action") == HERE:
             listening.set()
             return
@@ -52,7 +57,7 @@ def crew(client: Client, events: Events) -> Iterator[None]:
     listening.set()
     events.workers(len(there), link)
     try:
-        yield
+        yield gone
     except KeyboardInterrupt:
         events.stopping()
         raise

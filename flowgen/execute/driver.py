@@ -145,9 +145,9 @@ class Drive:
         Raises RunFailed, SchedulerGone.
         """
         client.subscribe_topic(NOTES, lambda event: self.note(event[1]))
-        with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events):
+        with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events) as gone:
             for _ in range(ATTEMPTS):
-                flight = Flight(self.plan, client, place, workers, self.note, self.events)
+                flight = Flight(self.plan, client, place, workers, self.note, self.events, gone)
                 self.sent = flight.sent
                 lost = run_once(flight, self.events, self.tally)
                 if not lost:

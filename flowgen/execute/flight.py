@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from itertools import groupby
@@ -55,6 +55,7 @@ class Flight:
         workers: Workers,
         note: Callable[[str], None],
         events: Events,
+        gone: Set[str] = frozenset(),
     ) -> None:
         self.plan = plan
         self.client = client
@@ -82,6 +83,8 @@ class Flight:
         """without a result: what reads them is not sent"""
         self.dead: dict[str, set[str]] = {}
         """by address of a worker that died, the keys of what it was computing"""
+        self.gone = gone
+        """addresses of workers that went, of those too that had nothing to do"""
         self.count = 0
         """tasks sent, and to be sent again"""
         self.resent = 0
@@ -138,7 +141,7 @@ class Flight:
                 self.broken.add((cut.stage, cut.number))
                 continue
             self.count += 1
-            task = Task(self.count, cut, parents, self.plan.parcel(cut), since=len(self.dead))
+            task = Task(self.count, cut, parents, self.plan.parcel(cut), since=self.deaths())
             cycles.passed(len(task.parcel))
             self.open[task.name] = [task]
             yield task
@@ -190,7 +193,7 @@ class Flight:
             known = task.suspect
             if isinstance(result, KilledWorker) and result.task == task.key:
                 self.blame(task, result.last_worker.address)
-            others = len(self.dead) - task.since - task.deaths
+            others = self.deaths() - task.since - task.deaths
             if not (known and len(task.parcel) == 1 and task.deaths >= min(MOST, DEADLY + others)):
                 self.repeat(task, lost=task.key in self.post.begun)
                 return
@@ -226,6 +229,10 @@ class Flight:
             self.events.died(worker, len(self.dead[worker]))
             self.note(f"worker {worker} died; what it had is computed again")
 
+    def deaths(self) -> int:
+        """How many workers died until now, as far as one knows."""
+        return len(self.gone | self.dead.keys())
+
     def sent_by_dask(self, task: Task) -> None:
         """Note the workers that died after they had begun a task which Dask then sent again by itself: the scheduler of
         somebody else's cluster does.
@@ -245,7 +252,7 @@ class Flight:
             each = isqrt(size - 1) if size > FEW else 1  # two rounds find one of a thousand items
             pieces = [select(task.parcel, list(range(n, min(n + each, size)))) for n in range(0, size, each)]
             again = [
-                Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT, since=len(self.dead), lost=lost)
+                Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT, since=self.deaths(), lost=lost)
                 for piece in pieces
             ]
         else:

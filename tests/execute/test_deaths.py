@@ -28,6 +28,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import torch
 
 from flowgen.node import node
@@ -37,6 +38,16 @@ from flowgen.values.random import is_abstract
 
 def deadly() -> set[str]:
     return set(Path(__file__).with_name("deadly.txt").read_text().split())
+
+
+def unlucky(value: int) -> int:
+    """How often workers are still killed, the others too, while the value is computed."""
+    return sum(int(word.split("~")[1]) for word in deadly() if word.startswith(f"{value}~"))
+
+
+def workers() -> list[int]:
+    driver = psutil.Process().parent().parent()
+    return [worker.pid for child in driver.children() for worker in child.children()]
 
 
 @node("number", stored=True)
@@ -54,6 +65,12 @@ def number(value: PerItem[int], seconds: float = 0.0) -> Score:
                 os.kill(os.getpid(), signal.SIGSTOP)
             if f"{found}!" in deadly():
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+            if left := unlucky(found):
+                Path(__file__).with_name("deadly.txt").write_text(f"{found}~{left - 1}")
+                for pid in {pid for pid in workers() if pid != os.getpid()}:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.5)
+                os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(seconds)
             with open(Path(__file__).with_name("computed.txt"), "a") as file:
                 file.write(f"{found}:{os.getpid()}\\n")
@@ -168,6 +185,15 @@ def test_random_kills_change_nothing_and_cost_what_they_interrupt(lab):
     for pids in by_item.values():  # who computed an item that had to be computed again was killed
         assert len(set(pids) - killer.killed) <= 1
         assert len(pids) - 1 <= len(set(pids) & killer.killed)
+
+
+@pytest.mark.slow
+def test_an_item_that_is_only_unlucky_is_no_failure(lab):
+    """Workers that had nothing to do die as often as those that compute it."""
+    (lab.folder / "deadly.txt").write_text("5~5")
+    done = run(lab)
+    assert done.failures == []
+    assert done.results.two.values.tolist() == [2.0 * n for n in range(24)]
 
 
 @pytest.mark.slow
