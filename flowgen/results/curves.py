@@ -91,7 +91,7 @@ def plot(dataset: xarray.Dataset, name: str, variable: xarray.DataArray, axis: s
         said = f"mean over {', '.join(over)}; ± standard error" if over else ""
         pen.set_ylabel(variable.attrs.get("long_name", name) if variable.attrs.get("long_name") else name)
         pen.set_title(said, loc="left", fontsize=10)
-        if lines:
+        if lines and handles:
             told = all_readable(labels_of(dataset, lines), 24)
             entries = [f"{lines} = {told[n]}" for n in seen]
             figure.legend(handles, entries, frameon=False, fontsize=10, loc="outside right upper")

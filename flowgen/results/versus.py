@@ -74,12 +74,13 @@ def draw(
         pen = figure.add_subplot()
         pen.grid(color=INK, alpha=0.12, linewidth=0.8)
         pen.margins(0.1)
-        handles, entries = [], []
+        handles, seen, entries = [], [], []
         for n, at in enumerate(points):
             here = np.atleast_1d(x.values[at]), np.atleast_1d(y.values[at])
-            if not (np.isfinite(here[0]) & np.isfinite(here[1])).any():
-                continue  # all its items failed
             handles.append(line(pen, *here, labels[along] if along else [""], COLOURS[n % len(COLOURS)]))
+            if not (np.isfinite(here[0]) & np.isfinite(here[1])).any():
+                continue  # all its items failed: no entry
+            seen.append(handles[-1])
             where = {axis: labels[axis][i] for axis, i in zip(others, at, strict=True) if axis in free}
             words = (f"{axis} = {readable(label, 40, digits(labels[axis]))}" for axis, label in where.items())
             entries.append(", ".join(words))
@@ -88,9 +89,9 @@ def draw(
         pen.set_ylabel(said(y))
         if along:
             pen.set_title(f"points along {along}", loc="left", fontsize=10)
-        if free:
+        if free and seen:
             figure.legend(
-                handles,
+                seen,
                 entries,
                 frameon=False,
                 fontsize=10,
