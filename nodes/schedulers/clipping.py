@@ -55,9 +55,10 @@ def thresholded(x0: Tensor, ratio: float, most: float = math.inf) -> Tensor:
 def quantile(rows: Tensor, ratio: float) -> Tensor:
     """Each row's quantile, between its two nearest numbers on a straight line, as ``torch.quantile`` has it.
 
-    That one takes 2^24 numbers at most, and before torch 2.13 no tensors that have shapes alone.
+    That one takes 2^24 numbers at most, and in torch 2.11 no tensors that have shapes alone.
     """
-    place = np.float32(ratio) * np.float32(rows.shape[1] - 1)
-    below, above = math.floor(place), math.ceil(place)
+    last = rows.shape[1] - 1
+    place = np.float32(ratio) * np.float32(last)  # which may round up to more than there are
+    below, above = min(math.floor(place), last), min(math.ceil(place), last)
     ordered = rows.sort(1).values
     return ordered[:, below].lerp(ordered[:, above], float(place - np.float32(below)))

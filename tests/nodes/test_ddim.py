@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from driving import SHAPE, close, exact, float32_bounds, gaussian, made, noise, rescheduled, run, sample, tables
 from flowgen_nodes.models.folder import read_model
-from flowgen_nodes.schedulers.clipping import bounds
+from flowgen_nodes.schedulers.clipping import bounds, quantile
 from flowgen_nodes.schedulers.ddim import DDIM
 from flowgen_nodes.schedulers.ddpm import DDPM
 from flowgen_nodes.schedulers.schedule import alphas_cumprod, timesteps
@@ -179,6 +179,14 @@ def test_thresholding_equals_diffusers(model, zoo_folder, loop):
         x = scheduler.step(said, t, x, generator=generator, return_dict=False)[0]
     given = {"model": rescheduled(model, **options), "steps": PerItem([10])}
     assert close(sample(loop, noise([5]), gaussian("epsilon"), **given), x, 1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0, 0.3, 0.995, 1])
+def test_quantiles_are_torch_s_and_take_any_number(ratio):
+    rows = torch.rand(3, 3072, generator=torch.Generator().manual_seed(0))
+    assert quantile(rows, ratio).equal(torch.quantile(rows, ratio, dim=1))
+    many = torch.linspace(0, 1, 2**24 + 4)[None]  # more than torch.quantile takes
+    assert float(quantile(many, ratio)) == pytest.approx(ratio, abs=1e-6)
 
 
 def test_thresholding_divides_by_a_quantile_of_at_least_1():
