@@ -34,8 +34,8 @@ AHEAD = 4096
 """items of tasks that are sent and not done, about at most: what is told of one takes a kilobyte and a half, the copies
 that Dask makes included"""
 TOGETHER = 16
-"""tasks that are sent at once where there is room for them, divided by the workers' threads: a graph of many costs Dask
-a third of many graphs of one, but most tasks of a graph go to one worker, for which the others may wait
+"""tasks that are sent at once, divided by the workers' threads: a graph of many costs Dask a third of many graphs of
+one, but most tasks of a graph go to one worker, for which the others may wait
 """
 FEW = 8
 """items of a suspect that are sent one by one"""
@@ -118,6 +118,8 @@ class Flight:
             if task.lost:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
+        if len(self.sent) > self.most - self.together:
+            return  # the next time there is room for several
         new = self.new(waiting)
         while tasks := list(self.several(new)):
             for _, alike in groupby(tasks, self.options):

@@ -17,9 +17,9 @@ from flowgen.execute.messages import BEGUN, ENDED, STRIDES, listening, opened
 from flowgen.execute.sent import Task
 from flowgen.execute.task import Receipt
 
-GATHER = 0.01
-"""seconds in which more tasks may end before the next is looked at: each time, the driver takes turns with what runs
-beside it in its process, a worker perhaps
+GATHER, LONGEST = 0.0005, 0.05
+"""seconds in which more tasks may end before the next is looked at, for each that is on its way, and in all: each time,
+the driver takes turns with what runs beside it in its process, a worker perhaps
 """
 ASK = 0.1
 """seconds after which Dask is asked what became of tasks: cheaper than to have it say so of each, as most say it"""
@@ -86,7 +86,7 @@ class Post:
         looked, since = time.monotonic(), None
         while True:
             self.ask()
-            time.sleep(GATHER)
+            time.sleep(min(LONGEST, GATHER * len(self.sent)))
             with suppress(Empty):
                 if keys := self.ends(
                     [self.news.get(timeout=ASK), *(self.news.get() for _ in range(self.news.qsize()))]

@@ -17,6 +17,9 @@ QUIET = {
     "distributed.scheduler.worker-ttl": "60s",  # a process that hangs is let go after that
 }
 
+GATHER = 0.02
+"""seconds in which what a worker says goes together if it has just said something; what comes alone goes at once"""
+
 
 class QuietScheduler(Scheduler):  # type: ignore[misc]
     """Dask's scheduler without its HTTP server: the default run opens no socket."""
@@ -26,7 +29,11 @@ class QuietScheduler(Scheduler):  # type: ignore[misc]
 
 
 class QuietWorker(Worker):  # type: ignore[misc]
-    """Dask's worker without its HTTP server."""
+    """Dask's worker without its HTTP server, which says less often what it has done."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.batched_stream.interval = GATHER  # Dask's 2 ms are a message for each task
 
     def start_http_server(self, *arguments: Any, **options: Any) -> None:
         """Serve nothing."""
