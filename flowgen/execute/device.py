@@ -19,7 +19,9 @@ def device_of(name: str) -> str:
         kind = torch.device(name).type
     except RuntimeError:
         raise UserError(f"'{name}' is no device", hint="cpu, cuda, cuda:1, mps or auto") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind == "cpu":
+        return name
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(kind, False):
         raise UserError(f"this machine has no device '{name}'", hint="auto takes what there is")
     return name

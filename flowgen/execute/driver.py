@@ -15,7 +15,7 @@ from flowgen.execute.crew import crew
 from flowgen.execute.event_log import cause_text
 from flowgen.execute.events import Events
 from flowgen.execute.flight import Flight
-from flowgen.execute.memory import keep
+from flowgen.execute.memory import keep, left_alone
 from flowgen.execute.messages import NOTES
 from flowgen.execute.post import NoWorkers
 from flowgen.execute.sent import Task
@@ -110,7 +110,7 @@ def execute(
     while True:
         before = len(tally.receipts)
         try:
-            with watched(client) as connected:
+            with left_alone(), watched(client) as connected:
                 drive.until_known(connected)
             return first, tally
         except BaseException as error:

@@ -1,9 +1,13 @@
-"""What the C library does with freed memory: kept from one operation to the next, given back after a batch."""
+"""What becomes of memory that isn't needed: the C library keeps it from one operation to the next, and gives it back
+after a batch; Python's collector looks for cycles among what a run makes.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -50,11 +54,34 @@ def give_back() -> None:
     libc("malloc_trim")(0)
 
 
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """Python's collector passes over what is there by now, as long as the context lasts.
+
+    Most of it stays as long as the process, modules above all: to look through them takes tenths of a second.
+    """
+    mine = not gc.get_freeze_count()
+    if mine:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if mine:
+            gc.unfreeze()
+
+
+@lru_cache(maxsize=1)
+def leave_alone() -> None:
+    """The same for good, in a process that computes for somebody else."""
+    if not gc.get_freeze_count():  # counts them, which takes as long as a look
+        gc.freeze()
+
+
 class Cycles:
     """Counts items until it is time to look for cycles.
 
     Dask's graphs refer to themselves, and hold parcels: mostly texts, which Python's collector doesn't count, so that
-    by itself it comes too seldom. A look takes tenths of a second.
+    by itself it comes too seldom.
     """
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ import toys
 from small import Lab
 
 from flowgen.execute import stopping, strides
+from flowgen.execute.clusters import quiet
 from flowgen.execute.events import Silent
 from flowgen.execute.task import open_store
 from flowgen.node import node
@@ -104,6 +105,7 @@ class Watching(Silent):
 def test_a_task_says_how_far_it_is(lab, monkeypatch, text, items, steps):
     monkeypatch.setattr(strides, "EVERY", 0.0)
     monkeypatch.setattr(strides, "SHARE", 0.0)
+    monkeypatch.setattr(quiet, "GATHER", 0.0)  # what comes after the task's end is told to nobody
     events = Watching()
     lab.run(globals()[text], options={"batch": 8, "events": events})
     assert events.shares == [(items, done / steps) for done in range(8, steps + 1, 8)]
