@@ -35,6 +35,8 @@ class Dying(ProcessInterface):
 
 
 def test_one_that_dies_while_it_starts_is_started_again_and_nothing_is_printed(monkeypatch, caplog):
+    gc.collect()
+    caplog.clear()  # of what earlier tests left
     monkeypatch.setattr(processes, "Nanny", Dying)
     with dask.config.set(QUIET), processes.on_loopback([{}]) as cluster:
         with Client(cluster) as connected:
