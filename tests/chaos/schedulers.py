@@ -21,11 +21,13 @@ import threading
 import time
 from pathlib import Path
 
+from distributed import Client
 from kills import NAMES, published_twice, run
 
 from flowgen.execute.driver import RunFailed
 
 GRAPH = "02_guidance_interval"
+WORKERS = 2
 
 
 def free_port() -> int:
@@ -58,17 +60,27 @@ class Kept(threading.Thread):
 
 
 class Killer(threading.Thread):
-    """Kills a scheduler now and then."""
+    """Kills a scheduler some time after its workers are there: on a slow machine they take long to come."""
 
-    def __init__(self, scheduler: Kept, every: float, seed: int) -> None:
+    def __init__(self, scheduler: Kept, address: str, every: float, seed: int) -> None:
         super().__init__(daemon=True)
-        self.scheduler, self.every, self.dice = scheduler, every, random.Random(seed)
+        self.scheduler, self.address = scheduler, address
+        self.every, self.dice = every, random.Random(seed)
         self.killed, self.done = 0, threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(self.dice.uniform(0.5, 1.5) * self.every):
-            self.scheduler.kill()
-            self.killed += 1
+        while not self.done.wait(0.5):
+            if self.is_up() and not self.done.wait(self.dice.uniform(0.0, 2.0) * self.every):
+                self.scheduler.kill()
+                self.killed += 1
+
+    def is_up(self) -> bool:
+        """Whether the scheduler answers, and has its workers."""
+        try:
+            with Client(self.address, timeout=2) as connected:
+                return len(connected.nthreads()) == WORKERS
+        except (OSError, TimeoutError):
+            return False
 
 
 def chaos(kills: int, every: float, seed: int) -> list[str]:
@@ -81,21 +93,21 @@ def chaos(kills: int, every: float, seed: int) -> list[str]:
         at = f"tcp://127.0.0.1:{port}"
         scheduler = Kept("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
         fixed = ("--nthreads", 1, "--memory-limit", 0, "--no-dashboard", "--no-nanny", "--death-timeout", 30)
-        workers = [Kept("worker", at, *fixed) for _ in range(2)]
-        killer = Killer(scheduler, every, seed)
+        workers = [Kept("worker", at, *fixed) for _ in range(WORKERS)]
+        killer = Killer(scheduler, at, every, seed)
         number = again = 0
         started = time.perf_counter()
         while killer.killed < kills:
             number += 1
             (folder := Path(place) / str(number)).mkdir()
             if number == 1:
-                run(GRAPH, folder, cluster=at, workers=2, device="cpu")  # everything is up
+                run(GRAPH, folder, cluster=at, workers=WORKERS, device="cpu")  # everything is up
                 killer.start()
                 continue
             while True:
                 before = killer.killed
                 try:
-                    done = run(GRAPH, folder, cluster=at, workers=2, device="cpu")
+                    done = run(GRAPH, folder, cluster=at, workers=WORKERS, device="cpu")
                     break
                 except RunFailed as stopped:
                     again += 1
@@ -119,7 +131,7 @@ def chaos(kills: int, every: float, seed: int) -> list[str]:
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--kills", type=int, default=50)
-    options.add_argument("--every", type=float, default=6.0, help="seconds between two kills, about")
+    options.add_argument("--every", type=float, default=6.0, help="seconds of a scheduler with workers, about")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     assert GRAPH in NAMES
