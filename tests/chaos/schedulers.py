@@ -62,14 +62,14 @@ class Kept(threading.Thread):
 class Killer(threading.Thread):
     """Kills a scheduler some time after its workers are there: on a slow machine they take long to come."""
 
-    def __init__(self, scheduler: Kept, address: str, every: float, seed: int) -> None:
+    def __init__(self, scheduler: Kept, address: str, kills: int, every: float, seed: int) -> None:
         super().__init__(daemon=True)
-        self.scheduler, self.address = scheduler, address
+        self.scheduler, self.address, self.kills = scheduler, address, kills
         self.every, self.dice = every, random.Random(seed)
         self.killed, self.done = 0, threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.5):
+        while self.killed < self.kills and not self.done.wait(0.5):
             if self.is_up() and not self.done.wait(self.dice.uniform(0.0, 2.0) * self.every):
                 self.scheduler.kill()
                 self.killed += 1
@@ -94,7 +94,7 @@ def chaos(kills: int, every: float, seed: int) -> list[str]:
         scheduler = Kept("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
         fixed = ("--nthreads", 1, "--memory-limit", 0, "--no-dashboard", "--no-nanny", "--death-timeout", 30)
         workers = [Kept("worker", at, *fixed) for _ in range(WORKERS)]
-        killer = Killer(scheduler, at, every, seed)
+        killer = Killer(scheduler, at, kills, every, seed)
         number = again = 0
         started = time.perf_counter()
         while killer.killed < kills:
