@@ -118,6 +118,7 @@ def chaos(kills: int, every: float, seed: int) -> list[str]:
                 wrong.append(f"run {number}: {twice} items published twice")
             print(f"run {number}: {killer.killed - before} kills; {killer.killed} in all", flush=True)
         killer.done.set()
+        killer.join()
         print(
             f"{killer.killed} schedulers killed in {number - 1} runs, {again} of them started again by hand, "
             f"{time.perf_counter() - started:.0f} s; {len(wrong)} problems"
