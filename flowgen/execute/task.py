@@ -229,7 +229,8 @@ def admit(place: Place) -> Place:
     """The place with this process's device. Raises Unfit."""
     if place.question is not None and (problems := found(place.question).problems):
         raise Unfit(get_worker().address, problems)
-    return replace(place, device=device_of(place.device))
+    device = device_of(place.device)
+    return place if device == place.device else replace(place, device=device)
 
 
 @lru_cache(maxsize=8)
