@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -68,10 +69,14 @@ class Pool:
         """Let the least recently used parts of a device go, down to the budget; the newest stays."""
         budget = room_for_weights(device) if self.budget is None else self.budget
         sizes = {key: size_of(module) for key, module in self.held.items() if key[1] == device}
+        before = len(self.held)
         for key in list(sizes)[:-1]:
             if sum(sizes.values()) <= budget:
-                return
+                break
             del self.held[key], sizes[key]
+        if len(self.held) < before:  # they may be cycles, and among what the collector passes over
+            gc.unfreeze()
+            gc.collect()
 
 
 def size_of(module: Any) -> int:
