@@ -67,7 +67,7 @@ class Flight:
         threads = sum(client.nthreads().values())
         self.least = 4 * threads
         self.most = max(IN_FLIGHT, self.least)
-        self.together = max(1, TOGETHER // max(1, threads))
+        self.together = max(1, min(TOGETHER // max(1, threads), self.most // 4))
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
         self.post = Post(client, self.sent, events)
