@@ -70,13 +70,6 @@ def left_alone() -> Iterator[None]:
             gc.unfreeze()
 
 
-@lru_cache(maxsize=1)
-def leave_alone() -> None:
-    """The same for good, in a process that computes for somebody else."""
-    if not gc.get_freeze_count():  # counts them, which takes as long as a look
-        gc.freeze()
-
-
 class Cycles:
     """Counts items until it is time to look for cycles.
 

@@ -20,7 +20,7 @@ from flowgen.execute.device import device_of
 from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
 from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
-from flowgen.execute.memory import cycles, give_back, keep, leave_alone
+from flowgen.execute.memory import cycles, give_back, keep
 from flowgen.execute.messages import begin, end, end_process, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.precision import precise
@@ -124,7 +124,6 @@ def run_parcel(
     begin(suspect)
     place = admit(place)
     keep()
-    leave_alone()
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
     gone = {key for receipt in parents for key in receipt.failed}
