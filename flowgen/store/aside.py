@@ -62,8 +62,7 @@ class Aside:
 
     def write(self, at: int, data: Sequence[Buffer]) -> None:
         """Write from an offset on, in pieces. What is large is on its way to the disk when this returns."""
-        left = [memoryview(piece) for piece in data if len(piece)]
-        size = sum(map(len, left))
+        left, size = list(data), sum(map(len, data))
         if at != self.at:
             os.lseek(self.descriptor, at, os.SEEK_SET)
         self.at = at + size
@@ -72,7 +71,7 @@ class Aside:
             while left and done >= len(left[0]):
                 done -= len(left.pop(0))
             if done:
-                left[0] = left[0][done:]
+                left[0] = memoryview(left[0])[done:]
         if size >= LARGE and self.lasting and sync_file_range:
             sync_file_range(self.descriptor, at, size, BEGIN)  # what goes wrong is told by fsync
 

@@ -8,7 +8,6 @@ which is made anew, and a checksum of each file.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -16,20 +15,22 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from zlib_ng import zlib_ng as zlib
 
 from flowgen.errors import UserError
 from flowgen.node.registry import load_packs
 from flowgen.store import zarr_format
 from flowgen.store.aside import LARGE
-from flowgen.store.manifest import NONE, Pieces, describe, digest, entries, is_chunk, manifest_of, parsed, size_of
+from flowgen.store.manifest import NONE, Pieces, describe, digest, entries, is_chunk, manifest_of, parsed
 from flowgen.store.medium import Damaged, Medium, Writing, place_of
 from flowgen.store.patience import patiently
-from flowgen.store.zarr_format import Buffer
-from flowgen.store.zip_format import Entry, frame, last_file
+from flowgen.store.zarr_format import CHECKSUM, Buffer
+from flowgen.store.zip_format import Entry, frame, heads, last_file
 from flowgen.values.record import REGISTRY, Record, rebuild
 
-Files: TypeAlias = Mapping[str, tuple[Buffer, ...]]
-"""a block's files but for its manifest, by path in the order in which they are written, each in pieces"""
+Files: TypeAlias = Mapping[str, Buffer]
+"""a block's files but for its manifest, by path in the order in which they are written; a chunk's checksum is missing
+"""
 END = 1 << 16
 """bytes from a block's end that are read for its manifest at first"""
 
@@ -94,13 +95,13 @@ def put(medium: Medium, name: str, pieces: Pieces) -> None:
 
 def begin(file: Writing, files: Files) -> set[int]:
     """Write the numbers of large chunks, whose place doesn't depend on what is said of them; where they begin."""
-    large = {path for path, data in files.items() if len(data[0]) >= LARGE}
-    if not large:
+    if max(map(len, files.values())) < LARGE:
         return set()
-    starts = frame([Entry(path, size_of(data), 0, is_chunk(path)) for path, data in files.items()]).starts
-    begun = {start: files[path][:1] for path, start in zip(files, starts, strict=True) if path in large}
+    sizes = {path: len(data) + CHECKSUM * is_chunk(path) for path, data in files.items()}
+    _, starts = heads([Entry(path, size, 0, is_chunk(path)) for path, size in sizes.items()])
+    begun = {start: data for start, data in zip(starts, files.values(), strict=True) if len(data) >= LARGE}
     for start, data in begun.items():
-        file.write(start, data)
+        file.write(start, (data,))
     return set(begun)
 
 
@@ -121,20 +122,21 @@ def made(
     keys: Sequence[str], outputs: Mapping[str, Record], files: Files, provenance: Mapping[str, Any]
 ) -> tuple[str, Pieces]:
     """A block's name and bytes."""
-    about = {path: describe(path, data) for path, data in files.items()}
+    whole = {path: (data, zarr_format.ending(data)) if is_chunk(path) else (data,) for path, data in files.items()}
+    about = {path: describe(path, data) for path, data in whole.items()}
     manifest = manifest_of(keys, outputs, about, provenance)
     framed = frame(entries(about, manifest))
     pieces: list[Buffer] = []
-    for head, data in zip(framed.heads, [*files.values(), (manifest,)], strict=True):
+    for head, data in zip(framed.heads, [*whole.values(), (manifest,)], strict=True):
         pieces += [head, *data]
     return digest(manifest), [*pieces, framed.end]
 
 
 def contents(keys: Sequence[str], outputs: Mapping[str, Record]) -> Files:
     """The files of a block. Raises ValueError for outputs that haven't one item for each key."""
-    files: dict[str, tuple[Buffer, ...]] = {"zarr.json": (zarr_format.GROUP,)}
+    files: dict[str, Buffer] = {"zarr.json": zarr_format.GROUP}
     for output, value in outputs.items():
-        files[f"{output}/zarr.json"] = (zarr_format.GROUP,)
+        files[f"{output}/zarr.json"] = zarr_format.GROUP
         for field, tensor in value.tensors().items():
             if len(tensor) != len(keys):
                 raise ValueError(f"'{output}.{field}' has {len(tensor)} items, not {len(keys)}")
@@ -231,8 +233,8 @@ def checked(name: str, data: Tensor, thoroughly: bool = False) -> tuple[dict[str
 def intact(data: NDArray[np.uint8], entry: Entry, about: Mapping[str, int], thoroughly: bool) -> bool:
     """Whether a file's content is what the manifest says."""
     if is_chunk(entry.path):
-        sum_ = int.from_bytes(data[-zarr_format.CHECKSUM :].tobytes(), "little")
-        if not zarr_format.checksum(data[: -zarr_format.CHECKSUM]) == about["crc32c"] == sum_:
+        sum_ = int.from_bytes(data[-CHECKSUM:].tobytes(), "little")
+        if not zarr_format.checksum(data[:-CHECKSUM]) == about["crc32c"] == sum_:
             return False
         if not thoroughly:
             return True

@@ -243,9 +243,11 @@ def among(keys: Sequence[bytes], columns: str, table: str = "items") -> tuple[st
 def insert(connection: sqlite3.Connection, about: About) -> int:
     """A block's number, new or not."""
     values = (about.name, about.type, about.items, about.bytes, about.published, about.used)
-    connection.execute(
+    made = connection.execute(
         "INSERT OR IGNORE INTO blocks (name, type, items, bytes, published, used) VALUES (?, ?, ?, ?, ?, ?)", values
     )
+    if made.rowcount and made.lastrowid:
+        return made.lastrowid
     number: int = connection.execute("SELECT id FROM blocks WHERE name = ?", (about.name,)).fetchone()[0]
     return number
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
+
+from zlib_ng import zlib_ng as zlib
 
 from flowgen.store.medium import Damaged
 from flowgen.store.zarr_format import Buffer
@@ -21,6 +22,7 @@ MANIFEST = "block.json"
 """the last file of a block"""
 PARTS = {"keys": list, "outputs": dict, "files": dict, "provenance": dict}
 """of a manifest"""
+written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 NONE = "its manifest isn't one"
 """although it has the right digest: somebody made it up"""
 
@@ -43,7 +45,7 @@ def manifest_of(
         "files": files,
         "provenance": dict(provenance),
     }
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+    return written(manifest).encode()
 
 
 def parsed(name: str, manifest: Buffer) -> dict[str, Any]:

@@ -38,10 +38,13 @@ CHECKSUM = 4
 """bytes of crc32c at the end of a chunk"""
 
 
-def array_files(tensor: Tensor) -> dict[str, tuple[Buffer, ...]]:
-    """The files of an array, by path relative to its folder. Raises KeyError for a dtype that can't be stored."""
+def array_files(tensor: Tensor) -> dict[str, Buffer]:
+    """The files of an array, by path relative to its folder, the chunk as of ``encode``.
+
+    Raises KeyError for a dtype that can't be stored.
+    """
     about = metadata(tuple(tensor.shape), DTYPES[tensor.dtype], str(tensor.dtype))
-    return {chunk_at(tensor.dim()): encode(tensor), "zarr.json": (about,)}
+    return {chunk_at(tensor.dim()): encode(tensor), "zarr.json": about}
 
 
 def chunk_at(rank: int) -> str:
@@ -66,13 +69,17 @@ def metadata(shape: tuple[int, ...], kind: str, torch_dtype: str) -> bytes:
     return json.dumps(about).encode()
 
 
-def encode(tensor: Tensor) -> tuple[Buffer, ...]:
-    """A chunk: little-endian numbers, then their crc32c."""
+def encode(tensor: Tensor) -> Buffer:
+    """The little-endian numbers of a chunk, which ``ending`` follows."""
     held = tensor.detach().cpu().contiguous()
     if held.dtype == torch.bfloat16:
         held = held.view(torch.uint16)
-    numbers = held.numpy().reshape(-1).view(np.uint8)
-    return numbers.data, struct.pack("<I", checksum(numbers))
+    return held.numpy().reshape(-1).view(np.uint8).data
+
+
+def ending(numbers: Buffer) -> bytes:
+    """What follows the numbers of a chunk: their crc32c."""
+    return struct.pack("<I", checksum(np.frombuffer(numbers, dtype=np.uint8)))
 
 
 def checksum(numbers: NDArray[np.uint8]) -> int:

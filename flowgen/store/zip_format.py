@@ -65,16 +65,21 @@ class Frame(NamedTuple):
 
 def frame(entries: Sequence[Entry]) -> Frame:
     """The frame of an archive of these files in this order."""
-    heads, starts, directory, at = [], [], [], 0
-    for entry in entries:
-        made = head(entry, at)
-        heads.append(made)
-        directory.append(record(entry, at))
-        starts.append(at + len(made))
-        at += len(made) + entry.size
-    end = b"".join(directory)
+    before, starts = heads(entries)
+    places = zip(entries, before, starts, strict=True)
+    end, at = b"".join(record(entry, start - len(head)) for entry, head, start in places), starts[-1] + entries[-1].size
     end += ending(len(entries), at, len(end), LAST % (starts[-1], entries[-1].size))
-    return Frame(heads, starts, end, at + len(end))
+    return Frame(before, starts, end, at + len(end))
+
+
+def heads(entries: Sequence[Entry]) -> tuple[list[bytes], list[int]]:
+    """What stands before each of these files in an archive, and where the content of each begins."""
+    found, starts, at = [], [], 0
+    for entry in entries:
+        found.append(head(entry, at))
+        starts.append(at + len(found[-1]))
+        at = starts[-1] + entry.size
+    return found, starts
 
 
 def head(entry: Entry, at: int) -> bytes:
