@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -39,19 +40,29 @@ def keep() -> None:
     mallopt(MMAP_THRESHOLD, LARGEST)
 
 
-def give_back() -> None:
+def give_back(every: float = 0.0) -> None:
     """Let go of what was freed, the holes that batches leave in the heap too, or a long run would grow with every
     parcel. Takes milliseconds, so it belongs after a parcel, not into a step.
+
+    every: seconds for which it does that this process gave back last.
 
     ``malloc_trim`` spares the end of every heap but the main one; that of the calling thread goes when a large block is
     freed.
     """
+    global _gave
+    if (now := time.monotonic()) - _gave < every:
+        return
+    _gave = now
     mallopt, allocate, free = libc("mallopt"), libc("malloc"), libc("free")
     allocate.restype, free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     mallopt(TRIM_THRESHOLD, 0)
     free(allocate(CONSOLIDATING))
     mallopt(TRIM_THRESHOLD, KEPT)
     libc("malloc_trim")(0)
+
+
+_gave = float("-inf")
+"""when memory was given back last, monotonic"""
 
 
 @contextmanager

@@ -36,6 +36,8 @@ from flowgen.values.model import opening
 _THREADS = threading.Lock()
 _LIMITS: dict[str, int] = {}
 """what this process learned"""
+TIDYING = 0.05
+"""seconds in which several short parcels may leave holes in the heap"""
 TELLING = 600.0
 """seconds after which a worker tells again which blocks its machine used"""
 
@@ -136,7 +138,7 @@ def run_parcel(
     if stop.asked():
         raise Stopped  # to nobody
     cycles.passed(len(parcel))
-    give_back()
+    give_back(TIDYING)
     _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
     receipt = work.receipt(len(parcel), time.perf_counter() - started)

@@ -24,6 +24,7 @@ STALE = 24 * 3600
 """seconds after which what a dead process left aside is removed"""
 FORGOTTEN = 90 * 24 * 3600
 """seconds after which an index that nobody wrote to is removed; a machine that comes back makes another"""
+ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 SETTLED = 2_000_000_000
 """nanoseconds after which a folder's time of change surely differs from that of a later change"""
 READING = PASSING | {errno.EIO}
@@ -132,8 +133,11 @@ def refusing(root: Path) -> Iterator[None]:
 
 def write(path: str, data: bytes) -> None:
     """Write a file in its place. Raises OSError."""
-    make_folder(os.path.dirname(path))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        descriptor = os.open(path, ANEW, 0o644)
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path))
+        descriptor = os.open(path, ANEW, 0o644)
     try:
         left = memoryview(data)
         while left:

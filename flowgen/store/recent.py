@@ -18,6 +18,9 @@ class Recent:
         self.lock = threading.Lock()
         self.blocks: OrderedDict[str, tuple[Block, int]] = OrderedDict()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.blocks
+
     def get(self, name: str) -> Block | None:
         """A block, if it is held."""
         with self.lock:

@@ -88,11 +88,11 @@ class Store:
             raise unwritable(self.index.path, error) from None
 
     def learn(self, names: Iterable[str]) -> list[str]:
-        """Bring blocks into the index that another machine published; those that are known cost nothing.
+        """Bring blocks into the index of which others say that they published them; those that are gone are returned.
 
-        Those that are gone are returned.
+        Those that this process had to do with just now are known.
         """
-        return self.enter_all(self.index.unknown(names))
+        return self.enter_all(self.index.unknown(name for name in names if name not in self.recent))
 
     def enter_all(self, names: Sequence[str]) -> list[str]:
         """Bring blocks into the index by their manifests; those that are gone are returned."""
@@ -248,7 +248,7 @@ class Store:
         gone = [name for shard in shards for name in self.gone(shard)]
         if gone and self.index.drop(gone):
             self.enter_all(self.index.shadowed())
-        self.learn(sorted(name for shard in shards for name in shard.blocks))
+        self.enter_all(self.index.unknown(sorted(name for shard in shards for name in shard.blocks)))
         changed = {shard.prefix: shard.changed for shard in shards}
         if any(before.get(name) != found for name, found in changed.items()):
             self.index.saw(changed)
