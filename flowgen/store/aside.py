@@ -62,7 +62,7 @@ class Aside:
 
     def write(self, at: int, data: Sequence[Buffer]) -> None:
         """Write from an offset on, in pieces. What is large is on its way to the disk when this returns."""
-        left, size = list(data), sum(map(len, data))
+        left, size = [piece for piece in data if len(piece)], sum(map(len, data))
         if at != self.at:
             os.lseek(self.descriptor, at, os.SEEK_SET)
         self.at = at + size

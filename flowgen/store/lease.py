@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from flowgen.store.medium import Entry
@@ -12,6 +12,10 @@ FOLDER = "leases"
 SIZE = 20
 """bytes of a key"""
 SIGN, CLAIM, HOLD = "sign", "claim", "hold"
+FEW = 8
+"""keys, at most, of a claim whose name says how they begin"""
+BEGINNING = 12
+"""hexadecimal digits of a key that are its beginning"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,22 @@ def process_of(entry: Entry) -> str:
     return entry.name.removeprefix(f"{FOLDER}/").partition(".")[0]
 
 
+def about(keys: bytes, kind: str) -> str:
+    """What the name of a lease says of its keys, 20 bytes each: how many they are, and how a few begin."""
+    count = len(keys) // SIZE
+    begin = "".join(key.hex()[:BEGINNING] for key in split(keys)) if kind == CLAIM and count <= FEW else ""
+    return f"{count}.{begin}.{kind}"
+
+
+def may_hold(name: str, beginnings: Collection[str]) -> bool:
+    """Whether the name of a claim leaves it possible that it holds a key that begins like one of some."""
+    said = name.split(".")[-2]
+    return not said or any(said[at : at + BEGINNING] in beginnings for at in range(0, len(said), BEGINNING))
+
+
 def whole(name: str, keys: bytes) -> bool:
     """Whether all keys of a lease are there."""
-    return len(keys) == SIZE * int(name.split(".")[-2])
+    return len(keys) == SIZE * int(name.split(".")[-3])
 
 
 def split(keys: bytes) -> list[bytes]:

@@ -1,8 +1,9 @@
 """Leases: what living processes are computing, and what their runs stand on, as objects that all machines see.
 
 A claim names items that one process computes; others wait for them. A hold names items that a run has planned to
-read; they aren't collected. Each is an object that never changes, ``leases/PROCESS.ID.COUNT.claim`` or ``.hold``,
-with its COUNT keys of 20 bytes; while it is written there may be fewer, and it counts for nothing yet. A process
+read; they aren't collected. Each is an object that never changes, ``leases/PROCESS.ID.COUNT.KEYS.claim`` or
+``..hold``, with its COUNT keys of 20 bytes; while it is written there may be fewer, and it counts for nothing yet. KEYS
+are the beginnings of a claim's keys if they are few: others read it only if they want one that begins so. A process
 gives a sign of life by writing ``leases/PROCESS.sign`` anew, which also names the blocks that it published lately,
 for machines whose index doesn't know them: before a claim ends if there are others' signs, else with the next beat.
 Who sees another machine's sign for the first time looks for blocks himself: he had signed by then, so that what is
@@ -26,7 +27,21 @@ import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from flowgen.store.lease import CLAIM, FOLDER, HOLD, SIGN, SIZE, Claim, Look, machines, process_of, split, whole
+from flowgen.store.lease import (
+    BEGINNING,
+    CLAIM,
+    FOLDER,
+    HOLD,
+    SIGN,
+    Claim,
+    Look,
+    about,
+    machines,
+    may_hold,
+    process_of,
+    split,
+    whole,
+)
 from flowgen.store.medium import Entry, Medium
 from flowgen.store.patience import Unreachable, Unwritable
 from flowgen.store.processes import is_here, lives, name_process
@@ -86,8 +101,8 @@ class Leases:
                 yield Claim(frozenset(keys), took_over=False, missed=self.looked - last > NEWS)
                 return
             look = self.look(entries)
-            taken = wanted & self.keys_of(look.living, mine)
-            took_over = not wanted.isdisjoint(self.keys_of(look.dead))
+            taken = wanted & self.keys_of(look.living, wanted, mine)
+            took_over = not wanted.isdisjoint(self.keys_of(look.dead, wanted))
             self.bury(look)
             free = frozenset(key.hex() for key in wanted - taken)
             missed = self.looked - last > NEWS or not machines(look.signs) <= machines(self.heard)
@@ -106,12 +121,12 @@ class Leases:
         """
         self.forget(there)
         known = self.looked - self.judged < NEWS and f"{FOLDER}/{self.me}.{SIGN}" in there
-        return known and self.alone and wanted.isdisjoint(self.keys_of(there, mine))
+        return known and self.alone and wanted.isdisjoint(self.keys_of(there, wanted, mine))
 
     def claimed(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that living processes are computing."""
         wanted = frozenset(map(bytes.fromhex, keys))
-        return {key.hex() for key in wanted & self.keys_of(self.look().living)}
+        return {key.hex() for key in wanted & self.keys_of(self.look().living, wanted)}
 
     @contextmanager
     def hold(self, keys: bytes) -> Iterator[None]:
@@ -138,7 +153,7 @@ class Leases:
     def lease(self, kind: str, keys: bytes) -> Iterator[str]:
         """A lease of this process: its name. ``keys`` are 20 bytes each."""
         self.ready()
-        name = f"{FOLDER}/{self.me}.{next(self.numbers)}.{len(keys) // SIZE}.{kind}"
+        name = f"{FOLDER}/{self.me}.{next(self.numbers)}.{about(keys, kind)}"
         self.mine.add(name)
         try:
             self.medium.put(name, keys, whole=False)
@@ -222,13 +237,14 @@ class Leases:
             return False
         return now - sign.time <= EXPIRY
 
-    def keys_of(self, names: Iterable[str], but: str = "") -> frozenset[bytes]:
-        """The keys of claims, but for one; none for one that has ended meanwhile."""
-        wanted = [name for name in names if name.endswith(CLAIM) and name != but]
-        new = [name for name in wanted if name not in self.claims]
-        found = self.medium.get(new)
+    def keys_of(self, names: Iterable[str], wanted: Iterable[bytes] | None = None, but: str = "") -> frozenset[bytes]:
+        """The keys of claims, but for one; of those alone that may hold ``wanted`` keys; none of one that ended."""
+        begin = None if wanted is None else {key.hex()[:BEGINNING] for key in wanted}
+        claims = [name for name in names if name.endswith(CLAIM) and name != but]
+        some = [name for name in claims if begin is None or may_hold(name, begin)]
+        found = self.medium.get(name for name in some if name not in self.claims)
         self.claims |= {name: frozenset(split(got.data)) for name, got in found.items() if whole(name, got.data)}
-        return frozenset().union(*(self.claims.get(name, frozenset()) for name in wanted))
+        return frozenset().union(*(self.claims.get(name, frozenset()) for name in some))
 
     def bury(self, look: Look) -> None:
         """Remove what the dead left, and forget claims that have ended."""

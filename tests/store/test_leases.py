@@ -15,6 +15,7 @@ from storing import key
 from flowgen.store import leases as module
 from flowgen.store import processes
 from flowgen.store.folder import Folder
+from flowgen.store.lease import FEW, about
 from flowgen.store.leases import Leases
 from flowgen.store.patience import Unwritable
 
@@ -60,7 +61,8 @@ def lease(folder, process, kind, *numbers):
     """As if a process had one, and had just given a sign of life."""
     (folder / "leases").mkdir(exist_ok=True)
     (folder / "leases" / f"{process}.sign").write_bytes(b"")
-    (folder / "leases" / f"{process}.1.{len(numbers)}.{kind}").write_bytes(bytes.fromhex("".join(map(key, numbers))))
+    keys = bytes.fromhex("".join(map(key, numbers)))
+    (folder / "leases" / f"{process}.1.{about(keys, kind)}").write_bytes(keys)
 
 
 def test_a_key_is_claimed_once(leases):
@@ -139,7 +141,7 @@ def test_whatever_the_order_of_their_steps_two_never_own_a_key(tmp_path, count):
 def test_a_claim_counts_when_all_of_it_is_written(tmp_path, leases):
     """Who writes it looks at the others' afterwards; what was seen of it before isn't taken for all of it."""
     lease(tmp_path, "far~1~2~3", "claim", 0, 1)
-    path = tmp_path / "leases" / "far~1~2~3.1.2.claim"
+    (path,) = (tmp_path / "leases").glob("far~1~2~3.1.2.*.claim")
     whole = path.read_bytes()
     path.write_bytes(whole[:25])
     with leases.claim(KEYS) as claim:
@@ -287,6 +289,30 @@ def test_nobody_is_asked_whether_he_lives_who_claims_other_items(tmp_path, lease
     with leases.claim(KEYS[:2]) as claim:
         assert claim.mine == {KEYS[1]} and not claim.took_over
     assert asked == [parent]
+
+
+@pytest.mark.parametrize(("count", "reads"), [(1, 1), (FEW, 1), (FEW + 1, 2)])
+def test_a_claim_is_read_only_by_who_may_want_its_items(tmp_path, leases, monkeypatch, count, reads):
+    """The beginnings of a few keys stand in its name; among many workers to read all would be most of the work."""
+    keys = [f"{n:x}" * 40 for n in range(15)]
+    leases.look()
+    read = []
+    get = Folder.get
+    monkeypatch.setattr(Folder, "get", lambda folder, names, last=0: get(folder, read_too(names, read), last))
+    with opened(tmp_path).claim(keys[:count]):
+        read.clear()
+        with leases.claim(keys[10:]) as claim:
+            assert claim.mine == set(keys[10:])
+        leases.claims.clear()
+        with leases.claim(keys[count - 1 : 12]) as claim:
+            assert claim.mine == set(keys[count:12])
+        assert len(read) == reads
+
+
+def read_too(names, read):
+    names = list(names)
+    read += names
+    return names
 
 
 def test_what_the_dead_left_is_removed_although_nobody_wants_it(tmp_path, leases):
