@@ -32,7 +32,8 @@ def preload() -> None:
     """Have the imports of a task made before the first fork. Called with the settings of ``prepared``."""
     context = get_mp_context()  # names modules of its own, once
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["flowgen.execute.clusters.imported", *networks()])
+        first, last = "flowgen.execute.clusters.imported", "flowgen.execute.clusters.settled"
+        context.set_forkserver_preload([first, *networks(), last])
 
 
 def forsake() -> None:

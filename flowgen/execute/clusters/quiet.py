@@ -8,12 +8,15 @@ from distributed import Scheduler, Worker
 
 QUIET = {
     "distributed.scheduler.worker-saturation": float("inf"),
+    "distributed.scheduler.rootish-taskgroup": 0,  # else several in a row go to one worker while others are idle
     "distributed.admin.log-format": "%(message)s",
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # several parcels go at once, and nobody can help it
     "distributed.admin.low-level-log-length": 1,  # a thousand messages of tasks would hold as many parcels
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
     "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",  # each worker, and each nanny in the driver, reads /proc for it
+    "distributed.admin.system-monitor.disk": False,
     "distributed.scheduler.worker-ttl": "60s",  # a process that hangs is let go after that
 }
 
