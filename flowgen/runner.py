@@ -27,8 +27,6 @@ from flowgen.execute.task import Place
 from flowgen.plan.expect import measured
 from flowgen.plan.plan import Plan
 from flowgen.plan.recipes import recipe
-from flowgen.results.failures import Failure, failures
-from flowgen.results.run import new_folder, write_reach, write_run
 from flowgen.store import Store, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
@@ -39,6 +37,8 @@ from flowgen.store.timings import Timings
 
 if TYPE_CHECKING:
     import xarray
+
+    from flowgen.results.failures import Failure
 
 AUTO = "--device auto is a GPU on a machine that has one"
 
@@ -61,6 +61,8 @@ class Run:
     @property
     def failures(self) -> list[Failure]:
         """Items that have no result, with their point in the sweep and their cause; the next run tries them again."""
+        from flowgen.results.failures import failures
+
         return failures(self.plan, self.tally)
 
     @property
@@ -86,6 +88,8 @@ def run(
 
     Raises UserError, RunFailed.
     """
+    from flowgen.results.run import new_folder, write_reach, write_run  # half a second that a check doesn't need
+
     ready(runs)
     folder = new_folder(runs, Path(graph).stem)
     log = EventLog(folder)

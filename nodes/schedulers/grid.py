@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from .schedule import Array
 
@@ -103,7 +103,7 @@ def respaced(kind: str, steps: int, top: float, bottom: float, least: float) -> 
     if kind == "exponential":
         return np.asarray(np.exp(np.linspace(np.log(top), np.log(bottom), steps)))
     if kind == "beta":  # Lee et al. 2024, arXiv:2407.12173
-        return np.asarray(bottom + scipy.stats.beta.ppf(1 - ramp, 0.6, 0.6) * (top - bottom))
+        return np.asarray(bottom + scipy.special.betaincinv(0.6, 0.6, 1 - ramp) * (top - bottom))
     known = np.log([*AYS[kind], least])
     return np.asarray(np.exp(np.interp(np.linspace(0, 10, steps + 1), np.arange(11), known))[:-1])
 
