@@ -44,7 +44,7 @@ def give_back(every: float = 0.0) -> None:
     """Let go of what was freed, the holes that batches leave in the heap too, or a long run would grow with every
     parcel. Takes milliseconds, so it belongs after a parcel, not into a step.
 
-    every: seconds for which it does that this process gave back last.
+    every: seconds for which it does that this process gave back last: a parcel that takes as long always does.
 
     ``malloc_trim`` spares the end of every heap but the main one; that of the calling thread goes when a large block is
     freed.

@@ -14,8 +14,8 @@ SIZE = 20
 SIGN, CLAIM, HOLD = "sign", "claim", "hold"
 FEW = 8
 """keys, at most, of a claim whose name says how they begin"""
-BEGINNING = 12
-"""hexadecimal digits of a key that are its beginning"""
+BEGINNING = 6
+"""hexadecimal digits of a key that are its beginning: two alike cost a look, and some file systems refuse long names"""
 
 
 @dataclass(frozen=True, slots=True)

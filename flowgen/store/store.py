@@ -88,9 +88,9 @@ class Store:
             raise unwritable(self.index.path, error) from None
 
     def learn(self, names: Iterable[str]) -> list[str]:
-        """Bring blocks into the index of which others say that they published them; those that are gone are returned.
+        """Bring blocks into the index that others say they published; those that this process just had are passed over.
 
-        Those that this process had to do with just now are known.
+        Those that are gone are returned.
         """
         return self.enter_all(self.index.unknown(name for name in names if name not in self.recent))
 

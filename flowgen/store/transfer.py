@@ -106,7 +106,7 @@ def import_(store: Store, source: Path | str) -> Moved:
     done = Moved()
     for name, data, items in sound(packed(source), done):
         if move(store.medium, name, data, items, done):
-            store.learn([name])
+            store.enter_all([name])
     return done
 
 
