@@ -87,23 +87,15 @@ class Store:
         except sqlite3.OperationalError as error:
             raise unwritable(self.index.path, error) from None
 
-    def learn(self, names: Iterable[str]) -> list[str]:
-        """Bring blocks into the index that others say they published; those that this process just had are passed over.
+    def learn(self, names: Iterable[str]) -> None:
+        """Bring blocks into the index that others say they published, but for those that this process just had."""
+        self.enter_all(self.index.unknown(name for name in names if name not in self.recent))
 
-        Those that are gone are returned.
-        """
-        return self.enter_all(self.index.unknown(name for name in names if name not in self.recent))
-
-    def enter_all(self, names: Sequence[str]) -> list[str]:
-        """Bring blocks into the index by their manifests; those that are gone are returned."""
-        gone = []
+    def enter_all(self, names: Sequence[str]) -> None:
+        """Bring blocks into the index by their manifests; those that are gone are left out."""
         for start in range(0, len(names), AT_ONCE):
-            some = names[start : start + AT_ONCE]
-            found = blocks.ends(self.medium, some)
-            gone += [name for name in some if name not in found]
-            for name, end in found.items():
+            for name, end in blocks.ends(self.medium, names[start : start + AT_ONCE]).items():
                 self.take(name, end)
-        return gone
 
     def take(self, name: str, end: End) -> None:
         """Bring a block into the index of which the end was read; a damaged one is set aside."""
