@@ -62,7 +62,7 @@ def with_article(noun: str) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest valid name, or lists them all."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean '{near[0]}'?"
+    if near := difflib.get_close_matches(name, names, n=3, cutoff=0.6):
+        swapped = [other for other in near if sorted(other) == sorted(name)]  # letters that changed places
+        return f"did you mean '{(swapped or near)[0]}'?"
     return f"known: {', '.join(names)}" if names else "there are none"

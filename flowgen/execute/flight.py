@@ -70,6 +70,8 @@ class Flight:
         self.together = max(1, min(TOGETHER // max(1, threads), self.most // 4))
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
+        self.items = 0
+        """of all that are sent"""
         self.post = Post(client, self.sent, events)
         self.open: dict[Name, list[Task]] = {}
         """of each parcel that was begun, the tasks that aren't done"""
@@ -101,6 +103,7 @@ class Flight:
             while self.sent:
                 for key in self.post.next():
                     if task := self.sent.pop(key, None):
+                        self.items -= len(task.parcel)
                         yield from self.ended(task, self.post.outcome(task))
                 self.refill(waiting)
 
@@ -129,7 +132,7 @@ class Flight:
         """Tasks to be sent at once, until those that are on their way are many; by their items many for the cluster's
         threads are enough.
         """
-        count, items = len(self.sent), sum(len(task.parcel) for task in self.sent.values())
+        count, items = len(self.sent), self.items
         for most in range(count, min(count + self.together, self.most)):
             if (items >= AHEAD and most >= self.least) or (task := next(new, None)) is None:
                 return
@@ -159,6 +162,7 @@ class Flight:
             self.count += 1
             task.key = f"{self.run}-{task.cut.stage}-{task.cut.number}-{self.count}"
             self.sent[task.key] = task
+            self.items += len(task.parcel)
         futures = self.client.map(
             run_parcel,
             [self.plan.programs[task.cut.stage] for task in tasks],

@@ -90,34 +90,38 @@ class StageRun:
             self.values[Wire(step.name, output)] = Held(record, len(index), index=index)
 
     def function(self, step: Step, items: list[int]) -> dict[str, Record]:
-        """A function's outputs for some items; those that leave other ports unread are called apart."""
+        """A function's outputs for some items, in calls of those that may be in one."""
         outputs: dict[str, list[Record]] = {}
         order: list[int] = []
-        for ports, rows in self.by_unused(step, items).items():
-            found, _ = self.caller.run(self.call(step, rows, ports, self.values))
+        for (unused, *_), rows in self.alike(step, items).items():
+            found, _ = self.caller.run(self.call(step, rows, unused, self.values))
             order += rows
             for name, value in found.items():
                 outputs.setdefault(name, []).append(value)
         joined = {name: type(values[0]).concat(values) for name, values in outputs.items()}
         if order == items:
             return joined
-        back = [order.index(item) for item in items]
+        place = {item: n for n, item in enumerate(order)}
+        back = [place[item] for item in items]
         return {name: value.take(back) for name, value in joined.items()}
 
-    def by_unused(self, step: Step, items: list[int]) -> dict[frozenset[str], list[int]]:
-        """Items grouped by the ports that they leave unread."""
+    def alike(self, step: Step, items: list[int]) -> dict[tuple[Any, ...], list[int]]:
+        """Items grouped by the ports that they leave unread, then by what a call has one value of."""
         unused = self.parcel.unused.get(step.name)
-        groups: dict[frozenset[str], list[int]] = {}
+        params, columns = step.type.signature.params, self.parcel.per_item[step.name]
+        apart = [column for name, column in columns.items() if name not in params or not params[name].per_item]
+        groups: dict[tuple[Any, ...], list[int]] = {}
         for item in items:
-            groups.setdefault(unused[item] if unused else frozenset(), []).append(item)
+            said = unused[item] if unused else frozenset(), *(repr(column[item]) for column in apart)
+            groups.setdefault(said, []).append(item)
         return groups
 
     def call(self, step: Step, items: list[int], unused: frozenset[str], values: Mapping[Wire, Held]) -> Call:
         """A function's call for some items."""
         ports: dict[str, Any] = {}
         for name, port in step.type.signature.ports.items():
-            if name in self.parcel.statics[step.name]:
-                ports[name] = self.parcel.statics[step.name][name]
+            if (models := self.shared(step, name, items)) is not None:
+                ports[name] = models
                 continue
             wires = step.wires.get(name, ())
             found = [values[wire].rows(items) for n, wire in enumerate(wires) if element(name, n, unused)]
@@ -133,8 +137,13 @@ class StageRun:
                 column = self.parcel.per_item[step.name].get(name)
                 made[name] = PerItem([column[item] for item in items] if column else [param.default] * len(items))
             else:
-                made[name] = self.parcel.statics[step.name].get(name, param.default)
+                made[name] = self.shared(step, name, items, param.default)
         return made
+
+    def shared(self, step: Step, name: str, items: list[int], default: Any = None) -> Any:
+        """What the items of a call have in common of a node's arguments."""
+        column = self.parcel.per_item[step.name].get(name)
+        return column[items[0]] if column else self.parcel.statics[step.name].get(name, default)
 
     def has_schedule(self, step: Step) -> bool:
         """Whether a parameter of a node depends on the step."""

@@ -60,9 +60,9 @@ class Place:
     """stands in the blocks that the run publishes"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Receipt:
-    """What a task says of its work; never a tensor."""
+    """What a task says of its work; never a tensor. Without slots, as a parcel is."""
 
     stage: str
     number: int

@@ -34,8 +34,10 @@ def shares(
             others = [n for n, key in enumerate(left.keys) if key not in claim.mine and key not in known]
             if mine:
                 yield select(left, mine) if len(mine) < len(left) else left
+        if not others:
+            return
         left, pause = select(left, others), FIRST if mine else min(LONGEST, 2 * pause)
-        if others and not told:
+        if not told:
             waiting(len(others))
             told = True
         wait(left, store, pause, stopped)

@@ -26,7 +26,7 @@ from flowgen.graph.references import add_references
 from flowgen.graph.stages import stages
 from flowgen.graph.stretches import check_continued, loop_stretches, settings, steps_of
 from flowgen.graph.trajectory import check_marks
-from flowgen.graph.variants import members, representatives, variants
+from flowgen.graph.variants import members, representatives, shown, variants
 from flowgen.language.expressions import at_step
 from flowgen.language.meaning import unused
 from flowgen.node import Loop
@@ -66,7 +66,7 @@ class Check:
     outcomes: dict[str, list[Outcome]]
     """by node; the nodes of bodies have the outcomes of their loop's variants"""
     told: dict[str, Column] = field(default_factory=dict)
-    """by node, the class of each point for those that read it: of what is stored, its signature is all they know"""
+    """by node, the class of each point for those that read it, as of ``variants.shown``"""
     stretches: dict[str, Column] = field(default_factory=dict)
     """the stretch of each loop node, along the axes that it depends on"""
     lengths: dict[str, Column] = field(default_factory=dict)
@@ -94,13 +94,13 @@ def check(graph: Graph) -> Check:
     parts, kept = AbstractParts(), {node.name for node in stages(graph)}
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, opening(parts.opener(mode)):
         for node in graph.top():
-            found.variants[node.name] = found.told[node.name] = variants(graph, node, found.told)
+            found.variants[node.name] = variants(graph, node, found.told)
             for member in members(graph, node):
                 found.outcomes[member.name] = []
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
-            if node.name in kept:
-                found.told[node.name] = found.kinds(node)
+            cheap = {name: column for name, column in found.told.items() if name not in kept}
+            found.told[node.name] = shown(graph, node, found.kinds(node), cheap)
             found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
                                if text not in found.warnings]  # fmt: skip
         loops = {name: settings(graph, graph.nodes[name]) for name in graph.bodies}

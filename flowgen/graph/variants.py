@@ -1,7 +1,7 @@
 """Variants: the points of a node fall into classes with equal static parameters, models and parents' classes.
 
-One abstract run per class stands for all its points; and only items of one class may share a batch. Stored results of
-one signature are of one class for whoever reads them, however they were made: a picture from each of a thousand files.
+One abstract run per class stands for all its points; and only items of one class may share a batch. Results of one
+signature are of one class for whoever reads them, however they were made: a picture from each of a thousand files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def members(graph: Graph, node: GraphNode) -> list[GraphNode]:
 def variants(graph: Graph, node: GraphNode, told: Mapping[str, Column]) -> Column:
     """The class of each point of a node outside loop bodies, numbered from 0, along the axes on which it depends.
 
-    ``told``: by node before it, the class of each point by all that those which read it must know.
+    ``told``: by node before it, the class of each point for those that read it.
     """
     inside = {member.name for member in members(graph, node)}
     columns: list[Column] = []
@@ -42,6 +42,16 @@ def variants(graph: Graph, node: GraphNode, told: Mapping[str, Column]) -> Colum
                 elif wire.node not in inside:
                     columns.append(told[wire.node])
     return classes(graph, node, columns)
+
+
+def shown(graph: Graph, node: GraphNode, kinds: Column, cheap: Mapping[str, Column]) -> Column:
+    """The class of each point of a node for those that read it: that of its signature.
+
+    ``cheap``: those of nodes before it that aren't stored. What is made from these is computed with them, in one
+    parcel, where the results of each must have one signature too.
+    """
+    sources = {wire.node for wires in node.wires.values() for wire in wires}
+    return classes(graph, node, [kinds, *(cheap[name] for name in sorted(sources & cheap.keys()))])
 
 
 def static_columns(node: GraphNode) -> list[Column]:

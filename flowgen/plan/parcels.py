@@ -91,22 +91,34 @@ class Cutter:
         return found
 
     def params(self, rows: NDArray[np.int64]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, list[Any]]]]:
-        """Static and per-item arguments of every node of the stage."""
+        """What all rows share of every node's arguments, and what each has of its own."""
         statics: dict[str, dict[str, Any]] = {}
         per_item: dict[str, dict[str, list[Any]]] = {}
         for name, step in self.code.steps.items():
             node, declared = self.graph.nodes[name], step.type.signature.params
+            cheap = step.body_of is None and name != self.node.name
             statics[name], per_item[name] = {}, {}
             for param, column in node.params.items():
-                if declared[param].per_item:
+                if declared[param].per_item or (cheap and self.differs(column, rows)):
                     per_item[name][param] = list(self.wide(column, rows))
                 else:
                     statics[name][param] = self.wide(column, rows[:1])[0]
             for port, wires in step.wires.items():
-                models = [self.wide(self.graph.references[w.node], rows[:1])[0] for w in wires if self.is_model(w.node)]
-                if models:
-                    statics[name][port] = models if step.type.signature.ports[port].many else models[0]
+                columns = [self.graph.references[wire.node] for wire in wires if self.is_model(wire.node)]
+                if not columns:
+                    continue
+                differ = cheap and any(self.differs(column, rows) for column in columns)
+                found = zip(*(self.wide(column, rows if differ else rows[:1]) for column in columns), strict=True)
+                each = [list(models) if step.type.signature.ports[port].many else models[0] for models in found]
+                if differ:
+                    per_item[name][port] = each
+                else:
+                    statics[name][port] = each[0]
         return statics, per_item
+
+    def differs(self, column: Column, rows: NDArray[np.int64]) -> bool:
+        """Whether some rows have several values of a column."""
+        return column.values.size > 1 and len(set(map(repr, self.wide(column, rows)))) > 1
 
     def is_model(self, name: str) -> bool:
         """Whether a node's value is known when planning."""

@@ -45,9 +45,12 @@ class Program:
     """a reduction that pools what there is where items failed"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parcel:
-    """Some items of a stage: one task. Lists have one entry per item."""
+    """Some items of a stage: one task. Lists have one entry per item.
+
+    Without slots, as Python code pickles frozen data classes that have them.
+    """
 
     stage: str
     number: int
@@ -55,7 +58,7 @@ class Parcel:
     statics: dict[str, dict[str, Any]]
     """by node: parameters and models that all items share"""
     per_item: dict[str, dict[str, list[Any]]]
-    """by node: parameters that may differ"""
+    """by node: parameters that may differ; of a cheap node also others, and models, if they do"""
     inputs: dict[str, list[str | None]]
     """by node that is read: the key of each item's parent, None where it isn't needed"""
     shared: dict[str, list[str]]

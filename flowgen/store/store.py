@@ -89,7 +89,8 @@ class Store:
 
     def learn(self, names: Iterable[str]) -> None:
         """Bring blocks into the index that others say they published, but for those that this process just had."""
-        self.enter_all(self.index.unknown(name for name in names if name not in self.recent))
+        if new := [name for name in names if name not in self.recent]:
+            self.enter_all(self.index.unknown(new))
 
     def enter_all(self, names: Sequence[str]) -> None:
         """Bring blocks into the index by their manifests; those that are gone are left out."""

@@ -48,6 +48,11 @@ WRONG = [
         "18:18: no node type 'guidance.cgf'\n  did you mean 'guidance.cfg'? ('flowgen nodes' lists them)",
     ),
     (
+        "letters that changed places, beside another name that is as near",
+        ("scheduler.ddim", "scheduler.ddmi"),
+        "15:19: no node type 'scheduler.ddmi'\n  did you mean 'scheduler.ddim'? ('flowgen nodes' lists them)",
+    ),
+    (
         "a misspelt port",
         ("uncond: $uncond", "uncon: $uncond"),
         "18:52: 'guidance.cfg' has no port or parameter 'uncon'\n  did you mean 'uncond'?",

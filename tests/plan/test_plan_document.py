@@ -133,8 +133,9 @@ def test_pictures_of_one_size_from_many_files_share_batches(lab):
     text = PHOTOS.replace("WIDTH", "32")
     plan = lab.plan(text)
     assert [len(cut) for cut in plan.parcels if cut.stage == "sampler"] == [4]
-    assert not any("kinds" in said for said in explain_batches(plan)["sampler"])
+    assert not any("kinds" in said for node in ("init", "sampler") for said in explain_batches(plan)[node])
     run = lab.run(text)
+    assert run.tally.calls()["encoder.vae"] == (1, 4)
     assert not run.failures and run.tally.calls()["denoiser"] == (2, 8)  # half of the steps, four items in each
     found = run.results["sampler"].values
     lab.store = lab.folder / "other"
