@@ -1,5 +1,9 @@
 """Who works on a run: the number of workers and the dashboard's address, against Dask's own word."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from urllib.request import urlopen
@@ -92,3 +96,33 @@ def test_the_only_worker_is_kept_however_long_it_was_silent(monkeypatch):
         connected.cluster.scheduler.workers[worker.address].last_seen -= 3600
         time.sleep(0.5)
         assert list(connected.nthreads()) == [worker.address]
+
+
+SLEEPER = """\
+import sys
+import time
+
+from flowgen.execute.clusters import Where, client
+from flowgen.execute.clusters.quiet import QUIET
+
+QUIET["distributed.scheduler.worker-ttl"] = "2s"
+if __name__ == "__main__":
+    with client(Where(workers=1)) as connected:
+        there = list(connected.nthreads())
+        print("there", flush=True)
+        sys.stdin.readline()
+        time.sleep(4)
+        print("kept" if list(connected.nthreads()) == there else "lost", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_workers_are_kept_that_were_silent_while_their_scheduler_was(tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, tmp_path / "sleeper.py"], **pipes) as sleeper:
+        assert sleeper.stdout.readline() == "there\n"
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        time.sleep(9)  # Dask gives ten heartbeats at least, which are five seconds
+        os.kill(sleeper.pid, signal.SIGCONT)
+        assert sleeper.communicate("\n", timeout=60)[0] == "kept\n"
