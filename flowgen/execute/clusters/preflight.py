@@ -88,7 +88,7 @@ def ask(client: Client, question: Question, patience: float = PATIENCE) -> dict[
     found: dict[str, Any] = {}
     for again in range(TRIES):
         time.sleep(PAUSE * again)
-        there = list(client.scheduler_info()["workers"])
+        there = list(client.scheduler_info(n_workers=-1)["workers"])
         found = {worker: said for worker, said in found.items() if worker in there and not broken(said)}
         missing = [worker for worker in there if worker not in found]
         if not missing:
@@ -172,4 +172,4 @@ def few(names: list[str]) -> str:
 
 def resources(client: Client) -> dict[str, dict[str, float]]:
     """The resources that each worker declares."""
-    return {worker: dict(about["resources"]) for worker, about in client.scheduler_info()["workers"].items()}
+    return {worker: dict(about["resources"]) for worker, about in client.scheduler_info(n_workers=-1)["workers"].items()}
