@@ -107,6 +107,7 @@ def run(
             return made
 
         def again() -> None:
+            tally.forgive()
             tally.add(execute(held, partial(client, where), place, events)[1])
 
         first, tally = execute(held, partial(client, where), place, events)

@@ -10,6 +10,12 @@ import torch
 from rich.console import Console
 from small import Lab, computed
 
+from flowgen import runner
+from flowgen.errors import UserError
+from flowgen.execute.connection import SchedulerGone
+from flowgen.execute.driver import RunFailed
+from flowgen.execute.event_log import read_records
+from flowgen.execute.progress import Silent
 from flowgen.node import node
 from flowgen.results.table import scalar_table
 from flowgen.values import Features, Image, Moments, PerItem, Score
@@ -118,6 +124,41 @@ def test_nan_is_a_failure_and_never_stored(lab):
     ]
     NAN.clear()
     assert computed(lab.run(GRAPH)) == {"one": 2, "two": 2, "all": 1}
+
+
+class Leaving(Silent):
+    """Whose scheduler goes when something has failed, and all is well afterwards."""
+
+    def done(self, receipt):
+        if receipt.failed and BAD:
+            BAD.clear()
+            raise SchedulerGone
+
+
+def test_what_failed_before_a_plan_was_made_anew_is_forgotten(lab):
+    BAD.add(13)
+    run = lab.run(
+        GRAPH.replace("over: [value]", "over: [value], missing: skip"), options={"batch": 8, "events": Leaving()}
+    )
+    assert run.failures == [] and float(run.results["all"]) == 19
+    last = read_records(run.folder / "events.jsonl")[0][-1]
+    assert (last["event"], last["failed"], last["computed"]) == ("finished", 0, run.tally.computed())
+
+
+def test_a_scheduler_that_does_not_come_back_ends_a_run_that_has_begun(lab, monkeypatch):
+    BAD.add(13)
+    there, asked = runner.client, []
+
+    def once(where):
+        asked.append(where)
+        if len(asked) > 1:
+            raise UserError("no Dask scheduler answers")
+        return there(where)
+
+    monkeypatch.setattr(runner, "client", once)
+    with pytest.raises(RunFailed, match="'cluster' failed: no Dask scheduler answers"):
+        lab.run(GRAPH, options={"events": Leaving()})
+    assert len(asked) == 2
 
 
 def test_a_node_that_never_works_is_given_up(lab):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import threading
 
 import pytest
@@ -10,7 +11,9 @@ from click.testing import CliRunner
 from small import Lab, on_machine
 from test_crash_often import TOTAL, TOY, Count
 
+from flowgen import load
 from flowgen.cli import flowgen as command
+from flowgen.execute.driver import RunFailed
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import open_store
 from flowgen.store.collect import choose
@@ -66,13 +69,71 @@ def test_a_full_disk_ends_a_run_with_a_message_and_keeps_what_there_is(lab, monk
         patch.setattr(os, call, full)
         found = CliRunner().invoke(command, arguments)
     assert found.exit_code == 1
-    assert "is full" in found.output and "failed: the disk of the store" in found.output
+    assert "is full" in found.output and found.output.count("failed: the disk of the store") == 1
     assert "Traceback" not in found.output
     kept = len(open_store(str(lab.store)).find(map(bytes.hex, all_keys(lab))))
     assert 0 <= kept < TOTAL
     again = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert again.exit_code == 0
     assert f"computed {TOTAL - kept} items" in again.output
+
+
+def test_a_disk_that_stays_full_is_not_tried_for_all_that_is_left(lab, monkeypatch):
+    tried = []
+
+    def full(*given):
+        tried.append(given)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1.0)
+    monkeypatch.setattr(os, "writev", full)
+    with pytest.raises(RunFailed, match=r"'first' failed: the disk of the store .* is full"):
+        lab.run(TOY.replace("range: 6", "range: 500"), options={"batch": 1})
+    assert len(tried) < 300
+
+
+LIMITED = '''\
+"""Numbers, by workers of which the first can't write any more."""
+import resource
+from pathlib import Path
+
+import torch
+
+from flowgen.node import node
+from flowgen.values import PerItem, Score
+from flowgen.values.random import is_abstract
+
+
+@node("limited", stored=True)
+def limited(value: PerItem[int]) -> Score:
+    """The number."""
+    if not is_abstract():
+        try:
+            Path(__file__).with_name("first").mkdir()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        except FileExistsError:
+            pass
+    return Score(torch.tensor([float(v) for v in value.values]), torch.ones(len(value.values), dtype=torch.long))
+'''
+NUMBERS = """\
+flowgen: 1
+sweep: {value: {range: 60}}
+nodes:
+  one: {type: ./limited.py:limited, value: $value}
+outputs: [one]
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_can_not_write_is_named_and_its_tasks_go_to_others(lab):
+    (lab.folder / "limited.py").write_text(LIMITED)
+    (lab.folder / "g.yaml").write_text(NUMBERS)
+    notes = Notes()
+    experiment = load(lab.folder / "g.yaml", imports=[lab.folder / "limited.py"])
+    run = experiment.run(lab.store, lab.runs, workers=2, batch=5, events=notes)
+    assert not run.failures and run.results.one.values.tolist() == list(range(60))
+    (said,) = [said for said in notes.said if "gets no tasks" in said]
+    assert re.search(r"the worker tls://[0-9.:]+ gets no tasks: .* can't be written: File too large", said)
 
 
 def all_keys(lab):

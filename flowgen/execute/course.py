@@ -203,9 +203,10 @@ def started(course: Course, found: Record, when: float) -> None:
 
 
 def planned(course: Course, found: Record, when: float) -> None:
-    """A plan: the first says what was known, a later one what is still to be computed."""
+    """A plan: the first says what was known, a later one what is still to be computed, what failed included."""
     for name, about in found["nodes"].items():
         node = course.nodes.setdefault(name, NodeCourse(items=about["items"], known=about["known"]))
+        node.done, node.failed = node.done - node.failed, 0
         compute = about["compute"]
         node.total = node.done + compute
         node.hand.clear()

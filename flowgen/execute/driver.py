@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distributed import Client
 
+from flowgen.errors import UserError
 from flowgen.execute.clusters.preflight import admitted
 from flowgen.execute.connection import SchedulerGone, watched
 from flowgen.execute.crew import crew
 from flowgen.execute.event_log import cause_text
 from flowgen.execute.events import Events
+from flowgen.execute.failures import DeviceBroken
+from flowgen.execute.fitness import Unfit
 from flowgen.execute.flight import Flight
 from flowgen.execute.memory import keep, left_alone
 from flowgen.execute.messages import NOTES
@@ -22,12 +25,14 @@ from flowgen.execute.sent import Task
 from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
-from flowgen.store import Lost, Store
+from flowgen.store import Lost, Store, Unwritable
 
 ATTEMPTS = 5
 """how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
 BARREN = 120.0
 """seconds without anything done before lost schedulers end a run: who starts one again and again may be slow at it"""
+USELESS = (Unwritable, DeviceBroken, Unfit)
+"""what ends a run at once, as all that is left would fail too: no worker is left of which this wasn't heard"""
 
 
 class RunFailed(Exception):
@@ -73,6 +78,10 @@ class Tally:
         """Items computed, of one node or of all."""
         return sum(r.items for r in self.receipts if stage in (None, r.stage))
 
+    def forgive(self) -> None:
+        """Forget what failed, which is tried again."""
+        self.receipts = [replace(receipt, failed={}, renamed={}) for receipt in self.receipts]
+
     def add(self, other: Tally) -> None:
         """Count what a later part of the run did."""
         self.receipts += other.receipts
@@ -106,7 +115,7 @@ def execute(
         return first, tally
     let_go()
     drive = Drive(first, make_plan, place, events, tally)
-    fruitless, since = 0, time.monotonic()
+    begun, fruitless, since = False, 0, time.monotonic()
     while True:
         before = len(tally.receipts)
         try:
@@ -114,7 +123,10 @@ def execute(
                 drive.until_known(connected)
             return first, tally
         except BaseException as error:
+            begun = begun or bool(drive.sent or tally.receipts)
             drive.count_unheard()  # of workers that are gone by now
+            if begun and isinstance(error, UserError):  # the scheduler doesn't come back, or the store refuses
+                raise RunFailed({"store" if isinstance(error, Unwritable) else "cluster": error}) from None
             if not isinstance(error, SchedulerGone):
                 raise
             fruitless += 1
@@ -158,7 +170,8 @@ class Drive:
         raise RunFailed({"store": lost[-1]})
 
     def plan_anew(self) -> None:
-        """See what is left to do."""
+        """See what is left to do, what failed included."""
+        self.tally.forgive()
         self.plan = self.make_plan()
         self.events.planned(self.plan)
 
@@ -194,6 +207,8 @@ def run_once(flight: Flight, events: Events, tally: Tally) -> list[Lost]:
         for stage, result in flight.results():
             if isinstance(result, Lost):
                 lost.append(result)
+            elif isinstance(result, USELESS):
+                raise RunFailed({**failures, stage: result})
             elif isinstance(result, BaseException):
                 failures.setdefault(stage, result)
             else:

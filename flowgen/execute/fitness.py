@@ -69,17 +69,17 @@ class Finding:
         return f"{where}: {self.device.text() if self.device else 'no such device'}"
 
 
-class Unfit(Exception):
-    """A worker that joined a run doesn't do its tasks."""
+class Unfit(UserError):
+    """A worker doesn't do a run's tasks: it joined later and lacks what they take, or its store or device refuses."""
 
     def __init__(self, worker: str, problems: tuple[str, ...]) -> None:
-        super().__init__(worker, problems)
+        super().__init__(f"the worker {worker} gets no tasks: {'; '.join(problems)}")
         self.worker = worker
         """address"""
         self.problems = problems
 
-    def __str__(self) -> str:
-        return f"the worker {self.worker} gets no tasks: {'; '.join(self.problems)}"
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return Unfit, (self.worker, self.problems)
 
 
 @lru_cache(maxsize=1)

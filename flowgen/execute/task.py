@@ -21,7 +21,7 @@ from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
 from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
 from flowgen.execute.memory import cycles, give_back, keep
-from flowgen.execute.messages import begin, end, end_process, tell
+from flowgen.execute.messages import begin, end, end_process, shared, tell
 from flowgen.execute.pool import Pool
 from flowgen.execute.precision import precise
 from flowgen.execute.stage import compute
@@ -29,7 +29,7 @@ from flowgen.execute.stopping import Stopped
 from flowgen.execute.waiting import shares
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
-from flowgen.store import Store, uses
+from flowgen.store import Store, Unwritable, uses
 from flowgen.values import Record
 from flowgen.values.model import opening
 
@@ -119,12 +119,21 @@ def run_parcel(
     Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
-    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes; Stopped
-    where the run was stopped, with what was done by then published.
+    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes, or whose
+    store or device refuses; Stopped where the run was stopped, with what was done by then published.
     """
-    started = time.perf_counter()
     begin(suspect)
-    place = admit(place)
+    try:
+        receipt = work_on(code, parcel, admit(place), blocks, parents)
+    except (Unwritable, DeviceBroken) as error:
+        raise refused(error) from None
+    end(receipt)
+    return receipt
+
+
+def work_on(code: Program, parcel: Parcel, place: Place, blocks: Sequence[str], parents: Sequence[Receipt]) -> Receipt:
+    """Compute a parcel and publish it. Raises Stopped, Unwritable, DeviceBroken."""
+    started = time.perf_counter()
     keep()
     store = open_store(place.store)
     store.learn([*blocks, *(block for receipt in parents for block in receipt.told)])
@@ -141,9 +150,7 @@ def run_parcel(
     give_back(TIDYING)
     _LIMITS.update(work.caller.limits.learned)
     uses.tell(store, TELLING)
-    receipt = work.receipt(len(parcel), time.perf_counter() - started)
-    end(receipt)
-    return receipt
+    return work.receipt(len(parcel), time.perf_counter() - started)
 
 
 class Work:
@@ -232,6 +239,15 @@ def admit(place: Place) -> Place:
         raise Unfit(get_worker().address, problems)
     device = device_of(place.device)
     return place if device == place.device else replace(place, device=device)
+
+
+def refused(error: Exception) -> Exception:
+    """What a task raises where the store or the device refuses: of a worker of its own, its name too."""
+    try:
+        worker = get_worker()
+    except ValueError:  # called without a cluster
+        return error
+    return error if shared(worker) else Unfit(worker.address, (getattr(error, "message", str(error)),))
 
 
 @lru_cache(maxsize=8)

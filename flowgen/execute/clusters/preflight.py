@@ -172,4 +172,5 @@ def few(names: list[str]) -> str:
 
 def resources(client: Client) -> dict[str, dict[str, float]]:
     """The resources that each worker declares."""
-    return {worker: dict(about["resources"]) for worker, about in client.scheduler_info(n_workers=-1)["workers"].items()}
+    there = client.scheduler_info(n_workers=-1)["workers"]
+    return {worker: dict(about["resources"]) for worker, about in there.items()}
