@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from flowgen.graph.trajectory import AXIS
 from flowgen.plan.trajectories import Point, Trajectories
 from flowgen.store import keys
 
-TRIED = 20_000
-"""steps of all points of a loop up to which each is looked up, not those alone that the graph marks now"""
+TRIED, UNMARKED = 20_000, 2_000
+"""steps of all points of a loop up to which each is looked up, not those alone that the graph marks now; and where it
+marks none, as thousands take a second
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,14 @@ class Checkpoints:
         self.shown = None if shown is None else shown.ravel()
         """points whose trajectory is wanted and not all in the store"""
 
-    def of(self, rows: NDArray[np.int64]) -> States:
-        """For the items at these flat indices of the loop's points."""
+    def of(self, rows: NDArray[np.int64]) -> States | None:
+        """For the items at these flat indices of the loop's points; None where there is nothing to store or to find."""
+        if not self.node.entry.marks and not self.few:
+            return None
         points = list(self.trajectories.points(self.node.axes, self.graph.lengths, rows))
         shown = [self.shown is not None and bool(self.shown[row]) for row in rows]
         marked = [self.marked(point) for point in points]
-        tried = [self.every(point) for point in points] if self.few(points) else marked
+        tried = [self.every(point) for point in points] if self.few else marked
         known = self.find({key for states in (*marked, *tried) for key in states.values()})
         saves, resume = [], []
         for point, states, starts, show in zip(points, marked, tried, shown, strict=True):
@@ -86,7 +91,7 @@ class Checkpoints:
             there = [step for step, key in starts.items() if key in known and 0 < step < until]
             saves.append(tuple(missing))
             resume.append(Resume(max(there), starts[max(there)]) if there else None)
-        return States(saves, resume)
+        return States(saves, resume) if self.node.entry.marks or any(resume) else None
 
     def marked(self, point: Point) -> dict[int, str]:
         """The keys of an item's marked states, by step."""
@@ -100,10 +105,12 @@ class Checkpoints:
         """The last state that an item can start from; a loop's end is its result and needs no checkpoint."""
         return point[0].length - point[0].ends
 
-    def few(self, points: Sequence[Point]) -> bool:
+    @cached_property
+    def few(self) -> bool:
         """Whether the loop is small enough to try every state: an earlier run may have marked others."""
-        longest = max((point[0].length for point in points), default=0)
-        return math.prod(self.graph.shape(self.node.axes)) * longest <= TRIED
+        longest = max(chain.length for chain in self.trajectories.program.values.flat)
+        most = TRIED if self.node.entry.marks else UNMARKED
+        return bool(math.prod(self.graph.shape(self.node.axes)) * longest <= most)
 
     def every(self, point: Point) -> dict[int, str]:
         """The keys of all states that an item could start from, by step."""

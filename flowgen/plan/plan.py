@@ -193,8 +193,7 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
             made.makers[node.name] = wide.copy()
         else:
             way = keying.trajectories.get(node.name)
-            marks = way and node.entry.marks
-            states = Checkpoints(graph, node, way, store.find, shown.get(node.name)) if way and marks else None
+            states = Checkpoints(graph, node, way, store.find, shown.get(node.name)) if way else None
             cut = cuts(checked, code, first_points(items[node.name], compute), options, way, states)
             made.makers[node.name] = makers(items[node.name], cut, len(made.parcels)).reshape(compute.shape)
             made.parcels += cut

@@ -133,6 +133,11 @@ def test_states_that_an_earlier_run_marked_are_tried_too(lab, monkeypatch):
     monkeypatch.setattr(checkpoints, "TRIED", 7)
     assert lab.plan(other).parcels[0].steps == 8
     monkeypatch.undo()
+    monkeypatch.setattr(checkpoints, "UNMARKED", 7)
+    unmarked = text.replace("checkpoint: {step: [2, 5]}, ", "").replace(", checkpoint: {step: [2, 5]}", "")
+    assert "checkpoint" not in unmarked and lab.plan(unmarked).parcels[0].steps == 8
+    monkeypatch.undo()
+    assert lab.plan(unmarked).parcels[0].steps == 3
     assert float(lab.run(other).results["sum"].squeeze()) == 3 * 1.5**8
     assert items() == 3
 
