@@ -25,6 +25,8 @@ MOVES = (".gif", ".webp", ".apng", ".mp4")
 SOUNDS = (".wav",)
 FILES: dict[type[Any], tuple[str, ...]] = {Image: PICTURES, Score: NUMBERS, Video: MOVES, Audio: SOUNDS}
 """by kind of value, what it is saved as beside ARRAYS"""
+KINDS = {"loop": "loop", "reduce": "reduction"}
+"""how messages call the kinds of nodes whose results are always stored"""
 MOST = 100_000
 """files of a run"""
 
@@ -51,13 +53,17 @@ def check_making(graph: Graph) -> None:
 
 
 def check_storable(graph: Graph) -> None:
-    """Raise UserError where a value is to be stored that the store can't hold."""
+    """Raise UserError where a value is to be stored that the store can't hold, or one isn't that has to be."""
     for output in graph.document.outputs:
         if not (kind := kind_of(graph, output.ref)).storable:
             raise UserError(f"'{output.name}' is {with_article(kind.__name__)}: it has no value to output", output.at)
     for node in graph.nodes.values():
         if node.entry.store == "always" and not all(kind.storable for kind in node.type.signature.outputs.values()):
             raise node.error(f"what '{node.type.name}' makes can't be stored", "store", "leave 'store' out")
+        if node.entry.store == "never" and node.type.kind != "function":
+            said = f"'{node.name}' ({node.type.name}) is a {KINDS[node.type.kind]}, whose results are always stored"
+            hint = "they are what is costly: leave 'store' out; 'flowgen cache collect' lets stored results go"
+            raise node.error(said, "store", hint)
 
 
 def check_one(graph: Graph, output: Output, making: Making) -> None:

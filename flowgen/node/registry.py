@@ -127,12 +127,12 @@ def node(
 ) -> Callable[[C], C]:
     """Register a function, Loop or Reduce class as a node type.
 
-    ``stored`` defaults to True for nodes that use a model and for loops and reductions. ``passes``: the node returns
-    one element of its only port, a list, unchanged, the one that its parameter ``index`` numbers; its result is that
-    element's, keys included. ``added`` are parameters that came after results of this version were stored and compute
-    at their default what was computed before: at it they are in no key. ``cautions`` takes the arguments of a batch
-    with all points of a graph, for nodes that have parameters and models and no other ports, and returns what ``check``
-    warns of. Raises TypeError where the signature breaks the contract or the name is taken by other code.
+    ``stored`` defaults to True for nodes that use a model; loops and reductions are always stored. ``passes``: the node
+    returns one element of its only port, a list, unchanged, the one that its parameter ``index`` numbers; its result is
+    that element's, keys included. ``added`` are parameters that came after results of this version were stored and
+    compute at their default what was computed before: at it they are in no key. ``cautions`` takes the arguments of a
+    batch with all points of a graph, for nodes that have parameters and models and no other ports, and returns what
+    ``check`` warns of. Raises TypeError where the signature breaks the contract or the name is taken by other code.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*", name):
         raise TypeError(f"'{name}' is no name for a node type: lower case words with dots")
@@ -167,6 +167,8 @@ def made(
             raise TypeError(f"the class {code.__qualname__} is neither a Loop nor a Reduce of flowgen.node")
         kind = "loop" if issubclass(code, Loop) else "reduce"
     found = NodeType(name, code, kind, version, signature_of(code), False, unused, abstract, passes, added, cautions)
+    if stored is False and kind != "function":
+        raise TypeError(f"the results of {code.__qualname__} are always stored: it is no function")
     if unknown := [param for param in added if found.signature.params.get(param) is None]:
         raise TypeError(f"{code.__qualname__} has no parameter '{unknown[0]}'")
     if cautions and any(not issubclass(port.type, Reference) for port in found.signature.ports.values()):

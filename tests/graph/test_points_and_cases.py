@@ -148,6 +148,7 @@ WRONG = [
     (CASES, ("type: scheduler.ddim", "type: scheduler.dim"), "3:33: no node type 'scheduler.dim'"),
     (CASES, ("eta: 0}, ddpm", "etta: 0}, ddpm"), "has no port or parameter 'etta'\n  did you mean 'eta'?"),
     (CASES, ("ddpm: scheduler.ddpm", "ddpm: {steps: 4}"), "the node 'ddpm' has no type"),
+    (CASES, ("eta: 0}, ddpm", "eta: 0, store: never}, ddpm"), "3:64: 'sampler@ddim' (scheduler.ddim) is a loop, whose"),
     (CASES, ("ddpm: scheduler.ddpm", "ddpm: ./a.yaml"), "the case 'ddpm' can't be './a.yaml'"),
     (BASE, ("guidance: 1}", "guidence: 1}"), "8:43: the graph has no input 'guidence' to set"),
     (BASE, ("of: $image", "of: image"), "'of' takes a node"),

@@ -6,6 +6,7 @@ from small import SMALL, Lab
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.experiment import load
+from flowgen.node import node, node_type
 from flowgen.plan.keying import as_text
 
 CODE = '''\
@@ -115,3 +116,9 @@ def test_the_command_line_allows_a_file(lab, monkeypatch):
     done = CliRunner().invoke(command, ["check", "g.yaml", "--import", "own.py"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "py:rescaled" in done.output
+
+
+@pytest.mark.parametrize("kind", ["scheduler.ddim", "metric.fid"])
+def test_loops_and_reductions_are_always_stored(kind):
+    with pytest.raises(TypeError, match="are always stored: it is no function"):
+        node("own.loop", stored=False)(node_type(kind).code)

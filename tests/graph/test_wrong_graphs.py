@@ -322,6 +322,18 @@ WRONG = [
         "6:3: the axis 'seed' can't be made from 'range 2'\n  a colon and a space are missing: {range: 2}",
     ),
     (
+        "a loop that isn't stored",
+        ("steps: 5", "steps: 5, store: never"),
+        "15:88: 'sampler' (scheduler.ddim) is a loop, whose results are always stored\n"
+        "  they are what is costly: leave 'store' out; 'flowgen cache collect' lets stored results go",
+    ),
+    (
+        "a reduction that isn't stored",
+        ("over: [colour, seed]", "over: [colour, seed], store: never"),
+        "22:95: 'fid' (metric.fid) is a reduction, whose results are always stored\n"
+        "  they are what is costly: leave 'store' out; 'flowgen cache collect' lets stored results go",
+    ),
+    (
         "files that lack an axis",
         ("outputs: [image, fid]", 'outputs: {a: {from: $image, save: "{colour}.png"}}'),
         "23:35: 'a' varies along 'guidance', which is missing in 'save'\n"
