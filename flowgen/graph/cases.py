@@ -16,7 +16,7 @@ from flowgen.graph.expand import arguments_of, fixing, redirected, rewritten, ty
 from flowgen.graph.inline import is_graph
 from flowgen.language.axes import Axis, Points
 from flowgen.language.document import Document
-from flowgen.language.entries import NodeEntry
+from flowgen.language.entries import NodeEntry, with_case
 from flowgen.language.expressions import Ref, Schedule, references
 
 Chosen = tuple[tuple[str, str], ...]
@@ -131,16 +131,7 @@ class Alternatives:
         if not entry.type.startswith("$"):
             return entry
         piece = self.document.cases[entry.type[1:]][labels[entry.type[1:]]]
-        return replace(
-            entry,
-            type=piece.type,
-            arguments={**entry.arguments, **piece.arguments},
-            places={**entry.places, **piece.places},
-            over=piece.over or entry.over,
-            per=piece.per or entry.per,
-            store=piece.store or entry.store,
-            missing=piece.missing or entry.missing,
-        )
+        return with_case(entry, piece)
 
     def select(self, ref: Ref, chosen: Chosen) -> None:
         """The node that stands for an output of all cases: nested where several axes meet."""

@@ -68,14 +68,15 @@ def redirected(document: Document, change: Callable[[Ref], Ref], gone: Iterable[
     def whole(expression: Any) -> Any:
         return substitute(expression, change)
 
-    nodes = {}
-    for name, entry in kept.items():
+    def led(entry: NodeEntry) -> NodeEntry:
         arguments = {k: whole(v) for k, v in entry.arguments.items()}
         defaults = None if entry.defaults is None else {k: whole(v) for k, v in entry.defaults.items()}
-        nodes[name] = replace(entry, arguments=arguments, defaults=defaults)
+        return replace(entry, arguments=arguments, defaults=defaults)
+
     return replace(
         document,
-        nodes=nodes,
+        nodes={name: led(entry) for name, entry in kept.items()},
+        cases={axis: {label: led(case) for label, case in cases.items()} for axis, cases in document.cases.items()},
         defaults={name: whole(value) for name, value in document.defaults.items()},
         outputs=[replace(output, ref=change(output.ref)) for output in document.outputs],
         fed=[replace(fed, ref=change(fed.ref)) for fed in document.fed],

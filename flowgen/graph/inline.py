@@ -9,7 +9,7 @@ from typing import Any
 from flowgen.errors import Position, UserError, did_you_mean, with_article
 from flowgen.graph.expand import redirected, rewritten
 from flowgen.language.document import Document, Fed, load_part
-from flowgen.language.entries import NodeEntry
+from flowgen.language.entries import NodeEntry, with_case
 from flowgen.language.expressions import Ref, Schedule, Template, references
 from flowgen.language.inputs import TYPES, fits, is_port, shown
 from flowgen.node.registry import find_source
@@ -74,7 +74,6 @@ class Use:
             self.inner = inlined(load_part(self.path), (*trail, self.path.resolve()))
         except UserError as error:
             raise error.located(place) from None
-        self.cases: dict[str, str] = {}
         self.places: dict[str, Position] = {}
         """where the value of each input stands"""
         self.values = self.arguments()
@@ -195,17 +194,16 @@ class Use:
 
     def node(self, inner: NodeEntry) -> NodeEntry:
         """A node of the graph in its place outside."""
+        inner = self.case(inner)
         made = rewritten(inner, self.replaced, self.inner)
         own = self.inner.defaults_of(inner)
-        places = {**made.places, **self.moved(inner.arguments)}
         return replace(
             made,
             name=f"{self.entry.name}/{inner.name}",
-            places=places,
+            places={**made.places, **self.moved(inner.arguments)},
             default_places={**made.default_places, **self.moved(own)},
             over=self.axes(inner, "over"),
             per=self.axes(inner, "per"),
-            **self.case(inner, places),
         )
 
     def moved(self, arguments: dict[str, Any]) -> dict[str, Position]:
@@ -224,17 +222,16 @@ class Use:
             found += [str(value)] if not isinstance(value, list) else [str(axis) for axis in value]
         return tuple(found)
 
-    def case(self, inner: NodeEntry, places: dict[str, Position]) -> dict[str, Any]:
-        """What changes in a node whose type is the graph's axis of cases: one case, or the outer's."""
-        if not inner.type.startswith("$") or inner.type[1:] not in self.values:
-            return {}
-        value = self.values[inner.type[1:]]
+    def case(self, inner: NodeEntry) -> NodeEntry:
+        """A node with its case where its type is the graph's axis of cases: one of them, or the outer's axis."""
+        axis = inner.type[1:]
+        if not inner.type.startswith("$") or axis not in self.values:
+            return inner
+        value = self.values[axis]
         if isinstance(value, Ref):
-            return {"type": str(value)}
-        cases = self.inner.cases.get(inner.type[1:], {})
-        if value not in cases:
-            at = self.places.get(inner.type[1:], self.entry.at)
-            raise UserError(f"'{inner.type[1:]}' has no case {shown(value)}", at, did_you_mean(str(value), cases))
-        piece = rewritten(cases[value], self.replaced, self.inner)
-        arguments = {**rewritten(inner, self.replaced, self.inner).arguments, **piece.arguments}
-        return {"type": piece.type, "arguments": arguments, "places": {**places, **piece.places}}
+            return replace(inner, type=str(value))
+        cases = self.inner.cases.get(axis, {})
+        if not isinstance(value, str) or value not in cases:
+            at = self.places.get(axis, self.entry.at)
+            raise UserError(f"'{axis}' has no case {shown(value)}", at, did_you_mean(str(value), cases))
+        return with_case(inner, cases[value])

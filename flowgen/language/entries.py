@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowgen.errors import Position, UserError
@@ -87,6 +87,18 @@ def read_node(name: str, spec: dict[str, Any], tree: Tree, where: Steps = ()) ->
         checkpoint=read_marks("checkpoint", spec, places),
         trajectory=read_marks("trajectory", spec, places),
         missing=skip,
+    )
+
+
+def with_case(entry: NodeEntry, case: NodeEntry) -> NodeEntry:
+    """A node whose type is an axis of cases, with the piece of one of them: what both say, the case says."""
+    said = {word: getattr(case, word) for word in RESERVED - {"type", "description"} if word in case.places}
+    return replace(
+        entry,
+        type=case.type,
+        arguments={**entry.arguments, **case.arguments},
+        places={**entry.places, **case.places},
+        **said,
     )
 
 

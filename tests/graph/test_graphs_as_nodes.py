@@ -115,6 +115,57 @@ def test_defaults_stay_in_their_file(lab):
     assert graph.nodes["gen/sampler"].params["eta"].values.item() == 0
 
 
+def test_a_case_reads_a_graph(lab):
+    cases = "{cases: {main: {type: decoder.vae, latent: $gen}, named: {type: decoder.vae, latent: $gen.sampler}}}"
+    text = USE.replace("type: decoder.vae, latent: $gen", "type: $reader")
+    found = keys(lab.plan(text.replace("sweep:\n", f"sweep:\n  reader: {cases}\n")), "image")
+    assert found == [keys(lab.plan(USE), "image")] * 2
+
+
+WORDS = """\
+flowgen: 1
+inputs: {model: {type: Model}, seed: {type: integer}, eye: {type: Model}, words: {type: text}, pooled: {type: axes}}
+defaults: {model: $model}
+sweep:
+  drawing: {cases: {anew: {type: noise, per: $pooled}, same: noise}}
+  solver: {cases: {ddim: {type: scheduler.ddim, trajectory: {at: [0.5, 1]}, checkpoint: {at: [0.5]}}}}
+  pool: {cases: {fid: {type: metric.fid, over: $pooled, missing: skip}}}
+  reader: {cases: {text: {type: encoder.text, store: never}}}
+nodes:
+  text: {type: $reader, text: $words}
+  noise: {type: $drawing, seed: $seed}
+  sampler: {type: $solver, start: $noise, prediction: $cond, steps: 4}
+  cond: {type: denoiser, x: $sampler.x, context: $text}
+  features: {type: features, model: $eye, image: $image}
+  image: {type: decoder.vae, latent: $sampler}
+  fid: {type: $pool, features: $features, reference: $real}
+  real: {type: reference, model: $eye, from: ZOO/digits-test}
+outputs: {noise: $noise, way: $sampler.trajectory, fid: $fid}
+"""
+WITH_WORDS = """\
+flowgen: 1
+sweep: {prompt: [a red three, a blue seven on a yellow background], seed: {range: 3}}
+nodes:
+  digits: {type: model, from: ZOO/digits}
+  eye: {type: model, from: ZOO/digits-classifier}
+  gen: {type: ./part.yaml, model: $digits, eye: $eye, seed: $seed, words: $prompt, pooled: [prompt]}
+outputs: [gen.noise, gen.way, gen.fid]
+"""
+
+
+def test_a_case_of_the_part_has_all_its_words(lab):
+    (lab.folder / "part.yaml").write_text(WORDS)
+    graph = lab.load(WITH_WORDS).graph
+    assert graph.nodes["gen/noise"].axes == ("prompt", "seed")
+    assert graph.nodes["gen/fid"].axes == ("seed",)
+    assert graph.nodes["gen/fid"].entry.missing == "skip"
+    assert graph.nodes["gen/text"].entry.store == "never"
+    assert graph.nodes["gen/sampler"].entry.checkpoint.values == (0.5,)
+    assert graph.nodes["gen/sampler.trajectory"].axes == ("prompt", "seed", "step")
+    same = lab.load(WITH_WORDS, ("pooled: [prompt]", "pooled: [prompt], drawing: same")).graph
+    assert same.nodes["gen/noise"].axes == ("seed",)
+
+
 @pytest.mark.parametrize(("own", "inside"), [("", "bfloat16"), (", dtype: float16", "float16")])
 def test_a_precision_from_outside_holds_inside_and_yields_to_what_is_said_there(lab, own, inside):
     part = PART.replace("  model: {type: Model}\n", "").replace("{model: $model}", f"{{model: $own{own}}}")

@@ -121,6 +121,18 @@ def test_cases_are_run_pooled_chosen_and_named(lab):
     assert [n for n in one.graph.nodes if "@" in n] == [n for n in one.graph.nodes if n.endswith("@ddpm")]
 
 
+def test_a_case_has_all_its_words(lab):
+    said = "trajectory: {at: [0.5, 1]}, store: always, checkpoint: {at: "
+    text = CASES.replace("eta: 0}", f"eta: 0, {said}[0.5]" + "}}")
+    text = text.replace("ddpm: scheduler.ddpm", f"ddpm: {{type: scheduler.ddpm, {said}[1]" + "}}")
+    graph = lab.load(text.replace("[image, clip, fid]", "[image, sampler.trajectory]")).graph
+    entries = [graph.nodes[f"sampler@{case}"].entry for case in ("ddim", "ddpm")]
+    assert [entry.checkpoint.values for entry in entries] == [(0.5,), (1,)]
+    assert [entry.store for entry in entries] == ["always", "always"]
+    shown = graph.nodes[graph.outputs["sampler.trajectory"].node]
+    assert shown.axes == ("solver", "prompt", "guidance", "seed", "step")
+
+
 def test_where_keeps_some_cases(lab):
     whole = keys(lab.plan(CASES), "image")
     kept = load(lab.folder / "g.yaml", where={"solver": "ddpm"}).plan(lab.store)
