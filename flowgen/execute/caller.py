@@ -1,9 +1,11 @@
-"""How a function's code is called on a batch: padded in strict numerics, halved when memory runs out, counted."""
+"""How a function's code is called on a batch: padded in strict numerics, counted, halved when memory runs out and no
+other weights can go.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from flowgen.node import NodeType
 from flowgen.node.call import call, call_with_carry
 from flowgen.plan.numerics import Numerics
 from flowgen.values import PerItem, Record
+from flowgen.values.model import Model, NoRoom, Part
 
 
 @dataclass(slots=True)
@@ -36,6 +39,16 @@ class Call:
         """Whether its arguments have rows; a file's content, for example, has none: its one row stands for all."""
         return any(isinstance(value, PerItem) or records(value) for value in self.arguments.values())
 
+    def parts(self) -> set[Part]:
+        """The parts of models that its code may open."""
+        found: set[Part] = set()
+        for name, port in self.type.signature.ports.items():
+            value = self.arguments.get(name)
+            for model in value if isinstance(value, list) else [value]:
+                if isinstance(model, Model):
+                    found.update(model.used(port.parts or tuple(model.parts)))
+        return found
+
     def take(self, rows: Sequence[int]) -> Call:
         """The same call for some of the items."""
 
@@ -49,16 +62,21 @@ class Call:
         return Call(self.type, {k: chosen(v) for k, v in self.arguments.items()}, len(rows), carried)
 
 
+MakeRoom = Callable[[Collection[Part], bool], bool]
+"""lets all weights go but those of some parts, of parts that came back too or not; whether any went"""
 Result = tuple[dict[str, Record], dict[str, Tensor]]
 
 
 class Caller:
     """Runs calls. One for each task."""
 
-    def __init__(self, numerics: Numerics, limits: Limits | None = None) -> None:
+    def __init__(
+        self, numerics: Numerics, limits: Limits | None = None, make_room: MakeRoom = lambda used, again: False
+    ) -> None:
         self.numerics = numerics
         self.strict = numerics.strict
         self.limits = limits or Limits()
+        self.make_room = make_room
         self.stop = Stop()
         """whether the task should end"""
         self.strides = Strides()
@@ -71,7 +89,7 @@ class Caller:
     def run(self, made: Call, most: int | None = None) -> Result:
         """The outputs by name, and what is carried to the next step. ``most``: items of one run of the code.
 
-        Raises UserError where memory doesn't suffice.
+        Where memory runs out, weights that it doesn't use go first. Raises UserError where that doesn't suffice.
         """
         name, most = made.type.name, min(made.count, most or made.count)
         strict = self.strict and made.type.uses_model and made.has_items
@@ -84,12 +102,14 @@ class Caller:
                 return joined([self.once(made.take(rows)) for rows in chunks(made.count, most)])
             return self.once(made)
         except Exception as error:
-            if not ran_out(error):
+            if not isinstance(error, NoRoom) and not ran_out(error):
                 raise
-            if strict:
-                raise too_large(name, self.numerics.pad) from None
-            if most == 1:
-                raise UserError(f"'{name}' needs more memory than there is, for a single item") from None
+            hopeless = final(error, name, most, self.numerics.pad if strict else 0)
+        # outside of the handler, which keeps what the code had made by then
+        if self.make_room(made.parts(), hopeless is not None):
+            return self.run(made, most)
+        if hopeless:
+            raise hopeless
         self.limits.lower(name, fits(made), most)
         torch.cuda.empty_cache()
         return self.run(made, most)
@@ -121,10 +141,18 @@ class Caller:
         return found, carried
 
 
-def too_large(name: str, size: int) -> UserError:
-    """The size of strict numerics is part of every key, so it isn't halved."""
-    message = f"'{name}' needs more memory than there is for {size} items at once, the size of strict numerics"
-    return UserError(message, hint="a smaller --batch fits, and is another size: its results have keys of their own")
+def final(error: Exception, name: str, most: int, size: int) -> UserError | None:
+    """What to say where memory ran out and fewer items would not help; None where they may.
+
+    ``size`` is that of strict numerics, which is part of every key and isn't halved; 0 in fast ones.
+    """
+    if isinstance(error, NoRoom):
+        return error.with_traceback(None)
+    if size:
+        message = f"'{name}' needs more memory than there is for {size} items at once, the size of strict numerics"
+        hint = "a smaller --batch fits, and is another size: its results have keys of their own"
+        return UserError(message, hint=hint)
+    return UserError(f"'{name}' needs more memory than there is, for a single item") if most == 1 else None
 
 
 def records(value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ import torch
 
 from flowgen.errors import UserError
 from flowgen.execute.device import room_for_weights
-from flowgen.values.model import Part, loader_of
+from flowgen.execute.limits import ran_out
+from flowgen.values.model import NoRoom, Part, loader_of, no_room, size_of
 
 Digests = Mapping[Part, str]
+FileDigest = Callable[[Path], str]
+Key = tuple[str, str, bool]
+"""a part's digest, its device, whether it is offloaded"""
 
 
 class StaleWeights(UserError):
@@ -23,64 +27,128 @@ class StaleWeights(UserError):
 
 
 class Pool:
-    """Parts by content. The least recently used go when the budget is spent; a part in use lives on with its task."""
+    """Parts by content. The least recently used go before one that would exceed the budget is loaded; a part in use
+    lives on with its task.
+    """
 
     def __init__(self, budget: int | None = None) -> None:
         self.budget = budget
         """bytes of weights on each device; None: by its memory"""
-        self.held: OrderedDict[tuple[str, str, bool], Any] = OrderedDict()
+        self.held: OrderedDict[Key, Any] = OrderedDict()
         self.loads = 0
         """how many parts were loaded"""
         self.lock = threading.RLock()
 
-    def opener(self, device: str, digests: Digests, file_digest: Callable[[Path], str]) -> Callable[[Part], Any]:
-        """What ``model[part]`` does in a task. Raises UserError if weights aren't those that were planned with."""
+    def opener(
+        self, device: str, digests: Digests, file_digest: FileDigest, sizes: Mapping[Part, int] | None = None
+    ) -> Opened:
+        """What a task uses parts through. ``sizes``: bytes of weights, as far as they are known before loading."""
+        return Opened(self, device, digests, file_digest, sizes or {})
 
-        opened: dict[int, tuple[Part, Any]] = {}  # a task's own, so that a step asks no file for its digest
-
-        def open_part(part: Part) -> Any:
-            if (known := opened.get(id(part))) and known[0] is part:
-                return known[1]
-            for each in part.whole():
-                if each.away:
-                    loader_of(each).fetch(each)
-            digest = part.digest(file_digest)
-            if digests.get(part, digest) != digest:
-                raise StaleWeights(
-                    f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
-                )
-            opened[id(part)] = part, self.get(part, digest, device)
-            return opened[id(part)][1]
-
-        return open_part
-
-    def get(self, part: Part, digest: str, device: str) -> Any:
-        """The loaded part."""
+    def get(self, part: Part, key: Key, size: int = 0) -> Any:
+        """The loaded part. ``size``: what is known of its bytes. Raises NoRoom."""
         with self.lock:
-            key = (digest, part.device or device, part.offload)
             if key not in self.held:
-                self.held[key] = loader_of(part).load(part, part.device or device)
+                self.evict(key[1], size)
+                made = loaded(part, key[1], size)
+                self.evict(key[1], size_of(made))
+                self.held[key] = made
                 self.loads += 1
-                self.evict(key[1])
             self.held.move_to_end(key)
             return self.held[key]
 
-    def evict(self, device: str) -> None:
-        """Let the least recently used parts of a device go, down to the budget; the newest stays."""
+    def evict(self, device: str, size: int) -> None:
+        """Let the least recently used parts of a device go, until so many bytes more are within the budget."""
         budget = room_for_weights(device) if self.budget is None else self.budget
         sizes = {key: size_of(module) for key, module in self.held.items() if key[1] == device}
-        before = len(self.held)
-        for key in list(sizes)[:-1]:
-            if sum(sizes.values()) <= budget:
-                break
-            del self.held[key], sizes[key]
-        if len(self.held) < before:  # they may be cycles, and among what the collector passes over
-            gc.unfreeze()
-            gc.collect()
+        gone = []
+        while sizes and sum(sizes.values()) + size > budget:
+            gone.append(next(iter(sizes)))
+            del sizes[gone[-1]]
+        self.drop(gone)
+
+    def heavy(self) -> set[Key]:
+        """Parts with weights."""
+        return {key for key, module in self.held.items() if size_of(module)}
+
+    def drop(self, keys: Collection[Key]) -> None:
+        """Let some parts go, and give their memory back."""
+        if not keys:
+            return
+        for key in keys:
+            self.held.pop(key, None)
+        gc.unfreeze()  # they may be cycles, and among what the collector passes over
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
-def size_of(module: Any) -> int:
-    """Bytes of a network's weights; other parts count nothing."""
-    if not isinstance(module, torch.nn.Module):
-        return 0
-    return sum(weight.nbytes for weight in [*module.parameters(), *module.buffers()])
+class Opened:
+    """The parts that a task uses. Called, it is what ``model[part]`` does."""
+
+    def __init__(
+        self, pool: Pool, device: str, digests: Digests, file_digest: FileDigest, sizes: Mapping[Part, int]
+    ) -> None:
+        self.pool = pool
+        self.device = device
+        self.digests = digests
+        self.file_digest = file_digest
+        self.sizes = sizes
+        self.opened: dict[int, tuple[Part, Key, Any]] = {}
+        """so that a step asks no file for its digest"""
+        self.refused: set[Part] = set()
+        """parts for which there was no room, since others last went"""
+        self.gone: set[Key] = set()
+        """parts that went so that there is room for others"""
+
+    def __call__(self, part: Part) -> Any:
+        """The loaded part. Raises StaleWeights if it isn't the one that was planned with, NoRoom if it doesn't fit."""
+        if (known := self.opened.get(id(part))) and known[0] is part:
+            return known[2]
+        size = self.sizes.get(part, 0)
+        if part in self.refused:
+            raise no_room(part, part.device or self.device, size)
+        for each in part.whole():
+            if each.away:
+                loader_of(each).fetch(each)
+        digest = part.digest(self.file_digest)
+        if self.digests.get(part, digest) != digest:
+            raise StaleWeights(
+                f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
+            )
+        key = self.key(part, digest)
+        try:
+            self.opened[id(part)] = part, key, self.pool.get(part, key, size)
+        except NoRoom:
+            self.refused.add(part)
+            raise
+        return self.opened[id(part)][2]
+
+    def key(self, part: Part, digest: str) -> Key:
+        """The part's key in the pool."""
+        return digest, part.device or self.device, part.offload
+
+    def make_room(self, used: Collection[Part], again: bool) -> bool:
+        """Let all parts go except those that are used. Returns whether any went.
+
+        again: also parts that went before in this task and came back.
+        """
+        mine = {self.key(part, self.digests.get(part) or part.digest(self.file_digest)) for part in used}
+        heavy = self.pool.heavy().union(key for _, key, module in self.opened.values() if size_of(module))
+        going = heavy - mine if again else heavy - mine - self.gone
+        if not going:
+            return False
+        self.gone |= going
+        self.refused.clear()
+        self.opened = {n: known for n, known in self.opened.items() if known[1] not in going}
+        self.pool.drop(going)
+        return True
+
+
+def loaded(part: Part, device: str, size: int) -> Any:
+    """A part with its weights. Raises NoRoom; outside of the handler, which would keep what was loaded by then."""
+    try:
+        return loader_of(part).load(part, device)
+    except Exception as error:
+        if not ran_out(error):
+            raise
+    raise no_room(part, device, size)

@@ -165,7 +165,9 @@ class Work:
         self.renamed = renamed
         self.place = place
         self.store = store
-        self.caller = Caller(code.numerics, Limits(place.device, {**place.limits, **_LIMITS}))
+        self.models = pool().opener(place.device, code.parts, store.file_digest, code.sizes)
+        limits = Limits(place.device, {**place.limits, **_LIMITS})
+        self.caller = Caller(code.numerics, limits, self.models.make_room)
         self.published: list[str] = []
         self.done: set[str] = set()
         """items computed and published"""
@@ -176,7 +178,7 @@ class Work:
         """Compute some of the items and publish them."""
         self.begun = time.perf_counter()
         code, place = self.code, self.place
-        with settings(code.numerics, place), opening(pool().opener(place.device, code.parts, self.store.file_digest)):
+        with settings(code.numerics, place), opening(self.models):
             try:
                 results, causes = isolated(
                     lambda p: compute(code, p, self.caller, self.store, place.device, self.publish), part

@@ -32,7 +32,7 @@ from flowgen.language.meaning import unused
 from flowgen.node import Loop
 from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
-from flowgen.values.model import opening
+from flowgen.values.model import Part, opening
 
 NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
 """what torch raises where code asks a tensor without numbers for one"""
@@ -73,6 +73,8 @@ class Check:
     """their steps"""
     weights: dict[str, int] = field(default_factory=dict)
     """bytes of weights in memory by node, of its largest variant"""
+    sizes: dict[Part, int] = field(default_factory=dict)
+    """bytes of weights in memory by part"""
     warnings: list[str] = field(default_factory=list)
     """what is allowed and hardly meant, each with its place"""
 
@@ -109,6 +111,7 @@ def check(graph: Graph) -> Check:
             found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
             check_continued(loops[name], loops)
+    found.sizes = parts.sizes()
     found.warnings += parts.lacking()
     return found
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from flowgen.values.model import Part, loader_of
+from flowgen.values.model import Part, loader_of, size_of
 
 
 class AbstractParts:
@@ -20,6 +19,10 @@ class AbstractParts:
         """outcomes of nodes, and bytes of weights that they open, for others that are given the like"""
         self.opened: dict[str, int] = {}
         """bytes of weights of the parts that were opened since the caller emptied it"""
+
+    def sizes(self) -> dict[Part, int]:
+        """Bytes of weights of each part."""
+        return {part: size_of(module) for part, module in self.built.items()}
 
     def lacking(self) -> list[str]:
         """What a run will need and isn't here, each with the way out."""
@@ -33,9 +36,7 @@ class AbstractParts:
             if part not in self.built:
                 self.built[part] = loader_of(part).build(part)
             module = self.built[part]
-            if isinstance(module, torch.nn.Module):
-                weights = [*module.parameters(), *module.buffers()]
-                self.opened[part.name] = sum(weight.nbytes for weight in weights)
+            self.opened[part.name] = size_of(module)
             return module
 
         return open_part

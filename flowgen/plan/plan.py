@@ -186,6 +186,7 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
         compute, needs = todo[node.name]
         code = made.programs[node.name]
         code.parts.update(keying.parts)
+        code.sizes.update(checked.sizes)
         made.cutters[node.name] = Cutter(checked, code, node, keys, keying.unused, needs)
         cut: list[Cut] = []
         if loop := shown_loop(node):

@@ -39,6 +39,8 @@ class Program:
     numerics: Numerics
     parts: dict[Part, str] = field(default_factory=dict)
     """digests of model parts"""
+    sizes: dict[Part, int] = field(default_factory=dict)
+    """bytes of weights of those that the check built"""
     carries: tuple[tuple[str, str], ...] = ()
     """for a loop with checkpoints: what its body carries from step to step, (node, argument), in the stored order"""
     skips_missing: bool = False

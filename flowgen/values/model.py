@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+
 from flowgen.errors import UserError, WiringError, did_you_mean
 
 
@@ -90,6 +92,26 @@ class Loader:
 
     def fetch(self, part: Part) -> None:
         """Bring the files that are away to the part's folder. Raises UserError."""
+
+
+class NoRoom(UserError):
+    """A part's weights don't fit into memory, however few items are computed."""
+
+
+def no_room(part: Part, device: str, size: int) -> NoRoom:
+    """What to say of a part of so many bytes (0: nobody knows) that didn't fit on a device."""
+    takes = f", {size / 2**30:.3g} GiB," if size else ""
+    return NoRoom(
+        f"the weights of '{part.name}'{takes} don't fit into the memory of {device}",
+        hint="dtype: bfloat16 halves those in float32; offload: model keeps networks in main memory until used",
+    )
+
+
+def size_of(module: Any) -> int:
+    """Bytes of a network's weights; other parts count nothing."""
+    if not isinstance(module, torch.nn.Module):
+        return 0
+    return sum(weight.nbytes for weight in [*module.parameters(), *module.buffers()])
 
 
 def loader_of(part: Part) -> Loader:

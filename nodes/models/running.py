@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from flowgen.errors import UserError
 from flowgen.values import Part
+from flowgen.values.model import no_room, size_of
 
 from .tiling import tile_by
 
@@ -43,7 +44,7 @@ def ready(module: Any, part: Part, device: str) -> Any:
     if how.get("attention"):
         wrap(module, lambda call: attending(call, how["attention"]))
     if part.offload or part.device:
-        wrap(module, lambda call: travelling(call, module, device, part.offload))
+        wrap(module, lambda call: travelling(call, module, part, device))
     return module
 
 
@@ -76,25 +77,33 @@ def attending(call: Call, kernel: str) -> Call:
     return called
 
 
-def travelling(call: Call, module: nn.Module, device: str, back: bool) -> Call:
+def travelling(call: Call, module: nn.Module, part: Part, device: str) -> Call:
     """A call of a network on another device than its caller's: arguments go there, results come back.
 
-    ``back``: the network itself goes there only for the call.
+    A part that is offloaded goes there itself only for the call.
     """
 
     def called(*args: Any, **kwargs: Any) -> Any:
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         home = given[0].device if given else torch.device(device)
-        if back:
-            module.to(device)
         try:
+            if part.offload:
+                bring(module, part, device)
             args, kwargs = tree_map_only(Tensor, lambda tensor: tensor.to(device), (args, kwargs))
             return returned(call(*args, **kwargs), home)
         finally:
-            if back:
+            if part.offload:
                 module.to("cpu")
 
     return called
+
+
+def bring(module: nn.Module, part: Part, device: str) -> None:
+    """Move a network to its device. Raises NoRoom."""
+    try:
+        module.to(device)
+    except torch.OutOfMemoryError:
+        raise no_room(part, device, size_of(module)) from None
 
 
 def returned(found: Any, home: torch.device) -> Any:

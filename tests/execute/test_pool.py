@@ -2,13 +2,20 @@
 
 import gc
 import weakref
+from typing import Annotated, ClassVar
 
 import pytest
 import torch
+from toys import Number
 
+from flowgen.errors import UserError
+from flowgen.execute.caller import Call, Caller
 from flowgen.execute.memory import left_alone
 from flowgen.execute.pool import Pool, StaleWeights
-from flowgen.values.model import Loader, Part
+from flowgen.node import Uses
+from flowgen.node.registry import made
+from flowgen.plan.numerics import Numerics
+from flowgen.values.model import Loader, Model, NoRoom, Part, opening, size_of
 
 SIZE = 4000
 """bytes of a part"""
@@ -76,3 +83,117 @@ def test_weights_that_changed_after_the_plan_are_refused():
     (one,) = parts(1)
     with pytest.raises(StaleWeights, match="changed after the run was planned"):
         Pool().opener("cpu", {one: "another"}, lambda path: "")(one)
+
+
+class Card:
+    """A device with room for some bytes of weights, and for an item of a call in as many bytes as a part's."""
+
+    room = 0
+    loaded: ClassVar[list[str]] = []
+    """names of parts, as they were loaded or tried"""
+    sizes: ClassVar[list[int]] = []
+    """items of each call"""
+    weights: ClassVar[weakref.WeakSet[torch.nn.Module]] = weakref.WeakSet()
+
+    @classmethod
+    def take(cls, size):
+        if sum(map(size_of, cls.weights)) + size > cls.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+class OnCard(Selves):
+    """Networks on the card."""
+
+    def load(self, part, device):
+        Card.loaded.append(part.name)
+        module = super().load(part, device)
+        Card.take(size_of(module))
+        Card.weights.add(module)
+        return module
+
+
+@pytest.fixture
+def card():
+    Card.room, Card.loaded, Card.sizes = 3 * SIZE, [], []
+    Card.weights.clear()
+    return Card
+
+
+def doubled(model: Annotated[Model, Uses("part0")], x: Number) -> Number:
+    """Twice x."""
+    Card.sizes.append(len(x))
+    model["part0"]
+    Card.take(SIZE * len(x))
+    return x * 2
+
+
+class Task:
+    """A task that has opened part1, and calls a node that uses part0."""
+
+    def __init__(self, budget=10 * SIZE, mode="fast", pad=0):
+        self.part, self.other = (Part(f"part{n}", f"{__name__}:OnCard", "", f'{{"n": {n}}}') for n in range(2))
+        self.pool = Pool(budget)
+        self.models = self.pool.opener("cpu", {}, lambda path: "", dict.fromkeys((self.part, self.other), SIZE))
+        self.models(self.other)
+        self.caller = Caller(Numerics(mode, pad=pad), make_room=self.models.make_room)
+
+    def run(self, count=1):
+        model = Model({part.name: part for part in (self.part, self.other)})
+        x = Number(torch.arange(float(count))[:, None])
+        with opening(self.models):
+            outputs, _ = self.caller.run(Call(made("test.doubled", doubled), {"model": model, "x": x}, count))
+        assert next(iter(outputs.values())).data.equal(x.data * 2)
+
+
+def test_others_go_before_a_part_is_loaded_that_would_exceed_the_budget(card):
+    card.room = 2 * SIZE
+    pool = Pool(budget=2 * SIZE)
+    three = [Part(f"part{n}", f"{__name__}:OnCard", "", f'{{"n": {n}}}') for n in range(3)]
+    for part in three:  # the card has no room for all three even for a moment
+        pool.opener("cpu", {}, lambda path: "", dict.fromkeys(three, SIZE))(part)
+    assert card.loaded == ["part0", "part1", "part2"]
+    assert len(pool.held) == 2
+
+
+def test_memory_that_runs_out_while_weights_load_lets_the_others_go(card):
+    card.room = SIZE
+    task = Task()
+    with pytest.raises(UserError, match="more memory than there is, for a single item"):
+        task.run()  # of whose result there is no room then
+    assert card.loaded == ["part1", "part0", "part0"]
+    assert list(task.pool.held) == [task.models.key(task.part, task.part.digest(str))]
+    card.room = 2 * SIZE
+    task.run()
+    assert task.caller.limits.learned == {}
+
+
+@pytest.mark.parametrize(("mode", "pad"), [("fast", 0), ("strict", 4)])
+def test_weights_for_which_there_is_no_room_are_no_batch_that_is_too_large(card, mode, pad):
+    card.room = SIZE
+    task = Task(mode=mode, pad=pad)
+    card.room = SIZE - 1
+    for _ in range(3):
+        with pytest.raises(NoRoom, match=r"weights of 'part0', .* GiB, don't fit into the memory of cpu"):
+            task.run(4)
+    assert card.loaded == ["part1", "part0", "part0"]  # beside the other, and alone
+    assert set(card.sizes) == {4}
+    assert task.caller.limits.learned == {}
+
+
+@pytest.mark.parametrize(("mode", "pad"), [("fast", 0), ("strict", 2)])
+def test_weights_that_a_call_does_not_use_go_before_it_is_halved(card, mode, pad):
+    task = Task(mode=mode, pad=pad)
+    task.run(2)
+    assert card.sizes == [2, 2]
+    assert task.caller.limits.learned == {}
+    assert len(task.pool.held) == 1
+
+
+def test_weights_that_come_back_in_a_task_stay_and_the_batch_is_halved(card):
+    task = Task()
+    task.run(2)
+    task.models(task.other)
+    task.run(2)
+    assert card.loaded == ["part1", "part0", "part1"]
+    assert card.sizes == [2, 2, 2, 1, 1]
+    assert set(task.caller.limits.learned.values()) == {1}

@@ -12,13 +12,15 @@ import torch
 from click.testing import CliRunner
 from driving import close, loaded
 from flowgen_nodes.models.folder import Options, read_model
+from flowgen_nodes.models.running import ready
 from original_layout import original
 from safetensors.torch import load_file, save_file
 from small import Lab, computed
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
-from flowgen.values.model import allowing_pickles
+from flowgen.values import Part
+from flowgen.values.model import NoRoom, allowing_pickles
 
 GRAPH = """\
 flowgen: 1
@@ -145,6 +147,21 @@ def test_how_a_network_runs(folders, tmp_path, plain, more):
     assert set(computed(elsewhere)) == {"sampler", "image", "text"}
     wanted = plain[1].results.image.values
     assert abs(run.results.image.values - wanted).max() < 1e-4 > abs(elsewhere.results.image.values - wanted).max()
+
+
+class Large(torch.nn.Linear):
+    """A network for which no device has room."""
+
+    def to(self, device):
+        if device != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().to(device)
+
+
+def test_an_offloaded_network_that_does_not_fit_is_no_batch_that_is_too_large():
+    net = ready(Large(4, 4), Part("unet", "", "", "{}", offload=True), "cuda")
+    with pytest.raises(NoRoom, match=r"the weights of 'unet', .* don't fit into the memory of cuda"):
+        net.forward(torch.zeros(1, 4))
 
 
 def test_a_compiled_network(folders, tmp_path, plain, monkeypatch):
