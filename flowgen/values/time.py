@@ -108,7 +108,7 @@ class Time(Record):
     def concat(cls, records: Sequence[Self]) -> Self:
         """One batch of several."""
         first, *others = records
-        if not others or len({(each.n, len(each.ahead.numbers), each.whole) for each in records}) > 1:
+        if not others or len({(each.n, each.ahead.numbers.shape[0], each.whole) for each in records}) > 1:
             return super().concat(records)
         return cls.of(first.ahead.beside([other.ahead for other in others]), first.n, first.whole)
 

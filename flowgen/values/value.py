@@ -22,7 +22,7 @@ class Value(Record):
     data: Tensor
 
     def __len__(self) -> int:
-        return len(self.data)
+        return self.data.shape[0]  # torch's len() is Python code
 
     def _with(self, other: Any, function: Callable[[Tensor, Any], Tensor]) -> Any:
         if isinstance(other, Value):

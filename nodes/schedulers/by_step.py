@@ -41,11 +41,11 @@ class ByStep:
 
         Several steps are looked up at once, since all items of a batch go on by one.
         """
-        known = self.ready.numbers
+        known, count = self.ready.numbers, self.ready.numbers.shape[0]
         n = steps[0] - self.begun[0] if self.begun else 0
-        if not 0 <= n < len(known) or device != known.device or [k + n for k in self.begun] != steps:
+        if not 0 <= n < count or device != known.device or [k + n for k in self.begun] != steps:
             here = self.first + np.asarray(steps)
-            more = np.arange(min(MANY if len(known) else FEW, 1 + int((self.last - here).max())))[:, None]
+            more = np.arange(min(MANY if count else FEW, 1 + int((self.last - here).max())))[:, None]
             rows = np.minimum(here + more, self.last)
             self.ready = Ahead(torch.from_numpy(self.numbers.take(rows, axis=0)).to(device))
             self.begun, n = list(steps), 0
