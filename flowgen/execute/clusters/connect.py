@@ -38,6 +38,12 @@ def client(where: Where) -> Iterator[Client]:
         if where.running:
             found = started.enter_context(running(where))
         else:
+            if not where.local:
+                from flowgen.execute.clusters.jobs import kind_of
+
+                kind_of(
+                    where
+                )  # imports dask-jobqueue, which no other thread can: it takes Ctrl-C over, for that moment
             cluster = start_apart(where)
             started.callback(cluster.close)
             found = started.enter_context(Client(cluster))
