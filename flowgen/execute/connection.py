@@ -12,6 +12,8 @@ from distributed.client import ClosedClientError
 
 LOST = (OSError, CancelledError, ClosedClientError)
 """what a lost connection looks like, among other things"""
+WAIT = "flowgen.wait"
+"""a setting of Dask's while a run has workers that it doesn't start itself: the seconds that it waits for them"""
 
 
 class SchedulerGone(Exception):

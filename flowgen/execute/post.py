@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
+import dask
 from distributed import Client, Future, KilledWorker
 
-from flowgen.execute.connection import SchedulerGone, identity
+from flowgen.execute.connection import WAIT, SchedulerGone, identity
 from flowgen.execute.events import Events
 from flowgen.execute.messages import BEGUN, ENDED, STRIDES, listening, opened
 from flowgen.execute.sent import Task
@@ -28,14 +29,14 @@ ENDS = ("finished", "error", "cancelled")
 LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0
-"""seconds without any worker after which a run stops"""
+"""seconds without any worker after which a run stops, at least"""
 
 
 class NoWorkers(Exception):
     """Nobody is left to compute."""
 
-    def __str__(self) -> str:
-        return f"the cluster has had no worker for {DESERTED:.0f} s"
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the cluster has had no worker for {seconds:.0f} s")
 
 
 class Post:
@@ -97,8 +98,14 @@ class Post:
                 if identity(self.client) != self.scheduler:
                     raise SchedulerGone
                 since = None if self.client.nthreads() else since or now
-                if since and now - since > DESERTED:
-                    raise NoWorkers
+                if since and now - since > (patience := self.patience()):
+                    raise NoWorkers(patience)
+
+    def patience(self) -> float:
+        """How many seconds without any worker are borne: as many as for the first one, where others may come."""
+        if getattr(self.client.cluster, "given_up", False):
+            return DESERTED
+        return max(DESERTED, float(dask.config.get(WAIT, 0.0)))
 
     def ends(self, news: Sequence[str | tuple[Task, int, float]]) -> list[str]:
         """The keys of tasks that ended; of others it is told how far they are."""

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import dask
 import pytest
 from clusters import certificates, flowgen
 from small import SMALL, Lab, computed
@@ -117,6 +118,19 @@ def test_a_run_on_two_jobs_answers_what_one_here_does(tmp_path, zoo_folder, slur
             break
         time.sleep(1)
     assert not left.strip()
+
+
+def test_a_job_whose_time_is_over_is_submitted_again(tmp_path, slurm):
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}),
+        client(Where(workers=2, cluster=str(jobs(tmp_path)), wait=300)) as connected,
+    ):
+        before = set(connected.nthreads())
+        subprocess.run(["scancel", connected.cluster.workers["SLURMCluster-0"].job_id], check=True)
+        while len(set(connected.nthreads()) - before) < 1:
+            time.sleep(1)
+        connected.wait_for_workers(2, timeout=300)
+        assert sorted(connected.cluster.workers) == ["SLURMCluster-1", "SLURMCluster-2"]
 
 
 def test_a_job_that_slurm_refuses_is_said_in_its_words(tmp_path, slurm):

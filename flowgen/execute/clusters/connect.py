@@ -19,6 +19,7 @@ from flowgen.execute.clusters.processes import processes
 from flowgen.execute.clusters.quiet import QUIET
 from flowgen.execute.clusters.running import running
 from flowgen.execute.clusters.where import GPUS, Where
+from flowgen.execute.connection import WAIT
 from flowgen.execute.stopping import uninterrupted
 
 STARTING = 120.0
@@ -32,7 +33,8 @@ def client(where: Where) -> Iterator[Client]:
     Raises UserError if no worker comes in time, or the cluster can't be reached or started.
     """
     forked = bool(where.workers) and where.local and not where.cluster  # a GPU's process starts from nothing
-    with dask.config.set({**QUIET, **(prepared() if forked else {})}), ExitStack() as started:
+    settings = {**QUIET, **(prepared() if forked else {}), **({} if where.local else {WAIT: where.wait})}
+    with dask.config.set(settings), ExitStack() as started:
         # what Dask says of a lost connection in tracebacks, the driver says in words
         started.enter_context(silence_logging_cmgr(logging.CRITICAL))
         if where.running:

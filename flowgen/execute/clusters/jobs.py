@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 from dask.utils import parse_bytes
-from distributed import SpecCluster, Status
 from distributed.utils import get_ip_interface
 
 from flowgen.config.files import File, read
@@ -24,6 +23,7 @@ from flowgen.errors import UserError
 from flowgen.execute.clusters.certificates import security
 from flowgen.execute.clusters.processes import POOLS
 from flowgen.execute.clusters.quiet import QuietScheduler
+from flowgen.execute.clusters.resubmitting import REFUSED, Resubmitting, lines
 from flowgen.execute.clusters.running import is_loopback
 from flowgen.execute.clusters.where import Where
 from flowgen.execute.placement import GPU
@@ -146,7 +146,7 @@ def read_jobs(path: Path) -> Jobs:
     return Jobs(file, values)
 
 
-def jobs(where: Where) -> SpecCluster:
+def jobs(where: Where) -> Resubmitting:
     """A scheduler in this process, and jobs submitted. Raises UserError where the system takes none."""
     kind, found = kind_of(where)
     submit = str(kind.job_cls.submit_command).split()[0]
@@ -154,26 +154,19 @@ def jobs(where: Where) -> SpecCluster:
         raise UserError(f"this machine has no '{submit}' to submit jobs with", hint="run flowgen on one that has")
     host = found.address()
     with described(found):
-        cluster = kind(
+        cluster: Resubmitting = type(kind.__name__, (Resubmitting, kind), {})(
             **options(where, found),
             job_cls=one_at_a_time(kind.job_cls),
             scheduler_cls=QuietScheduler,
             scheduler_options={"dashboard": False, "host": host},
             silence_logs=logging.CRITICAL,
         )
-
-    async def submitted() -> None:
-        cluster.scale(jobs=found.values["jobs"])
-        await cluster._correct_state()  # what scale only asks for: here it raises what submitting raised
-
     try:
-        cluster.sync(submitted)
-    except (OSError, RuntimeError, ValueError) as error:
-        for job in cluster.workers.values():
-            job.status = Status.failed if job.status == Status.created else job.status
+        cluster.sync(cluster.submit, found.values["jobs"])
+    except REFUSED as error:
+        cluster.forget_refused()
         cluster.close()
-        said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UserError(f"{where.cluster}: the system takes no such job", hint="\n  ".join(said)) from None
+        raise UserError(f"{where.cluster}: the system takes no such job", hint="\n  ".join(lines(error))) from None
     return cluster
 
 
