@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 from distributed import Client
@@ -12,6 +13,8 @@ from distributed.client import ClosedClientError
 
 LOST = (OSError, CancelledError, ClosedClientError)
 """what a lost connection looks like, among other things"""
+ANSWERS = 30.0
+"""seconds in which a scheduler mostly answers"""
 WAIT = "flowgen.wait"
 """a setting of Dask's while a run has workers that it doesn't start itself: the seconds that it waits for them"""
 
@@ -42,9 +45,13 @@ def watched(client: Callable[[], Any]) -> Iterator[Client]:
         raise SchedulerGone from error
 
 
-def identity(client: Client) -> str | None:
-    """Which scheduler a client is connected to; None if to none."""
+def identity(client: Client, silent: Callable[[], None] = lambda: None) -> str | None:
+    """Which scheduler a client is connected to; None if to none. ``silent`` is called if it takes long to answer."""
+    said = Timer(ANSWERS, silent)
+    said.start()
     try:
         return str(client.sync(client.scheduler.identity, n_workers=0)["id"])
     except (OSError, AttributeError, ClosedClientError):
         return None
+    finally:
+        said.cancel()

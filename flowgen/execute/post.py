@@ -50,6 +50,8 @@ class Post:
         self.scheduler = identity(client)
         self.news: SimpleQueue[str | tuple[Task, int, float]] = SimpleQueue()
         """keys of tasks that have ended, perhaps more than once; how many steps one has done, in how many seconds"""
+        self.said = False
+        """whether the user knows that the scheduler didn't answer"""
         self.asked = 0.0
         """when Dask was last asked which have ended, monotonic"""
         self.begun: dict[str, list[str]] = {}
@@ -95,11 +97,21 @@ class Post:
                     return keys
             if (now := time.monotonic()) - looked > LOOK:
                 looked = now
-                if identity(self.client) != self.scheduler:
-                    raise SchedulerGone
+                self.look()
                 since = None if self.client.nthreads() else since or now
                 if since and now - since > (patience := self.patience()):
                     raise NoWorkers(patience)
+
+    def look(self) -> None:
+        """See whether the scheduler is still there, however long it takes to answer. Raises SchedulerGone."""
+        if identity(self.client, self.silent) != self.scheduler:
+            raise SchedulerGone from None
+
+    def silent(self) -> None:
+        """Say once that the scheduler doesn't answer."""
+        if not self.said:
+            self.said = True
+            self.events.note("the cluster's scheduler doesn't answer; the run waits for it")
 
     def patience(self) -> float:
         """How many seconds without any worker are borne: as many as for the first one, where others may come."""
@@ -131,7 +143,6 @@ class Post:
         try:
             found: Any = future.exception() if future.status == "error" else future.result()
         except (KilledWorker, CancelledError) as error:  # the receipt was lost, and perhaps all else
-            if identity(self.client) != self.scheduler:
-                raise SchedulerGone from None
+            self.look()
             found = error
         return cast(Receipt | BaseException, found)

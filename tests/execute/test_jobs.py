@@ -43,7 +43,7 @@ def test_the_pages_commands_for_one_machine_and_for_asking():
     lines += [line.strip() for line in PAGE.splitlines() if line.startswith("    flowgen cluster check")]
     parsed = []
     for line in lines:
-        words = shlex.split(line.rstrip("&"))
+        words = [word for word in shlex.split(line.rstrip("&")) if not word.startswith("DASK_")]
         known = {"dask": {"scheduler": dask_scheduler.main, "worker": dask_worker.main}, "flowgen": command.commands}
         if words[0] in known:
             found, rest = known[words[0]][words[1]], words[2:]

@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +14,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from clusters import HOST, address, certificates, flowgen, scheduler, worker
+from distributed import Client
 from small import SMALL, Lab, computed
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
+from flowgen.execute import connection
 from flowgen.execute.clusters import Where, client
 from flowgen.execute.clusters.preflight import admitted, ask, judge, question_for, resources
 from flowgen.execute.clusters.running import running
+from flowgen.execute.connection import SchedulerGone
 from flowgen.execute.driver import Flight, Tally, run_once
 from flowgen.execute.placement import GPU, Workers
+from flowgen.execute.post import Post
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place
 from flowgen.node import node_types
@@ -188,6 +195,27 @@ def test_stages_go_where_their_tensors_or_their_models_are(planned, secured):
         processes = connected.run(os.getpid)
         for stage, home in small.homes.items():
             assert {process for (name, _), process in ran.items() if name == stage} == {processes[w] for w in home}
+
+
+def test_a_scheduler_that_does_not_answer_is_waited_for_and_said_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "ANSWERS", 0.5)
+    said, events = [], Silent()
+    events.note = said.append
+    with scheduler(tmp_path) as process, Client(address(tmp_path)) as connected, ThreadPoolExecutor(1) as pool:
+        post = Post(connected, {}, events)
+        post.look()
+        assert said == []
+        for _ in range(2):
+            process.send_signal(signal.SIGSTOP)
+            looking = pool.submit(post.look)
+            time.sleep(2)
+            assert not looking.done()
+            process.send_signal(signal.SIGCONT)
+            looking.result(timeout=60)
+        assert said == ["the cluster's scheduler doesn't answer; the run waits for it"]
+        process.kill()
+        with pytest.raises(SchedulerGone):
+            post.look()
 
 
 def where_ran(flight: Flight) -> dict[tuple[str, int], int]:

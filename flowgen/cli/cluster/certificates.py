@@ -9,7 +9,7 @@ import click
 COMMANDS = """\
 The same folder goes to every machine of the cluster, readable by you alone. Then:
 
-  dask scheduler --protocol tls --host HOST --port 8786 --no-dashboard \\
+  DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=60s dask scheduler --protocol tls --host HOST --port 8786 --no-dashboard \\
     --tls-ca-file {ca} --tls-cert {certificate} --tls-key {key}
   dask worker tls://HOST:8786 --nthreads 1 --memory-limit 0 --no-dashboard \\
     --tls-ca-file {ca} --tls-cert {certificate} --tls-key {key}

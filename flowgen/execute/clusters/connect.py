@@ -43,9 +43,8 @@ def client(where: Where) -> Iterator[Client]:
             if not where.local:
                 from flowgen.execute.clusters.jobs import kind_of
 
-                kind_of(
-                    where
-                )  # imports dask-jobqueue, which no other thread can: it takes Ctrl-C over, for that moment
+                # dask-jobqueue is imported here: it takes Ctrl-C over for a moment, which another thread can't
+                kind_of(where)
             cluster = start_apart(where)
             started.callback(cluster.close)
             found = started.enter_context(Client(cluster))
