@@ -12,7 +12,7 @@ from typing import Any
 import networkx as nx
 
 from flowgen.errors import UserError
-from flowgen.graph.expand import arguments_of, fixing, redirected, rewritten, type_of, wiring
+from flowgen.graph.expand import AT, arguments_of, fixing, redirected, rewritten, type_of, wiring
 from flowgen.graph.inline import is_graph
 from flowgen.language.axes import Axis, Points
 from flowgen.language.document import Document
@@ -20,7 +20,7 @@ from flowgen.language.entries import NodeEntry, with_case
 from flowgen.language.expressions import Ref, Schedule, references
 
 Chosen = tuple[tuple[str, str], ...]
-"""a label for each of some axes"""
+"""a case of each of some axes"""
 
 
 def number_of(axis: str) -> str:
@@ -66,20 +66,31 @@ def check_axis(document: Document, entry: NodeEntry, axis: str) -> None:
         hint = f"write sweep: {{{axis}: {{cases: {{LABEL: {{type: TYPE}}, ...}}}}}}"
         raise UserError(f"the type '{entry.type}' is no axis of cases", entry.places.get("type", entry.at), hint)
     for piece in document.cases[axis].values():
-        if is_graph(piece.type) or piece.type == "at":
+        if is_graph(piece.type) or piece.type == AT:
             said = f"the case '{piece.name}' can't be '{piece.type}': cases are node types so far"
             raise UserError(said, piece.places.get("type", piece.at), "use the graph as a node, and select")
 
 
+def written_cases(document: Document, axis: str) -> list[str]:
+    """The cases of an axis that are written out: those of its points, and those that an ``at`` names."""
+    named = [entry.arguments.get(axis) for entry in document.nodes.values() if entry.type == AT]
+    return [case for case in document.cases[axis] if case in document.axes[axis].labels or case in named]
+
+
 def numbered(document: Document, used: set[str]) -> Document:
     """The document with the cases' numbers as hidden inputs, for the axes that nodes take over."""
-    axes, setters = dict(document.axes), dict(document.setters)
+    axes, whole, setters = dict(document.axes), dict(document.whole), dict(document.setters)
     for name in used:
-        axis = axes[name]
-        columns = {name: axis.values(name), number_of(name): tuple(range(len(axis)))}
-        axes[name] = Axis(name, axis.labels, Points(columns), axis.at)
+        numbers = {case: n for n, case in enumerate(written_cases(document, name))}
+        axes[name], whole[name] = (with_numbers(found[name], numbers) for found in (axes, whole))
         setters[number_of(name)] = name
-    return replace(document, axes=axes, setters=setters)
+    return replace(document, axes=axes, whole=whole, setters=setters)
+
+
+def with_numbers(axis: Axis, numbers: dict[str, int]) -> Axis:
+    """An axis of cases whose points set a case's number too; None for one that isn't written out."""
+    cases = axis.values(axis.name)
+    return replace(axis, points=Points({axis.name: cases, number_of(axis.name): tuple(map(numbers.get, cases))}))
 
 
 class Alternatives:
@@ -88,6 +99,7 @@ class Alternatives:
     def __init__(self, document: Document, component: set[str], along: list[str]) -> None:
         self.document = document
         self.component = component
+        self.cases = {axis: written_cases(document, axis) for axis in along}
         self.along = along
         self.nodes: dict[str, NodeEntry] = {}
 
@@ -109,28 +121,28 @@ class Alternatives:
         return found + [output.ref for output in self.document.outputs] + [fed.ref for fed in self.document.fed]
 
     def clone(self, chosen: Chosen) -> None:
-        """The component once for each combination of labels."""
+        """The component once for each combination of cases."""
         if len(chosen) < len(self.along):
             axis = self.along[len(chosen)]
-            for label in self.document.axes[axis].labels:
-                self.clone((*chosen, (axis, label)))
+            for case in self.cases[axis]:
+                self.clone((*chosen, (axis, case)))
             return
-        labels = dict(chosen)
-        fixed = labels | {number_of(a): self.document.axes[a].labels.index(v) for a, v in chosen}
+        cases = dict(chosen)
+        fixed = cases | {number_of(a): self.cases[a].index(case) for a, case in chosen}
 
         def change(ref: Ref) -> Any:
             return Ref(named(ref.name, chosen), ref.port) if ref.name in self.component else fixing(fixed)(ref)
 
         for name in self.component:
-            entry = self.taken_over(self.document.nodes[name], labels)
+            entry = self.taken_over(self.document.nodes[name], cases)
             made = rewritten(entry, change, self.document)
             self.nodes[named(name, chosen)] = replace(made, name=named(name, chosen), fixed={**made.fixed, **fixed})
 
-    def taken_over(self, entry: NodeEntry, labels: dict[str, str]) -> NodeEntry:
+    def taken_over(self, entry: NodeEntry, cases: dict[str, str]) -> NodeEntry:
         """A node with its case's piece."""
         if not entry.type.startswith("$"):
             return entry
-        piece = self.document.cases[entry.type[1:]][labels[entry.type[1:]]]
+        piece = self.document.cases[entry.type[1:]][cases[entry.type[1:]]]
         return with_case(entry, piece)
 
     def select(self, ref: Ref, chosen: Chosen) -> None:
@@ -138,8 +150,8 @@ class Alternatives:
         entry = self.document.nodes[ref.name]
         axis = self.along[len(chosen)]
         parts = []
-        for label in self.document.axes[axis].labels:
-            inner = (*chosen, (axis, label))
+        for case in self.cases[axis]:
+            inner = (*chosen, (axis, case))
             if len(inner) == len(self.along):
                 parts.append(Ref(named(ref.name, inner), ref.port))
             else:
@@ -165,4 +177,4 @@ class Alternatives:
 
 def named(name: str, chosen: Chosen) -> str:
     """The name of a node in some cases."""
-    return "@".join([name, *(label for _, label in chosen)])
+    return "@".join([name, *(case for _, case in chosen)])

@@ -76,7 +76,7 @@ def settings(document: Document, entry: NodeEntry) -> dict[str, Any]:
         if name not in known:
             hint = did_you_mean(name, [n for n in known if "#" not in n])
             raise UserError(f"the graph has no input '{name}' to set", at, hint)
-        axis = document.axes.get(name)
+        axis = document.whole.get(name)
         if any(ref.name in document.nodes for ref in references(value)):
             raise UserError(f"'{name}' is an input and can't take a node", at, "inputs take literals and inputs")
         if axis is not None and (name not in axis.inputs or len(axis.inputs) > 1):

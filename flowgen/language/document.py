@@ -14,7 +14,7 @@ from flowgen.language.entries import NodeEntry, is_cases, located_parse, read_ca
 from flowgen.language.expressions import Ref
 from flowgen.language.extend import Files, extended
 from flowgen.language.header import Header, validate_header
-from flowgen.language.inputs import apply_overrides, check_types, texts, typed, values
+from flowgen.language.inputs import apply_overrides, check_types, texts, typed, values, with_chosen
 from flowgen.language.meaning import check_names, check_references, check_used
 from flowgen.language.outputs import Curve, Output, read_outputs
 from flowgen.language.tree import Tree, read_file, read_tree
@@ -50,6 +50,8 @@ class Document:
     numerics: str
     source: str = ""
     """the text as read"""
+    whole: dict[str, Axis] = field(default_factory=dict)
+    """the axes with all their points, also those that aren't swept this time: ``at`` names them"""
     setters: dict[str, str] = field(default_factory=dict)
     """the axis that sets an input"""
 
@@ -141,9 +143,10 @@ def document(
     tree = files.tree
     header = validate_header(tree)
     check_types(header, tree)
-    specs = apply_overrides(header, overrides, sweep or {})
+    specs, chosen = apply_overrides(header, overrides, sweep or {})
     outside = {*overrides, *(sweep or {})}
-    axes = {name: sweep_axis(name, spec, header, files, folder, name in outside) for name, spec in specs.items()}
+    given = outside - set(chosen)
+    axes = {name: sweep_axis(name, spec, header, files, folder, name in given) for name, spec in specs.items()}
     setters = axis_of_inputs(axes)
     outputs, curves = read_outputs(tree)
     result = Document(
@@ -151,7 +154,8 @@ def document(
         folder=folder,
         description=header.description,
         inputs=values(header, axes, setters, overrides, tree, part),
-        axes=restricted(axes, where or {}),
+        axes=restricted(with_chosen(axes, chosen), where or {}),
+        whole=axes,
         defaults={name: located_parse(value, tree, ("defaults", name)) for name, value in header.defaults.items()},
         nodes={name: read_node(name, header.nodes[name], tree) for name in header.nodes},
         outputs=outputs,

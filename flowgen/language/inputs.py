@@ -10,6 +10,7 @@ import numpy as np
 
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.axes import Axis
+from flowgen.language.entries import is_cases
 from flowgen.language.expressions import LETTERS, NAME
 from flowgen.language.header import Header
 from flowgen.language.tree import Tree
@@ -92,9 +93,14 @@ def texts(header: Header) -> frozenset[str]:
     return frozenset(name for name, spec in header.inputs.items() if typed(spec) and spec["type"] == "text")
 
 
-def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping[str, Any]) -> dict[str, Any]:
-    """The sweep with axes from outside and set inputs fixed; plain inputs are changed in place."""
-    sweep = dict(header.sweep)
+def apply_overrides(
+    header: Header, overrides: Mapping[str, Any], swept: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The sweep with axes from outside and set inputs fixed, and what is set of axes of cases, which stay as they are.
+
+    Plain inputs are changed in place.
+    """
+    sweep, chosen = dict(header.sweep), {}
     for name, spec in swept.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise UserError(f"--sweep: '{name}' is not a name", hint=LETTERS)
@@ -103,20 +109,11 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
         sweep[name] = list(spec) if isinstance(spec, (tuple, range)) else spec
     for name, value in overrides.items():
         if name in sweep:
-            spec = sweep[name]
-            if isinstance(spec, dict) and isinstance(cases := spec.get("cases"), dict):
-                if value not in cases:
-                    hint = did_you_mean(str(value), map(str, cases))
-                    raise UserError(f"the axis '{name}' has no case {shown(value)}", hint=hint)
-                sweep[name] = {"cases": {value: cases[value]}}
-                continue
-            if isinstance(spec, dict) and any(kind in spec for kind in ROWS):
-                hint = f"--where {name}=LABEL chooses one of its points"
-                raise UserError(f"the axis '{name}' sets several inputs and can't be set to {shown(value)}", hint=hint)
-            if isinstance(value, (list, dict)):
-                hint = f"--sweep {name}=1,2 gives the axis several, --where keeps some of its points"
-                raise UserError(f"--set gives '{name}' one value, not {shown(value)}", hint=hint)
-            sweep[name] = [value]
+            check_value(name, value, sweep[name])
+            if is_cases(sweep[name]):
+                chosen[name] = value
+            else:
+                sweep[name] = [value]
         elif name in header.inputs:
             spec = header.inputs[name]
             header.inputs[name] = {**spec, "default": value} if typed(spec) else value
@@ -127,7 +124,29 @@ def apply_overrides(header: Header, overrides: Mapping[str, Any], swept: Mapping
         else:
             hint = did_you_mean(name, [*header.inputs, *sweep])
             raise UserError(f"the graph has no input '{name}' to set", hint=hint)
-    return sweep
+    return sweep, chosen
+
+
+def check_value(name: str, value: Any, spec: Any) -> None:
+    """Raise UserError unless an axis can be set to a value."""
+    if isinstance(spec, dict) and any(kind in spec for kind in ROWS):
+        hint = f"--where {name}=LABEL chooses one of its points"
+        raise UserError(f"the axis '{name}' sets several inputs and can't be set to {shown(value)}", hint=hint)
+    if isinstance(value, (list, dict)):
+        hint = f"--sweep {name}=1,2 gives the axis several, --where keeps some of its points"
+        raise UserError(f"--set gives '{name}' one value, not {shown(value)}", hint=hint)
+
+
+def with_chosen(axes: dict[str, Axis], chosen: Mapping[str, Any]) -> dict[str, Axis]:
+    """The axes, those of cases with the point alone that they are set to. Raises UserError."""
+    result = dict(axes)
+    for name, label in chosen.items():
+        axis = axes[name]
+        if label not in axis.labels:
+            hint = did_you_mean(str(label), map(str, axis.labels))
+            raise UserError(f"the axis '{name}' has no case {shown(label)}", hint=hint)
+        result[name] = axis.take([axis.labels.index(label)])
+    return result
 
 
 def values(

@@ -155,6 +155,36 @@ def test_two_axes_of_cases_in_one_loop_and_another_point_of_one(lab):
     assert keys(plan, "image")[1, 0, :, 0].tolist() == keys(plan, "image")[1, 0, :, 1].tolist()
 
 
+@pytest.mark.parametrize("kept", [{"set": {"solver": "ddpm"}}, {"where": {"solver": "ddpm"}}])
+def test_another_point_may_be_a_case_that_is_not_swept_this_time(lab, kept):
+    text = CASES.replace("nodes:\n", "nodes:\n  ref: {type: at, of: $image, solver: ddim, guidance: 4}\n")
+    whole = lab.plan(text.replace("[image, clip, fid]", "[image, ref]"))
+    part = load(lab.folder / "g.yaml", **kept).plan(lab.store)
+    assert part.graph.nodes["image"].axes == ("solver", "prompt", "guidance", "seed")
+    assert keys(part, "image").tolist() == keys(whole, "image")[1:].tolist()
+    assert keys(part, "ref/image").tolist() == keys(whole, "image")[0, :, 1].tolist()
+
+
+def test_a_case_that_is_not_swept_this_time_is_run(lab):
+    text = CASES.replace("nodes:\n", "nodes:\n  ref: {type: at, of: $image, solver: ddim}\n")
+    lab.load(text.replace("[image, clip, fid]", "[image, ref]"))
+    run = load(lab.folder / "g.yaml", {"guidance": 1, "seed": 0}, where={"solver": "ddpm"}).run(lab.store, lab.runs)
+    assert {name: n for name, n in computed(run).items() if "@" in name} == {"sampler@ddim": 2, "sampler@ddpm": 2}
+    assert run.results.ref.dims[:1] == ("prompt",)
+
+
+def test_another_point_may_be_a_row_that_is_not_swept_this_time(lab):
+    rows = "  how: {rows: {few: {steps: 2, eta: 0}, many: {steps: 6, eta: 0.5}}}\n"
+    text = BASE.replace("sweep:\n", f"sweep:\n{rows}").replace("steps: 4", "steps: $steps, eta: $eta")
+    whole = lab.plan(text.replace("of: $image, guidance: 1", "of: $image, how: many, guidance: 1"))
+    part = load(lab.folder / "g.yaml", where={"how": "few"}).plan(lab.store)
+    assert keys(part, "image").tolist() == keys(whole, "image")[:1].tolist()
+    assert keys(part, "plain/image").tolist() == keys(whole, "image")[1, :, 0].tolist()
+    lab.load(text.replace("of: $image", "of: $image, how: meny"))
+    with pytest.raises(UserError, match="the axis 'how' has no point 'meny'\n  did you mean 'many'"):
+        load(lab.folder / "g.yaml", where={"how": "few"}).check()
+
+
 WRONG = [
     (CASES, ("type: $solver", "type: $seed"), "the type '$seed' is no axis of cases"),
     (CASES, ("type: scheduler.ddim", "type: scheduler.dim"), "3:33: no node type 'scheduler.dim'"),
