@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,24 +36,60 @@ class Change:
     """for a parent: what has changed of it"""
 
 
+class Mine:
+    """What a plan's items are made of, as recipes say it; made once for all comparisons of the plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.numerics: dict[str, Any] = json.loads(plan.numerics.text())
+        self.columns: dict[tuple[str, ...], Column] = {}
+        self.axes: dict[str, list[str]] = {}
+
+    def labels(self, axis: str) -> list[str]:
+        """The labels of an axis."""
+        if axis not in self.axes:
+            self.axes[axis] = [keys.canonical(label) for label in self.plan.graph.document.axes[axis].labels]
+        return self.axes[axis]
+
+    def parameter(self, node: GraphNode, param: str, point: Point) -> str | None:
+        """A parameter of an item, as keys hold it."""
+        if param not in node.params:
+            return None
+        if (node.name, param) not in self.columns:
+            self.columns[node.name, param] = self.plan.keying.texts(node, param, node.params[param])
+        found: str | None = at(self.columns[node.name, param], point)
+        return found
+
+    def weights(self, node: GraphNode, port: str, wire: Wire, point: Point) -> dict[str, str]:
+        """The digests of the parts of a model that an item uses."""
+        if (node.name, port, wire.node) not in self.columns:
+            self.columns[node.name, port, wire.node] = recipes.weights(self.plan, node, port, wire)
+        found: dict[str, str] = at(self.columns[node.name, port, wire.node], point)
+        return found
+
+
 class Comparison:
     """A plan beside an earlier run's recipe."""
 
-    def __init__(self, plan: Plan, recipe: dict[str, Any]) -> None:
-        self.plan = plan
-        self.graph = plan.graph
+    def __init__(self, mine: Mine, recipe: dict[str, Any]) -> None:
+        self.mine = mine
+        self.plan = mine.plan
+        self.graph = mine.plan.graph
         self.recipe = recipe
         self.lengths = {name: len(labels) for name, labels in recipe["axes"].items()}
-        self.numerics = json.loads(plan.numerics.text())
-        self.said: dict[tuple[str, str], Column] = {}
 
-    def nearest(self, node: GraphNode, point: Point) -> tuple[int, str, Point] | None:
-        """How many things differ, the earlier node and its point that differ least; the same labels decide a tie."""
+    def nearest(self, node: GraphNode, point: Point, below: float = math.inf) -> tuple[int, str, Point] | None:
+        """How many things differ, the earlier node and its point that differ least; the same labels decide a tie.
+
+        below: None if nowhere fewer differ.
+        """
         found = []
         for name, other in self.recipe["nodes"].items():
             if other["type"] != node.type.name:
                 continue
-            count = self.distance(node, name, point, {})
+            count = self.distance(node, name, point, {}, below)
+            if count.min() >= below:
+                continue
             score = count * 1000
             for axis in other["axes"]:
                 score = score + self.apart(axis, point, other["axes"])
@@ -68,46 +105,58 @@ class Comparison:
     def apart(self, axis: str, point: Point, axes: list[str]) -> NDArray[Any]:
         """How far a label on an axis is from the item's, over the earlier node's axes: 0, or 10 to 20."""
         labels = self.recipe["axes"][axis]
-        mine = keys.canonical(self.graph.document.axes[axis].labels[point[axis]]) if axis in point else None
+        mine = self.mine.labels(axis)[point[axis]] if axis in point else None
         return spread(np.array([gap(label, mine) for label in labels]), [axis], axes, self.lengths)
 
     def distance(
-        self, node: GraphNode, name: str, point: Point, seen: dict[tuple[str, str], NDArray[Any]]
+        self, node: GraphNode, name: str, point: Point, seen: dict[tuple[str, str], NDArray[Any]], below: float
     ) -> NDArray[Any]:
-        """How many things differ between an item and every point of an earlier node, parents included."""
+        """How many things differ between an item and every point of an earlier node, parents included.
+
+        Where that is ``below`` or more everywhere, it may be less than all.
+        """
         if (node.name, name) in seen:
             return seen[node.name, name]
         other = self.recipe["nodes"][name]
-        axes = other["axes"]
-        shape = tuple(self.lengths[axis] for axis in axes)
+        shape = tuple(self.lengths[axis] for axis in other["axes"])
         seen[node.name, name] = np.zeros(shape, dtype=np.int64)  # a loop comes back to itself
         if other["type"] != node.type.name:
             return np.ones(shape, dtype=np.int64)
         count = np.zeros(shape, dtype=np.int64)
-        count += (other["version"] != node.type.version) + (self.recipe["numerics"] != self.numerics)
-        for param in {**node.params, **other["params"]}:
-            mine = self.mine(node, param, point)
-            earlier = other["params"].get(param, {"axes": [], "values": [None]})
-            count += self.wide([value != mine for value in earlier["values"]], earlier["axes"], axes)
-        for port, mine_wires, wires in self.ports(node, other, point):
-            count += abs(len(mine_wires) - len(wires))
-            for wire, earlier in zip(mine_wires, wires, strict=False):
-                count += self.wire_distance(node, port, wire, earlier, point, axes, seen)
+        for apart in self.distances(node, other, point, seen, below):
+            count += apart
+            if count.min() >= below:
+                break
         seen[node.name, name] = count
         return count
 
+    def distances(self, node: GraphNode, other: Any, point: Point, seen: Any, below: float) -> Iterator[Any]:
+        """How many things differ by what an item is made of: at all points, or at every point of an earlier node."""
+        axes = other["axes"]
+        yield (other["version"] != node.type.version) + (self.recipe["numerics"] != self.mine.numerics)
+        yield len(self.pooled(node, other))
+        for param in {**node.params, **other["params"]}:
+            mine = self.mine.parameter(node, param, point)
+            earlier = other["params"].get(param, {"axes": [], "values": [None]})
+            yield self.wide([value != mine for value in earlier["values"]], earlier["axes"], axes)
+        for port, mine_wires, wires in self.ports(node, other, point):
+            yield abs(len(mine_wires) - len(wires))
+            for wire, earlier in zip(mine_wires, wires, strict=False):
+                yield self.wire_distance(node, port, wire, earlier, point, axes, seen, below)
+
     def wire_distance(
-        self, node: GraphNode, port: str, wire: Wire, earlier: Any, point: Point, axes: list[str], seen: Any
+        self, node: GraphNode, port: str, wire: Wire, earlier: Any, point: Point, axes: Any, seen: Any, below: float
     ) -> NDArray[Any]:
         """How much of what arrives at a port differs."""
         is_model = wire.node in self.graph.references
         if is_model != ("models" in earlier):
             return np.ones((), dtype=np.int64)
         if is_model:
-            mine = self.weights(node, port, wire, point)
+            mine = self.mine.weights(node, port, wire, point)
             held = earlier["models"]
             return self.wide([value != mine for value in held["values"]], held["axes"], axes)
-        found = self.distance(self.graph.nodes[wire.node], earlier["node"], self.projected(wire.node, point), seen)
+        parent = self.graph.nodes[wire.node]
+        found = self.distance(parent, earlier["node"], self.projected(wire.node, point), seen, below)
         have = self.recipe["nodes"][earlier["node"]]["axes"]
         kept = tuple(slice(None) if axis in axes else 0 for axis in have)
         return spread(np.asarray(found[kept]), [a for a in have if a in axes], axes, self.lengths)
@@ -131,18 +180,17 @@ class Comparison:
         if other["version"] != node.type.version:
             found.append(Change("version", node.name, node.type.name, str(other["version"]), str(node.type.version)))
         for field_, old in self.recipe["numerics"].items():
-            if (new := self.numerics.get(field_)) != old:
+            if (new := self.mine.numerics.get(field_)) != old:
                 found.append(Change("numerics", node.name, field_, str(old), str(new)))
         for param in {**node.params, **other["params"]}:
-            mine = self.mine(node, param, point)
+            mine = self.mine.parameter(node, param, point)
             earlier = self.at(other["params"].get(param, {"axes": [], "values": [None]}), where)
             if mine != earlier:
                 found.append(Change("parameter", node.name, param, shown(earlier), shown(mine)))
+        found += self.pooled(node, other)
         for port, mine_wires, wires in self.ports(node, other, point):
             if len(mine_wires) != len(wires):
                 found.append(Change("wiring", node.name, port, f"{len(wires)} nodes", f"{len(mine_wires)} nodes"))
-            if node.type.signature.ports[port].stream:
-                found += self.pooled(node, other)
             for wire, earlier in zip(mine_wires, wires, strict=False):
                 found += self.wire_changes(node, port, wire, earlier, point, where, seen)
         return list(dict.fromkeys(found))
@@ -155,7 +203,7 @@ class Comparison:
         if is_model != ("models" in earlier):
             return [Change("wiring", node.name, port)]
         if is_model:
-            new, old = self.weights(node, port, wire, point), self.at(earlier["models"], where)
+            new, old = self.mine.weights(node, port, wire, point), self.at(earlier["models"], where)
             parts = [part for part in {**old, **new} if old.get(part) != new.get(part)]
             return [Change("weights", node.name, f"{part} of {wire.node}", *short(old, new, part)) for part in parts]
         parent = self.graph.nodes[wire.node]
@@ -171,7 +219,7 @@ class Comparison:
         """The axes along which a reduction pools other points."""
         found = []
         for axis in node.entry.over:
-            new = [keys.canonical(label) for label in self.graph.document.axes[axis].labels]
+            new = self.mine.labels(axis)
             old = self.recipe["axes"].get(axis, [])
             if old != new:
                 found.append(Change("points", node.name, axis, f"{len(old)} points", f"{len(new)} points"))
@@ -182,29 +230,13 @@ class Comparison:
     def ports(self, node: GraphNode, other: Any, point: Point) -> list[tuple[str, Any, Any]]:
         """The ports that an item reads, with its wires and the earlier ones."""
         unused = self.plan.keying.unused.get(node.name)
-        unread = unused.values[tuple(point[a] for a in unused.axes)] if unused else frozenset()
+        unread = at(unused, point) if unused else frozenset()
         names = [port for port in {**node.wires, **other["ports"]} if port not in unread]
         return [
             (port, node.wires.get(port, ()), other["ports"].get(port, ()))
             for port in names
             if port in node.type.signature.ports
         ]
-
-    def mine(self, node: GraphNode, param: str, point: Point) -> str | None:
-        """A parameter of an item, as keys hold it."""
-        if param not in node.params:
-            return None
-        if (node.name, param) not in self.said:
-            self.said[node.name, param] = self.plan.keying.texts(node, param, node.params[param])
-        column = self.said[node.name, param]
-        found: str | None = column.values[tuple(point[axis] for axis in column.axes)]
-        return found
-
-    def weights(self, node: GraphNode, port: str, wire: Wire, point: Point) -> dict[str, str]:
-        """The digests of the parts of a model that an item uses."""
-        column = recipes.weights(self.plan, node, port, wire)
-        found: dict[str, str] = column.values[tuple(point[axis] for axis in column.axes)]
-        return found
 
     def projected(self, name: str, point: Point) -> Point:
         """A point on a parent's axes: the first along those that are pooled."""
@@ -215,6 +247,11 @@ class Comparison:
         index = [where.get(axis, 0) for axis in column["axes"]]
         shape = [self.lengths[axis] for axis in column["axes"]]
         return column["values"][int(np.ravel_multi_index(index, shape)) if shape else 0]
+
+
+def at(column: Column, point: Point) -> Any:
+    """A column's value at a point."""
+    return column.values[tuple(point[axis] for axis in column.axes)]
 
 
 def gap(one: str, other: str | None) -> int:

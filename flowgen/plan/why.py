@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.model import GraphNode
 from flowgen.language.draw import restricted
-from flowgen.plan.compare import Change, Comparison, Point, shown
+from flowgen.plan.compare import Change, Comparison, Mine, Point, shown
 from flowgen.plan.plan import Plan
 from flowgen.plan.recipes import VERSION
 from flowgen.plan.trajectories import as_text
@@ -96,7 +97,8 @@ def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:
     missing, there = flat[~has], flat[has]
     if len(missing):
         told = (recipe for recipe in History(store.medium).recipes() if recipe.get("version") == [VERSION, keys.FORMAT])
-        comparisons = [Comparison(plan, recipe) for recipe in told]
+        mine = Mine(plan)
+        comparisons = [Comparison(mine, recipe) for recipe in told]
     fates = fate(store, [as_text(key) for key in column[missing[:EXPLAINED]]])
     for row in missing[:EXPLAINED].tolist():
         answer.reasons.append(absent(plan, node, row, comparisons, fates.get(as_text(column[row]), "")))
@@ -212,16 +214,10 @@ def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparis
     state = "to compute" if plan.makers[node.name].ravel()[row] >= 0 else "not needed"
     if fate:
         return Reason(told, state, "lost", fate)
-    best: tuple[int, str, Point, Comparison] | None = None
-    for comparison in comparisons:
-        found = comparison.nearest(node, point)
-        if found and (best is None or found[0] < best[0]):
-            best = (*found, comparison)
-        if best and best[0] <= 1:  # the newest run that differs in one thing at most
-            break
-    if best is None:
+    found = closest(node, point, key, comparisons)
+    if found is None:
         return Reason(told, state, "never computed", f"never computed: no run has computed a '{node.type.name}' yet")
-    _, name, where, comparison = best
+    name, where, comparison = found
     recipe = comparison.recipe
     named = {axis: shown(recipe["axes"][axis][n]) for axis, n in where.items()}
     nearest = {"run": recipe["run"], "when": recipe["when"], "node": name, "point": named}
@@ -232,6 +228,22 @@ def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparis
         text = f"{recipe['run']} computed it ({recipe['when']}), and it is gone from the store"
         return Reason(told, state, "lost", text, nearest=nearest)
     return Reason(told, state, "changed", "; ".join(map(sentence, changes)), changes, nearest)
+
+
+def closest(
+    node: GraphNode, point: Point, key: str, comparisons: Iterable[Comparison]
+) -> tuple[str, Point, Comparison] | None:
+    """The earlier node, its point and its run of the newest item that is the same, even if it failed, or else of the
+    one that differs least; None if no run has computed such a node.
+    """
+    best, least = None, math.inf
+    for comparison in comparisons:
+        failed = key in comparison.recipe["failed"]
+        if found := comparison.nearest(node, point, math.inf if failed else least):
+            least, best = found[0], (*found[1:], comparison)
+        if failed or not least:
+            break
+    return best
 
 
 def sentence(change: Change) -> str:

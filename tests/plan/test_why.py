@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from click.testing import CliRunner
 from small import SMALL, Lab
 
@@ -12,7 +13,25 @@ import flowgen.node.registry as registry
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute.task import open_store
+from flowgen.node import node
+from flowgen.plan.trajectories import as_text
 from flowgen.store.compact import compact, plan
+from flowgen.values import PerItem, Score
+from flowgen.values.random import is_abstract
+
+BAD: set[int] = set()
+"""values that fail now"""
+
+
+@node("why.number", stored=True)
+def number(value: PerItem[int]) -> Score:
+    """A number that can't always be had."""
+    for found in value.values:
+        if found in BAD and not is_abstract():
+            raise ValueError(f"no {found} today")
+    data = torch.tensor([float(v) for v in value.values])
+    return Score(data, torch.ones(len(data), dtype=torch.long))
+
 
 FEW = SMALL.replace("{range: 3}", "[0, 1]").replace("[image, clip, fid]", "[image, fid]")
 
@@ -156,6 +175,35 @@ def test_damaged_and_lost_items(lab):
     assert reason.text.endswith("and it is gone from the store")
     shutil.rmtree(lab.store / "history")
     assert only(asked(lab, question)).cause == "never computed"
+
+
+def test_a_newer_run_that_is_near_hides_neither_what_is_gone_nor_what_failed(lab):
+    BAD.add(3)
+    numbers = """\
+flowgen: 1
+sweep: {value: {range: 8}}
+nodes:
+  one: {type: why.number, value: $value}
+  all: {type: mean, of: $one, over: [value], missing: skip}
+outputs: [one, all]
+"""
+    whole = lab.run(numbers)
+    BAD.clear()
+    few = lab.run(numbers, ("{range: 8}", "[0, 1, 2]"))
+    store = open_store(str(lab.store))
+    held = store.find(as_text(key) for keys in whole.plan.keys.values() for key in keys.values.ravel())
+    for block in {place.block for place in held.values()}:
+        store.set_aside(block, "for the test")
+    store.index.path.unlink()  # what it remembers of lost items goes with it
+    experiment = lab.load(numbers)
+
+    def said(question):
+        return only(experiment.why(question, lab.store, lab.runs)).text
+
+    assert said("one[value=3]") == f"it failed in {whole.folder.name}: ValueError: no 3 today"
+    assert said("one[value=4]").startswith(f"{whole.folder.name} computed it (")
+    assert said("one[value=2]").startswith(f"{few.folder.name} computed it (")
+    assert said("all").startswith(f"{whole.folder.name} computed it (")
 
 
 def test_an_item_that_is_missing_and_not_needed(ran):
