@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from flowgen.errors import Position, UserError, did_you_mean
+from flowgen.language.expressions import NAME
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "range": (),
@@ -228,15 +229,21 @@ def from_rows(spec: dict[str, Any], context: Context) -> Axis:
         hint = "or a list of rows: [{input: value}, ...]"
         raise UserError(f"the axis '{name}': rows takes {{label: {{input: value}}, ...}}", hint=hint)
     labels: list[Any] = list(map(str, value)) if isinstance(value, dict) else list(range(len(rows)))
+    for word in rows[0]:
+        if not isinstance(word, str) or not NAME.fullmatch(word):
+            raise UserError(f"the axis '{name}': '{word}' is not the name of an input")
     for label, row in zip(labels, rows, strict=True):
         if set(row) != set(rows[0]):
             odd = sorted(map(str, set(row) ^ set(rows[0])))
             raise UserError(f"the axis '{name}': row '{label}' differs from the first in {', '.join(odd)}")
+    check_distinct(labels, name)
     if column is not None:
         if isinstance(value, dict):
             raise UserError(f"the axis '{name}': these rows have labels", hint="leave out 'labels', or list the rows")
+        if not isinstance(column, str):
+            raise UserError(f"the axis '{name}': 'labels' takes the name of an input")
         if column not in rows[0]:
-            hint = did_you_mean(str(column), map(str, rows[0]))
+            hint = did_you_mean(column, rows[0])
             raise UserError(f"the axis '{name}': the rows have no '{column}' to be labels", hint=hint)
         labels = list(from_values([row[column] for row in rows], context).labels)
     return Axis(name, tuple(labels), Points({key: tuple(row[key] for row in rows) for key in rows[0]}), context.at)

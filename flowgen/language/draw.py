@@ -15,7 +15,7 @@ from flowgen.errors import UserError, did_you_mean
 from flowgen.language.axes import MAX_POINTS, Axis, Context, made, whole
 from flowgen.language.expressions import plain
 from flowgen.language.labels import digits
-from flowgen.language.tree import INT, scalar
+from flowgen.language.tree import INT, MAX_DIGITS, scalar
 
 SPAN = re.compile(r"\s*([-+]?[0-9]{1,300})\.\.([-+]?[0-9]{1,300})\s*")
 SHOWN = 8
@@ -106,7 +106,7 @@ def labelled(axis: Axis, selector: Any) -> set[int]:
     text = plain(selector)
     if exact := {n for n, label in enumerate(axis.labels) if plain(label) == text}:
         return exact
-    number = scalar(text) if len(text) <= 300 else text
+    number = scalar(text) if len(text) <= MAX_DIGITS else text
     if isinstance(number, (bool, str)) or number is None:
         return set()
     floats = [(n, label) for n, label in enumerate(axis.labels) if type(label) in (int, float)]
@@ -118,7 +118,8 @@ def labelled(axis: Axis, selector: Any) -> set[int]:
 def number_of(label: Any) -> float:
     """A label that is or spells a whole number; nothing is between two numbers and NaN."""
     if isinstance(label, str):
-        return int(label) if len(label) <= 300 and INT.fullmatch(label) and label[:2] not in ("0x", "0o") else math.nan
+        decimal = len(label) <= MAX_DIGITS and INT.fullmatch(label) and label[:2] not in ("0x", "0o")
+        return int(label) if decimal else math.nan
     return label if isinstance(label, (int, float)) and not isinstance(label, bool) and label % 1 == 0 else math.nan
 
 

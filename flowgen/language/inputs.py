@@ -174,12 +174,12 @@ def values(
             if typed(spec):
                 check_axis(name, spec["type"], axes[setters[name]])
             continue
+        if part and typed(spec) and "default" not in spec:
+            continue
+        if typed(spec) and is_port(spec["type"]):
+            hint = "its nodes can run as a part of another graph: {type: ./FILE.yaml, " + name + ": $NODE}"
+            raise UserError(f"the input '{name}' ({spec['type']}) is fed by a node", at, hint)
         if typed(spec) and "default" not in spec:
-            if part:
-                continue
-            if is_port(spec["type"]):
-                hint = "its nodes can run as a part of another graph: {type: ./FILE.yaml, " + name + ": $NODE}"
-                raise UserError(f"the input '{name}' ({spec['type']}) is fed by a node", at, hint)
             hint = f"--set {name}=VALUE, or give it a default"
             raise UserError(f"the input '{name}' ({spec['type']}) has no value", at, hint)
         found[name] = spec["default"] if typed(spec) else spec

@@ -45,7 +45,7 @@ def from_lines(spec: dict[str, Any], context: Context) -> Axis:
     """``lines: file``: the lines that are not blank."""
     path, limit = located_file(spec, "lines", context), whole(spec, "limit", context)
     lines = (stripped for line in text_lines(path) if (stripped := line.strip()))
-    found = list(itertools.islice(lines, limit or MAX_POINTS + 1))
+    found = list(itertools.islice(lines, min(limit or MAX_POINTS + 1, MAX_POINTS + 1)))
     check_count(len(found), str(path))
     if not found:
         raise UserError(f"{path} has no lines that aren't blank")

@@ -32,6 +32,8 @@ Steps = tuple[Hashable, ...]
 MAX_DEPTH = 24
 MAX_VALUES = 200_000
 MAX_BYTES = 8_000_000
+MAX_DIGITS = 300
+"""of a whole number: any has a float beside it"""
 
 NULL = re.compile(r"~|null|Null|NULL|")
 BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -60,16 +62,25 @@ class Tree:
 
 
 def scalar(text: str) -> Any:
-    """A plain (unquoted) scalar by the YAML 1.2 core schema: ``1e-4`` is a number, ``no`` is text."""
+    """A plain (unquoted) scalar by the YAML 1.2 core schema: ``1e-4`` is a number, ``no`` is text. Raises UserError."""
     if NULL.fullmatch(text):
         return None
     if BOOL.fullmatch(text):
         return text.lower() == "true"
     if INT.fullmatch(text):
-        return int(text, 0 if text[:2] in ("0x", "0o") else 10)
+        return whole_number(text)
     if FLOAT.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
+
+
+def whole_number(text: str) -> int:
+    """What a whole number's text stands for. Raises UserError for one that is too large."""
+    if len(text) <= MAX_DIGITS + 2:
+        number = int(text, 0 if text[:2] in ("0x", "0o") else 10)
+        if abs(number) < 10**MAX_DIGITS:
+            return number
+    raise UserError(f"a whole number has at most {MAX_DIGITS} digits", hint="in quotes it is a text")
 
 
 def read_tree(text: str, file: str) -> Tree:
@@ -143,7 +154,12 @@ class Builder:
         """The typed value of a scalar event."""
         if event.tag not in (None, "!"):
             raise UserError(f"the tag '{event.tag}' is not allowed: a graph is data", self.position(event))
-        return scalar(event.value) if event.style is None and event.tag is None else event.value
+        if event.style is not None or event.tag is not None:
+            return event.value
+        try:
+            return scalar(event.value)
+        except UserError as error:
+            raise error.located(self.position(event)) from None
 
     def open(self, container: Any, event: Any) -> None:
         """Start a mapping or list."""

@@ -82,7 +82,7 @@ def check_bounds(name: str, schedule: Schedule) -> None:
     """The stretches of a per-step parameter. Raises UserError for one in which no step lies."""
     for piece in schedule.pieces:
         bounds = [piece.low, piece.high]
-        if not all(isinstance(b, (int, float)) and not isinstance(b, bool) and math.isfinite(b) for b in bounds):
+        if not all(isinstance(b, (int, float)) and not isinstance(b, bool) and abs(b) < math.inf for b in bounds):
             raise UserError(f"'{piece.by}' of '{name}' takes two numbers, not {bounds}")
         if piece.by == "during" and not 0 <= piece.low <= piece.high <= 1:
             hint = "from 0, the first step, to 1, the end"

@@ -162,6 +162,8 @@ def test_a_case_of_the_part_has_all_its_words(lab):
     assert graph.nodes["gen/text"].entry.store == "never"
     assert graph.nodes["gen/sampler"].entry.checkpoint.values == (0.5,)
     assert graph.nodes["gen/sampler.trajectory"].axes == ("prompt", "seed", "step")
+    with pytest.raises(UserError, match=r"g.yaml:6:111: 'drawing' has no case \['same'\]\n  did you mean"):
+        lab.load(WITH_WORDS, ("pooled: [prompt]", "pooled: [prompt], drawing: [same]")).check()
     same = lab.load(WITH_WORDS, ("pooled: [prompt]", "pooled: [prompt], drawing: same")).graph
     assert same.nodes["gen/noise"].axes == ("seed",)
 

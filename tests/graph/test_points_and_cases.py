@@ -185,6 +185,20 @@ def test_another_point_may_be_a_row_that_is_not_swept_this_time(lab):
         load(lab.folder / "g.yaml", where={"how": "few"}).check()
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("ddmp", "the axis 'solver' has no case 'ddmp'\n  did you mean 'ddpm'?"),
+        (["ddim"], "--set gives 'solver' one value, not ['ddim']\n  --sweep solver=1,2 gives the axis several, --where "
+                   "keeps some of its points"),
+    ],
+)  # fmt: skip
+def test_an_axis_of_cases_is_set_to_a_case(lab, value, said):
+    with pytest.raises(UserError) as caught:
+        lab.load(CASES, solver=value)
+    assert str(caught.value) == said
+
+
 WRONG = [
     (CASES, ("type: $solver", "type: $seed"), "the type '$seed' is no axis of cases"),
     (CASES, ("type: scheduler.ddim", "type: scheduler.dim"), "3:33: no node type 'scheduler.dim'"),

@@ -208,6 +208,11 @@ WRONG = [
         "  from 0, the first step, to 1, the end",
     ),
     (
+        "a stretch of a loop that ends nowhere",
+        ("scale: $guidance", f"scale: {{during: [0, {'9' * 401}], value: 4, else: 1}}"),
+        "18:82: a whole number has at most 300 digits\n  in quotes it is a text",
+    ),
+    (
         "a number that is none",
         ("scale: $guidance", "scale: .nan"),
         "18:69: 'scale' should be a finite number, not nan",

@@ -5,6 +5,7 @@ import pytest
 from flowgen.errors import UserError
 from flowgen.language.document import document_from_text
 from flowgen.language.expressions import Ref, Template, at_step, evaluate, parse
+from flowgen.node.signature import check_bounds
 
 GOOD = """
 flowgen: 1
@@ -37,6 +38,12 @@ def test_a_schedule_ends_before_its_upper_bound():
 def test_pieces_of_a_schedule_are_tried_in_order():
     value = parse([{"step": [0, 2], "value": 5}, {"sigma": [0.5, 9], "value": 6, "else": 0}])
     assert [at_step(value, i, 4, sigma=s) for i, s in enumerate([1, 1, 1, 0.1])] == [5, 5, 6, 0]
+
+
+def test_a_bound_may_be_larger_than_any_float():
+    check_bounds("scale", parse({"step": [2, 10**400], "value": 5, "else": 1}))
+    with pytest.raises(UserError, match="'during' of 'scale' takes fractions"):
+        check_bounds("scale", parse({"during": [0, 10**400], "value": 5, "else": 1}))
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,12 @@ def test_typed_inputs(tmp_path, spec, given, value):
         ),
         ("{type: text}", "", "3:6: the input 'x' (text) has no value\n  --set x=VALUE, or give it a default"),
         ("{type: number, default: 1}", "x=a", "3:6: the input 'x' is a number, not 'a'"),
+        (
+            "{type: Model}",
+            "x=zoo:digits",
+            "3:6: the input 'x' (Model) is fed by a node\n"
+            "  its nodes can run as a part of another graph: {type: ./FILE.yaml, x: $NODE}",
+        ),
         ("{type: boolean, default: true}", "x=no", "3:6: the input 'x' is true or false, not 'no'"),
         (
             "{type: text, default: a}",

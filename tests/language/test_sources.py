@@ -62,6 +62,7 @@ def test_files_are_sorted_paths_from_the_graph_s_folder(folder):
 def test_lines_are_texts_without_their_ends(folder):
     assert axis(folder, {"lines": "lines.txt"}).labels == ("a dog", "a cat", "a fish\u2028bowl")
     assert axis(folder, {"lines": "lines.txt", "limit": 1}).labels == ("a dog",)
+    assert axis(folder, {"lines": "lines.txt", "limit": 10**30}) == axis(folder, {"lines": "lines.txt"})
 
 
 def test_a_csv_gives_every_column_under_its_name(folder):
@@ -229,6 +230,9 @@ WRONG_AXES = [
         "{rows: [{alpha: 1}], labels: alhpa}",
         "the axis 'item': the rows have no 'alhpa' to be labels\n  did you mean 'alpha'?",
     ),
+    ("{rows: [{a: 1}, {a: 2}], labels: [a]}", "the axis 'item': 'labels' takes the name of an input"),
+    ('{rows: {1: {a: 1}, "1": {a: 2}}}', "the axis 'item' holds '1' twice"),
+    ("{rows: {x: {1: 2}}}", "the axis 'item': '1' is not the name of an input"),
 ]
 
 

@@ -57,6 +57,12 @@ def test_bad_text_is_an_error_with_a_place(text, message):
     assert message in str(caught.value)
 
 
-def test_a_huge_number_is_no_crash():
-    with pytest.raises(UserError):
-        read_tree("a: " + "9" * 5000, "g.yaml")
+@pytest.mark.parametrize("text", ["9" * 301, "-" + "9" * 5000, "0x" + "f" * 300])
+def test_a_huge_whole_number_is_an_error_at_its_place(text):
+    with pytest.raises(UserError) as caught:
+        read_tree(f"a: [1, {text}]", "g.yaml")
+    assert str(caught.value) == "g.yaml:1:8: a whole number has at most 300 digits\n  in quotes it is a text"
+
+
+def test_any_other_whole_number_has_a_float_beside_it():
+    assert float(read_tree("a: -" + "9" * 300, "g.yaml").data["a"]) == -1e300
