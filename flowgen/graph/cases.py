@@ -73,8 +73,10 @@ def check_axis(document: Document, entry: NodeEntry, axis: str) -> None:
 
 def written_cases(document: Document, axis: str) -> list[str]:
     """The cases of an axis that are written out: those of its points, and those that an ``at`` names."""
+    whole = document.whole[axis]
     named = [entry.arguments.get(axis) for entry in document.nodes.values() if entry.type == AT]
-    return [case for case in document.cases[axis] if case in document.axes[axis].labels or case in named]
+    wanted = {case for label, case in zip(whole.labels, whole.values(axis), strict=True) if label in named}
+    return [case for case in document.cases[axis] if case in wanted.union(document.axes[axis].values(axis))]
 
 
 def numbered(document: Document, used: set[str]) -> Document:

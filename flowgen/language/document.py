@@ -166,7 +166,7 @@ def document(
         folders=files.folders,
         places=places(tree, header, outside),
         types={name: spec["type"] for name, spec in header.inputs.items() if typed(spec)},
-        cases={name: read_cases(name, spec["cases"], tree) for name, spec in specs.items() if is_cases(spec)},
+        cases={name: read_cases(name, spec, tree) for name, spec in specs.items() if is_cases(spec)},
     )
     check_names(result, tree)
     check_references(result, tree)

@@ -110,17 +110,27 @@ def names(value: Any, word: str, at: Position | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(listed))
 
 
+def undrawn(spec: Any) -> tuple[Any, Steps]:
+    """The axis that an axis draws its points from, itself where it draws none, and the way there."""
+    path: Steps = ()
+    while isinstance(spec, dict) and "draw" in spec:
+        spec, path = spec["draw"], (*path, "draw")
+    return spec, path
+
+
 def is_cases(spec: Any) -> bool:
     """Whether an axis is made of alternatives of a node."""
-    return isinstance(spec, dict) and "cases" in spec
+    whole, _ = undrawn(spec)
+    return isinstance(whole, dict) and "cases" in whole
 
 
-def read_cases(axis: str, cases: dict[str, Any], tree: Tree) -> dict[str, NodeEntry]:
-    """The pieces of nodes that the labels of an axis stand for."""
+def read_cases(axis: str, spec: Any, tree: Tree) -> dict[str, NodeEntry]:
+    """The pieces of nodes that the points of an axis of cases stand for."""
+    whole, path = undrawn(spec)
     found = {}
-    for label, piece in cases.items():
-        spec = {"type": piece} if isinstance(piece, str) else piece
-        found[label] = read_node(label, spec, tree, ("sweep", axis, "cases", label))
+    for label, piece in whole["cases"].items():
+        place = ("sweep", axis, *path, "cases", label)
+        found[label] = read_node(label, {"type": piece} if isinstance(piece, str) else piece, tree, place)
         if found[label].type.startswith("$"):
-            raise UserError(f"the case '{label}' has no type of its own", tree.at(("sweep", axis, "cases", label)))
+            raise UserError(f"the case '{label}' has no type of its own", tree.at(place))
     return found

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from flowgen.errors import UserError, did_you_mean
-from flowgen.language.axes import Axis
-from flowgen.language.entries import is_cases
+from flowgen.language.axes import Axis, check_distinct
+from flowgen.language.entries import is_cases, undrawn
 from flowgen.language.expressions import LETTERS, NAME
 from flowgen.language.header import Header
 from flowgen.language.tree import Tree
@@ -95,23 +95,27 @@ def texts(header: Header) -> frozenset[str]:
 
 def apply_overrides(
     header: Header, overrides: Mapping[str, Any], swept: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sweep with axes from outside and set inputs fixed, and what is set of axes of cases, which stay as they are.
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The sweep with axes from outside and set inputs fixed; axes of cases stay, and what is chosen of them is beside.
 
     Plain inputs are changed in place.
     """
-    sweep, chosen = dict(header.sweep), {}
+    sweep = dict(header.sweep)
+    chosen: dict[str, list[Any]] = {}
     for name, spec in swept.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise UserError(f"--sweep: '{name}' is not a name", hint=LETTERS)
         if name in overrides:
             raise UserError(f"'{name}' is both set and swept", hint="choose --set or --sweep")
-        sweep[name] = list(spec) if isinstance(spec, (tuple, range)) else spec
+        if is_cases(sweep.get(name)) and not isinstance(spec, Mapping):
+            chosen[name] = list(spec) if isinstance(spec, (list, tuple)) else [spec]
+        else:
+            sweep[name] = list(spec) if isinstance(spec, (tuple, range)) else spec
     for name, value in overrides.items():
         if name in sweep:
             check_value(name, value, sweep[name])
             if is_cases(sweep[name]):
-                chosen[name] = value
+                chosen[name] = [value]
             else:
                 sweep[name] = [value]
         elif name in header.inputs:
@@ -129,7 +133,8 @@ def apply_overrides(
 
 def check_value(name: str, value: Any, spec: Any) -> None:
     """Raise UserError unless an axis can be set to a value."""
-    if isinstance(spec, dict) and any(kind in spec for kind in ROWS):
+    whole, _ = undrawn(spec)
+    if isinstance(whole, dict) and any(kind in whole for kind in ROWS):
         hint = f"--where {name}=LABEL chooses one of its points"
         raise UserError(f"the axis '{name}' sets several inputs and can't be set to {shown(value)}", hint=hint)
     if isinstance(value, (list, dict)):
@@ -137,15 +142,19 @@ def check_value(name: str, value: Any, spec: Any) -> None:
         raise UserError(f"--set gives '{name}' one value, not {shown(value)}", hint=hint)
 
 
-def with_chosen(axes: dict[str, Axis], chosen: Mapping[str, Any]) -> dict[str, Axis]:
-    """The axes, those of cases with the point alone that they are set to. Raises UserError."""
+def with_chosen(axes: dict[str, Axis], chosen: Mapping[str, list[Any]]) -> dict[str, Axis]:
+    """The axes, those of cases with the points only whose labels are chosen, in that order. Raises UserError."""
     result = dict(axes)
-    for name, label in chosen.items():
+    for name, labels in chosen.items():
         axis = axes[name]
-        if label not in axis.labels:
-            hint = did_you_mean(str(label), map(str, axis.labels))
-            raise UserError(f"the axis '{name}' has no case {shown(label)}", hint=hint)
-        result[name] = axis.take([axis.labels.index(label)])
+        if not labels:
+            raise UserError(f"the axis '{name}' has no values")
+        for label in labels:
+            if label not in axis.labels:
+                hint = did_you_mean(str(label), map(str, axis.labels))
+                raise UserError(f"the axis '{name}' has no case {shown(label)}", hint=hint)
+        check_distinct(labels, name)
+        result[name] = axis.take([axis.labels.index(label) for label in labels])
     return result
 
 

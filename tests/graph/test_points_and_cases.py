@@ -185,6 +185,32 @@ def test_another_point_may_be_a_row_that_is_not_swept_this_time(lab):
         load(lab.folder / "g.yaml", where={"how": "few"}).check()
 
 
+def test_cases_are_swept_from_outside_in_the_order_that_is_said(lab):
+    whole = keys(lab.plan(CASES), "image")
+    swept = load(lab.folder / "g.yaml", sweep={"solver": ["ddpm", "ddim"]}).plan(lab.store)
+    assert keys(swept, "image").tolist() == whole[::-1].tolist()
+    for labels, said in ((["ddmp"], "has no case 'ddmp'\n  did you mean"), (["ddim"] * 2, "twice"), ([], "no values")):
+        with pytest.raises(UserError, match=f"the axis 'solver' .*{said}"):
+            load(lab.folder / "g.yaml", sweep={"solver": labels})
+
+
+@pytest.mark.parametrize(
+    ("more", "labels"), [("n: 1", ["ddim"]), ("n: 3, seed: 1, replace: true", ["ddim", "ddpm", "ddpm #2"])]
+)
+def test_cases_are_drawn(lab, more, labels):
+    whole = keys(lab.plan(CASES, guidance=1), "image")
+    text = CASES.replace("{cases:", "{draw: {cases:").replace("scheduler.ddpm}}", f"scheduler.ddpm}}}}, {more}}}")
+    text = text.replace("nodes:\n", f"nodes:\n  ref: {{type: at, of: $image, solver: '{labels[-1]}'}}\n")
+    drawn = lab.plan(text.replace("[image, clip, fid]", "[image, ref]"), guidance=1)
+    assert list(drawn.graph.document.axes["solver"].labels) == labels
+    picked = [whole[["ddim", "ddpm"].index(label[:4])].tolist() for label in labels]
+    assert keys(drawn, "image").tolist() == picked
+    assert keys(drawn, "ref/image").tolist() == picked[-1]
+    assert len([name for name in drawn.graph.nodes if name.startswith("sampler@")]) == len({n[:4] for n in labels})
+    one = load(lab.folder / "g.yaml", {"solver": labels[-1], "guidance": 1}).plan(lab.store)
+    assert keys(one, "image").tolist() == picked[-1:]
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
@@ -203,6 +229,8 @@ WRONG = [
     (CASES, ("type: $solver", "type: $seed"), "the type '$seed' is no axis of cases"),
     (CASES, ("type: scheduler.ddim", "type: scheduler.dim"), "3:33: no node type 'scheduler.dim'"),
     (CASES, ("eta: 0}, ddpm", "etta: 0}, ddpm"), "has no port or parameter 'etta'\n  did you mean 'eta'?"),
+    (CASES, ("{cases: {ddim: {type: scheduler.ddim, eta: 0}, ddpm: scheduler.ddpm}}",
+             "{draw: {cases: {a: scheduler.ddpm, b: scheduler.dpm}}, n: 2}"), "3:49: no node type 'scheduler.dpm'"),
     (CASES, ("ddpm: scheduler.ddpm", "ddpm: {steps: 4}"), "the node 'ddpm' has no type"),
     (CASES, ("eta: 0}, ddpm", "eta: 0, store: never}, ddpm"), "3:64: 'sampler@ddim' (scheduler.ddim) is a loop, whose"),
     (CASES, ("ddpm: scheduler.ddpm", "ddpm: ./a.yaml"), "the case 'ddpm' can't be './a.yaml'"),

@@ -318,7 +318,11 @@ def test_wrong_values_of_inputs(tmp_path, spec, given, message):
         ),
     ],
 )
-def test_an_input_of_a_row_is_not_set_alone(graph, name, value, message):
+@pytest.mark.parametrize("drawn", [False, True])
+def test_an_input_of_a_row_is_not_set_alone(graph, name, value, message, drawn):
+    if drawn:
+        rows = "{rows: {full: {lo: 0, hi: 1}, late: {lo: 0.5, hi: 1}}}"
+        graph.write_text(graph.read_text().replace(rows, f"{{draw: {rows}, n: 1}}"))
     graph.write_text(graph.read_text().replace("inputs: {", "inputs: {lo: 0, "))
     with pytest.raises(UserError) as caught:
         load_document(graph, {name: value})
