@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,9 +12,12 @@ from typing import Self
 from flowgen.errors import UserError
 from flowgen.store.aside import TMP
 from flowgen.store.medium import BLOCKS
+from flowgen.store.patience import Unwritable
 from flowgen.store.places import is_url, opened
 
 LEFT = "here"
+AGAIN = 3600.0
+"""seconds after which it is written anew: what lies in TMP for a day is removed as what the dead left"""
 
 
 class Probe:
@@ -22,15 +27,29 @@ class Probe:
         self.store = str(store)
         self.medium = opened(store)
         self.name = f"{TMP}/probe-{uuid.uuid4().hex}"  # one that a crash left is removed with what is written aside
+        self.over = threading.Event()
 
     def __enter__(self) -> Self:
-        self.medium.put(f"{self.name}/{LEFT}", b"probe")
+        self.leave()
+        threading.Thread(target=self.stay, daemon=True, name="probe").start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.medium.delete([entry.name for entry in self.medium.entries(self.name)])
-        if not is_url(self.store):
-            (Path(self.store) / self.name).rmdir()
+        self.over.set()
+        with suppress(OSError, Unwritable):  # what is left, as by a late answer, is removed later
+            self.medium.delete([entry.name for entry in self.medium.entries(self.name)])
+            if not is_url(self.store):
+                (Path(self.store) / self.name).rmdir()
+
+    def leave(self) -> None:
+        """Write what others look for. Raises Unwritable."""
+        self.medium.put(f"{self.name}/{LEFT}", b"probe")
+
+    def stay(self) -> None:
+        """Write it anew, now and then, until the context ends. What fails is tried again the next time."""
+        while not self.over.wait(AGAIN):
+            with suppress(OSError, Unwritable):
+                self.leave()
 
     def answered(self, who: str) -> bool:
         """Whether somebody's answer is here: what he calls the store is this one, and he can write to it."""
