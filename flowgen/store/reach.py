@@ -18,6 +18,8 @@ from flowgen.store.store import Store
 PINS, SUFFIX = "pins", ".keys"
 FILES = ("stored.npz", "keys.npz")
 """of a run's folder: all items that it stands on, by node; those of its outputs, one for each point"""
+EVENTS = "events.jsonl"
+"""of a run's folder from its start, when it isn't planned yet"""
 
 
 def packed(keys: NDArray[Any]) -> bytes:
@@ -30,6 +32,8 @@ def run_keys(folder: Path) -> set[bytes]:
     """The items that a run's folder lists. Raises UserError if it is none."""
     found: set[bytes] = set()
     files = [folder / name for name in FILES if (folder / name).is_file()]
+    if unplanned(folder):
+        raise UserError(f"the run of '{folder}' isn't planned yet: it stands on nothing")
     if not files:
         raise UserError(f"'{folder}' is no run's folder", hint="it holds no keys.npz; 'flowgen run' prints the folder")
     for file in files:
@@ -43,8 +47,15 @@ def run_keys(folder: Path) -> set[bytes]:
 
 
 def keys_of(folders: Iterable[Path]) -> set[bytes]:
-    """The items of several runs. Raises UserError."""
-    return set().union(*(run_keys(folder) for folder in folders))
+    """The items of several runs; those that weren't planned yet stand on nothing. Raises UserError if that is all."""
+    known = list(folders)
+    planned = [folder for folder in known if not unplanned(folder)]
+    return set().union(*map(run_keys, planned or known))
+
+
+def unplanned(folder: Path) -> bool:
+    """Whether it is the folder of a run that is being planned, or ended before it was."""
+    return (folder / EVENTS).is_file() and not any((folder / name).is_file() for name in FILES)
 
 
 def pin(store: Store, folder: Path) -> int:

@@ -246,6 +246,25 @@ def test_the_command_says_what_goes_and_asks(store, tmp_path):
         assert isinstance(cache("collect", *wrong, store=store).exception, UserError)
 
 
+def test_runs_are_named_alike_and_one_that_is_not_planned_stands_on_nothing(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = put(store, 0)
+    put(store, 1)
+    planned = run_folder(tmp_path / "runs" / "planned", 0)
+    (planned / "provenance.json").touch()
+    planning = tmp_path / "runs" / "killed"
+    planning.mkdir()
+    (planning / "events.jsonl").touch()
+    for name in ("last", "planned", planned):
+        assert "exported to" in cache("export", name, "--to", tmp_path / "copy", store=store).output
+        assert "1 items" in cache("compact", name, "--share", 1, "--dry-run", store=store).output
+    done = cache("collect", "--unreachable", planning, planned, "--yes", store=store)
+    assert done.exit_code == 0, done.output
+    assert store.on_disk() == {wanted}
+    alone = cache("compact", planning, store=store)
+    assert isinstance(alone.exception, UserError) and "isn't planned yet" in str(alone.exception)
+
+
 def test_the_other_commands(store, tmp_path):
     bad = put(store, 1)
     put(store, 2, 3)

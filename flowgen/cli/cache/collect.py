@@ -36,7 +36,7 @@ def collect(
     from flowgen.store.reach import keys_of
 
     if unreachable != bool(runs):
-        raise UserError("--unreachable and the folders of RUNS go together", hint="collect --unreachable runs/*")
+        raise UserError("--unreachable and RUNS go together", hint="collect --unreachable runs/*")
     if older is None and keep is None and not unreachable:
         raise UserError("collect what?", hint="--older 30d, --keep 50GB or --unreachable RUNS")
     seconds, limit = age(older) if older else None, size(keep) if keep else None

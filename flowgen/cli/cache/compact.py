@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flowgen.cli.cache.common import agreed, changing, existing, store_option
+from flowgen.cli.cache.common import agreed, changing, existing, run_folder, store_option
 
 
 @click.command()
@@ -17,7 +17,7 @@ from flowgen.cli.cache.common import agreed, changing, existing, store_option
 def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, store: Path | str) -> None:
     """Rewrite blocks of which little is wanted, and many small ones as one; says what is freed and asks.
 
-    With RUNS, the folders of runs, what none of them stands on isn't wanted; without, only what another block holds
+    With RUNS (folders, names, 'last') what none of them stands on isn't wanted; without, only what another block holds
     too. What is pinned or needed by a run that is under way is wanted always.
     """
     from flowgen.store import compact as compacting
@@ -25,7 +25,7 @@ def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, stor
     from flowgen.store.reach import keys_of
 
     opened = existing(store)
-    found = compacting.plan(opened, keys_of(runs) if runs else None, share)
+    found = compacting.plan(opened, keys_of(map(run_folder, runs)) if runs else None, share)
     out = sum(rewrite.left_out for rewrite in found)
     freed = shown(sum(rewrite.freed for rewrite in found))
     count = sum(len(rewrite.parts) for rewrite in found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowgen.cli.cache.common import existing, store_option
+from flowgen.cli.cache.common import existing, run_folder, store_option
 from flowgen.cli.options import store_place
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 )
 @store_option
 def export(runs: tuple[Path, ...], target: Path | str, store: Path | str) -> None:
-    """Copy what RUNS (their folders) stand on to a folder, a URL or a tar file, in whole blocks."""
+    """Copy what RUNS (folders, names, 'last') stand on to a folder, a URL or a tar file, in whole blocks."""
     from flowgen.store.reach import keys_of
     from flowgen.store.transfer import export as copy
 
-    report(copy(existing(store), keys_of(runs), target), f"exported to {target}")
+    report(copy(existing(store), keys_of(map(run_folder, runs)), target), f"exported to {target}")
 
 
 def report(done: Moved, what: str) -> None:
