@@ -84,6 +84,8 @@ def collect(store: Store, going: Sequence[About]) -> Removal:
         for start in range(0, len(gone), AT_ONCE):
             part = [about.name for about in gone[start : start + AT_ONCE]]
             remove(store, part, "collected")
+        if gone:  # blocks that stay may hold items of those that went
+            store.enter_all(store.index.shadowed())
         return Removal(gone, [about for about in going if about.name in guarded])
 
 

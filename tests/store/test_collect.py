@@ -11,7 +11,7 @@ from storing import file_of, get, hurt, key, known, put, run_folder, used
 
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
-from flowgen.store import Lost, Store
+from flowgen.store import Lost, Store, uses
 from flowgen.store import compact as compacting
 from flowgen.store.collect import choose, collect, keep_within
 from flowgen.store.index import Index
@@ -95,6 +95,32 @@ def test_what_is_pinned_stays_until_it_is_unpinned(store, tmp_path):
     unpin(store, run)
     keep_within(store, 0)
     assert known(store, 1, 2, 3) == set()
+
+
+@pytest.mark.parametrize("lose", [lambda store: store.index.path.unlink(), lambda store: store.rebuild_index()])
+def test_an_index_that_is_made_anew_knows_what_this_machine_used(store, lose):
+    long_ago = time.time() - 40 * DAY
+    for n in range(2):
+        os.utime(file_of(store.path, put(store, n)), (long_ago, long_ago))
+    store.rebuild_index()
+    store.recent.clear()
+    assert get(store, 1) == [1]
+    uses.tell(store)
+    lose(store)
+    uses.tell(store)
+    lose(store)
+    found = choose(store, older=30 * DAY)
+    collect(store, found.going)
+    assert known(store, 0, 1) == {1}
+
+
+def test_items_that_a_block_holds_too_that_stays_are_found_there(store):
+    first = put(store, 1, 2)
+    put(store, 2, 3, by="another")
+    collect(store, [about for about in store.index.blocks() if about.name == first])
+    assert known(store, 1, 2, 3) == {2, 3}
+    assert get(store, 2, 3) == [2, 3]
+    assert store.fate([key(1), key(2)]).keys() == {key(1)}
 
 
 def test_what_a_living_run_stands_on_stays(store):
