@@ -106,12 +106,22 @@ def packed(parts: list[Part]) -> Iterator[list[Part]]:
 
 
 def compact(store: Store, rewrites: list[Rewrite]) -> int:
-    """Write blocks anew; bytes freed. Readers find the items at their new place, or get Lost. Raises Unwritable."""
+    """Write blocks anew, with what is pinned or needed by a living run by now; bytes freed.
+
+    Readers find the items at their new place, or get Lost. Raises Unwritable.
+    """
     freed = 0
     with only_one(store):
+        guarded = protected(store)
         for rewrite in rewrites:
-            freed += rewritten(store, rewrite)
+            freed += rewritten(store, Rewrite([guarding(store, part, guarded) for part in rewrite.parts]))
     return freed
+
+
+def guarding(store: Store, part: Part, guarded: set[bytes]) -> Part:
+    """A part with the items that nothing removes."""
+    more = [(key, row) for key, row in store.index.rows(part.about.name) if bytes.fromhex(key) in guarded]
+    return Part(part.about, sorted({*part.rows, *more}, key=lambda place: place[1]))
 
 
 def rewritten(store: Store, rewrite: Rewrite) -> int:

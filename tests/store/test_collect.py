@@ -173,6 +173,18 @@ def test_compact_keeps_what_is_wanted_and_its_content(store, tmp_path):
     assert known(again, *range(14)) == {3, 7, *range(10, 14)}
 
 
+def test_compact_keeps_what_was_pinned_since_it_was_planned(store, tmp_path):
+    put(store, *range(10))
+    put(store, 20, 21, by="another")
+    rewrites = compacting.plan(store, {bytes.fromhex(key(3))})
+    pin(store, run_folder(tmp_path / "run", 5))
+    with store.leases.hold(bytes.fromhex(key(21))):
+        compacting.compact(store, rewrites)
+    assert known(store, *range(10), 20, 21) == {3, 5, 21}
+    assert get(store, 21) == [21]
+    assert get(store, 5, 3) == [5, 3]
+
+
 def test_without_runs_compact_drops_only_what_is_held_twice(store):
     put(store, 1, 2, 3)
     twice = put(store, 1, 2, 3, 4, by="another")
