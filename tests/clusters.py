@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from click.testing import CliRunner
 
@@ -40,9 +42,11 @@ def certificates(folder: Path) -> list[str]:
 
 
 @contextmanager
-def dask(*arguments: object, python_path: str = "", prefix: tuple[str, ...] = ()):
+def dask(
+    *arguments: object, python_path: str = "", prefix: tuple[str, ...] = (), settings: Mapping[str, str] = SETTINGS
+):
     """A `dask` command that runs as long as the context."""
-    environment = {**os.environ, **SETTINGS, "PYTHONPATH": f"{python_path}{os.environ.get('PYTHONPATH', '')}"}
+    environment = {**os.environ, **settings, "PYTHONPATH": f"{python_path}{os.environ.get('PYTHONPATH', '')}"}
     call = [*prefix, sys.executable, "-m", "dask", *map(str, arguments)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(call, env=environment, cwd="/", **quiet)  # -m finds modules in the current folder
@@ -53,10 +57,10 @@ def dask(*arguments: object, python_path: str = "", prefix: tuple[str, ...] = ()
         process.wait()
 
 
-def scheduler(folder: Path, *options: str, host: str = HOST):
+def scheduler(folder: Path, *options: str, host: str = HOST, **about):
     """`dask scheduler` at a free port of a host, which it writes to a file in the folder."""
     file = folder / "scheduler.json"
-    return dask("scheduler", "--host", host, "--port", 0, "--no-dashboard", "--scheduler-file", file, *options)
+    return dask("scheduler", "--host", host, "--port", 0, "--no-dashboard", "--scheduler-file", file, *options, **about)
 
 
 def address(folder: Path) -> str:
@@ -73,3 +77,45 @@ def worker(at: str, *options: str, **about):
     """`dask worker` of a scheduler, as docs/clusters.md starts it."""
     fixed = ("--nthreads", 1, "--memory-limit", 0, "--no-dashboard", "--no-nanny")
     return dask("worker", at, *fixed, *options, **about)
+
+
+class Elsewhere(NamedTuple):
+    """Another host as this machine can have one: a network namespace."""
+
+    here: str
+    """this machine's address for it"""
+    prefix: tuple[str, ...] = ()
+    """of commands that run there"""
+    link: str = ""
+    """what connects the two, at this end; empty where there is no right to make namespaces, so that all is here"""
+
+    def cut_off(self) -> None:
+        """Break the connection."""
+        ip("link", "set", self.link, "down")
+
+
+def ip(*arguments: str) -> None:
+    """A command of iproute2. Raises OSError or CalledProcessError."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@contextmanager
+def other_host(number: int = 0) -> Iterator[Elsewhere]:
+    """One of the hosts that a process of tests may have beside this machine."""
+    mine = os.getpid()
+    name, link, other = f"fg-other-{number}-{mine}", f"fga{number}-{mine}", f"fgb{number}-{mine}"
+    net = f"10.{(mine // 250 + 100 * number) % 250}.{mine % 250}"
+    try:
+        ip("netns", "add", name)
+    except (OSError, subprocess.CalledProcessError):
+        yield Elsewhere(HOST)
+        return
+    try:
+        ip("link", "add", link, "type", "veth", "peer", "name", other, "netns", name)
+        ip("address", "add", f"{net}.1/24", "dev", link)
+        ip("link", "set", link, "up")
+        for words in (f"address add {net}.2/24 dev {other}", f"link set {other} up", "link set lo up"):
+            ip("-n", name, *words.split())
+        yield Elsewhere(f"{net}.1", ("ip", "netns", "exec", name), link)
+    finally:
+        ip("netns", "delete", name)

@@ -30,7 +30,7 @@ class Object:
 class S3:
     """The objects of all buckets by ``bucket/key``, and how to fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.objects: dict[str, Object] = {}
         self.parts: dict[str, dict[int, bytes]] = {}
         self.lock = threading.Lock()
@@ -38,8 +38,8 @@ class S3:
         """methods and paths of the requests so far"""
         self.before = lambda method, path: None
         """called for each request; may raise Drop"""
-        self.server = Server(("127.0.0.1", 0), handler(self))
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = Server((host, 0), handler(self))
+        self.url = f"http://{host}:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:

@@ -13,11 +13,13 @@ from collections import Counter
 import numpy as np
 import psutil
 import pytest
-from clusters import address, scheduler, worker
+from clusters import SETTINGS, address, other_host, scheduler, worker
+from s3 import S3, environment
 from small import Lab
 
 from flowgen.execute.clusters.quiet import QUIET
 from flowgen.execute.event_log import read_records
+from flowgen.execute.task import open_store
 from flowgen.experiment import load
 from flowgen.results.runs import look
 
@@ -218,3 +220,72 @@ def test_a_death_that_dask_makes_good_is_told(lab):
     assert (done.tally.deaths, done.tally.repeated) == (1, 1)
     told = Counter(record["event"] for record in read_records(done.folder / "events.jsonl")[0])
     assert (told["worker_died"], told["sent_again"]) == (1, 1)
+
+
+IMPATIENT = SETTINGS | {
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "8s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "20s",
+}
+"""of a cluster that soon lets go of a worker which it doesn't hear"""
+
+
+class Cutting(threading.Thread):
+    """Cuts a host off as soon as its worker has computed something."""
+
+    def __init__(self, host, worker, computed):
+        super().__init__(daemon=True)
+        self.host, self.worker, self.computed = host, f":{worker}\n", computed
+        self.stop, self.done = threading.Event(), False
+
+    def run(self):
+        while not self.done and not self.stop.wait(0.01):
+            if self.computed.exists() and self.worker in self.computed.read_text():
+                self.host.cut_off()
+                self.done = True
+
+
+RENAMED = ("unshare", "--uts", "sh", "-c", 'hostname far && exec "$0" "$@"')
+"""begins a command on a machine of another name: nobody here can tell whether its processes live"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_cut_off_takes_nothing_along(lab, monkeypatch):
+    """Its link goes down while it computes, to the scheduler and to the store: what it has is computed once more."""
+    (lab.folder / "g.yaml").write_text(GRAPH.replace("seconds: 0.02", "seconds: 0.2"))
+    lab.store = "s3://bucket/store"
+    with other_host(1) as host:
+        if not host.link:
+            pytest.skip("there is no right to make network namespaces")
+        objects = S3(host.here)
+        for name, value in {**environment(objects.url), "XDG_CACHE_HOME": str(lab.folder / "near")}.items():
+            monkeypatch.setenv(name, value)
+        elsewhere = (*host.prefix, "env", f"XDG_CACHE_HOME={lab.folder / 'far'}", *RENAMED)
+        with (
+            scheduler(lab.folder, host=host.here, settings=IMPATIENT),
+            worker(at := address(lab.folder), settings=IMPATIENT),
+            worker(at, prefix=elsewhere, settings=IMPATIENT) as far,
+        ):
+            cutting = Cutting(host, far.pid, lab.folder / "computed.txt")
+            cutting.start()
+            done = run(lab, cluster=at, insecure=True, device="cpu", wait=120)
+            cutting.stop.set()
+        keys = published(lab.store)
+        objects.close()
+    assert cutting.done
+    assert done.failures == [] and done.results.two.values.tolist() == [2.0 * n for n in range(24)]
+    assert (done.tally.deaths, done.tally.repeated) == (1, 1)
+    assert len(keys) == len(set(keys)) == 24 + 24 + 1
+    by_item: dict[str, list[str]] = {}
+    for line in (lab.folder / "computed.txt").read_text().split():
+        by_item.setdefault(line.split(":")[0], []).append(line.split(":")[1])
+    again = [pids for pids in by_item.values() if len(pids) > 1]
+    assert len(by_item) == 24
+    assert 1 <= len(again) <= 4  # the task of four items that it had
+    assert all(len(pids) == 2 and str(far.pid) in pids for pids in again)
+
+
+def published(store: str) -> list[str]:
+    """The keys of what lies in a store, as often as it does."""
+    kept = open_store(store)
+    return [key for block in kept.on_disk() for key in kept.manifest(block)["keys"]]

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from clusters import HOST, address, certificates, flowgen, scheduler, worker
+from clusters import address, certificates, flowgen, other_host, scheduler, worker
 from distributed import Client
 from small import SMALL, Lab, computed
 
@@ -34,47 +33,24 @@ from flowgen.store.probe import Probe
 
 ROOT = Path(__file__).parents[2]
 GRAPH = SMALL.replace("steps: 4", "steps: 2")
-OTHER_HOST = "fg-other"
-
-
-def ip(*arguments: str) -> None:
-    """A command of iproute2. Raises OSError or CalledProcessError."""
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
 def hosts():
-    """This machine's address and the prefix of commands that run on another host: a network namespace.
-
-    Without the rights to make one, loopback and nothing.
-    """
-    name, pair = f"{OTHER_HOST}-{os.getpid()}", (f"fga{os.getpid()}", f"fgb{os.getpid()}")
-    net = f"10.{os.getpid() // 250 % 250}.{os.getpid() % 250}"
-    try:
-        ip("netns", "add", name)
-    except (OSError, subprocess.CalledProcessError):
-        yield HOST, ()
-        return
-    try:
-        ip("link", "add", pair[0], "type", "veth", "peer", "name", pair[1], "netns", name)
-        ip("address", "add", f"{net}.1/24", "dev", pair[0])
-        ip("link", "set", pair[0], "up")
-        for words in (f"address add {net}.2/24 dev {pair[1]}", f"link set {pair[1]} up", "link set lo up"):
-            ip("-n", name, *words.split())
-        yield f"{net}.1", ("ip", "netns", "exec", name)
-    finally:
-        ip("netns", "delete", name)
+    """Another host, as far as namespaces allow it."""
+    with other_host() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory, hosts):
     """Where a cluster over TLS is: a scheduler and two workers that declare a GPU, one on another host."""
-    folder, (host, elsewhere) = tmp_path_factory.mktemp("secured"), hosts
+    folder = tmp_path_factory.mktemp("secured")
     tls = certificates(folder / "tls")
     with ExitStack() as started:
-        started.enter_context(scheduler(folder, "--protocol", "tls", *tls, host=host))
+        started.enter_context(scheduler(folder, "--protocol", "tls", *tls, host=hosts.here))
         at = address(folder)
-        for prefix in ((), elsewhere):
+        for prefix in ((), hosts.prefix):
             started.enter_context(worker(at, "--resources", f"{GPU}=1", *tls, prefix=prefix))
         yield Where(workers=2, cluster=at, tls=folder / "tls", wait=120)
 
