@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from flowgen.plan.expect import expect, pace
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
 from flowgen.plan.why import Answer, why
-from flowgen.runner import Run, device_for, place_of, run
+from flowgen.runner import Run, device_for, memory_for, place_of, run
 from flowgen.store import Store
 from flowgen.store.limits import remembered
 from flowgen.store.timings import Timings
@@ -127,7 +126,8 @@ class Experiment:
         kept = open_store(str(store))
         kept.sync(since=5.0)  # what other machines published
         precision, timings, at = self.numerics(batch, device, where), Timings(kept.medium), place_of(device, where)
-        options = Options(batch, count, memory_for(count), pace(timings, at, precision))
+        memory, whose = memory_for(device, where)
+        options = Options(batch, count, memory, whose, remembered(kept.medium), pace(timings, at, precision))
         made = plan(self.check(), kept, precision, options)
         expect(made, timings, at, count)
         return made
@@ -200,8 +200,3 @@ class Experiment:
             settings.device if device is None else device,
             settings.workers if workers is None else workers,
         )
-
-
-def memory_for(workers: int) -> int:
-    """Bytes that a batch may take: a quarter of a process's share of the machine's memory."""
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // (4 * workers)

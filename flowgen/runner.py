@@ -18,7 +18,7 @@ from flowgen.errors import UserError
 from flowgen.execute.clusters import Where, client
 from flowgen.execute.clusters.gpus import no_gpus
 from flowgen.execute.clusters.where import GPUS
-from flowgen.execute.device import device_of
+from flowgen.execute.device import card, device_of
 from flowgen.execute.driver import Tally, execute
 from flowgen.execute.event_log import EventLog
 from flowgen.execute.events import Both, Events
@@ -144,6 +144,23 @@ def device_for(name: str, where: Where) -> str:
     if where.cluster == GPUS and found != "cuda":
         raise UserError(f"'--cluster gpus' gives each process a GPU, and you ask for '{found}'", hint=AUTO)
     return found
+
+
+def memory_for(device: str, where: Where) -> tuple[int, str]:
+    """Bytes that a batch may take, a quarter of what a process has, and what they are a part of. Raises UserError."""
+    count, found = where.side_by_side, device_for(device, where)
+    if where.cluster == GPUS:
+        name, total = min((card(f"cuda:{n}") for n in range(count)), key=lambda each: each[1])
+        return total // 4, f"a quarter of the memory of {name}"
+    shared = f", shared by {count} processes" if count > 1 else ""
+    if where.local and found.startswith("cuda"):
+        name, total = card(found)
+        return total // (4 * count), f"a quarter of the memory of {name}{shared}"
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if where.local:
+        return total // (4 * count), f"a quarter of this machine's memory{shared}"
+    said = f"a quarter of this machine's memory, divided by {count}: the workers' own isn't known before they are asked"
+    return total // (4 * count), said
 
 
 def place_of(device: str, where: Where) -> str:

@@ -51,6 +51,12 @@ def memory_of(device: str) -> Memory:
     return Memory(device, page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES"))
 
 
+def card(device: str) -> tuple[str, int]:
+    """A GPU's name and its bytes."""
+    about = torch.cuda.get_device_properties(device)
+    return str(about.name), int(about.total_memory)
+
+
 LARGEST_ROOM = 16 << 30
 """bytes; in main memory, which others use too"""
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import torch
 
+from flowgen.execute.device import card
+
 
 def ran_out(error: BaseException) -> bool:
     """Whether an exception says that there is too little memory, of the device or of the machine."""
@@ -20,12 +22,11 @@ def ran_out(error: BaseException) -> bool:
 
 
 @lru_cache(maxsize=8)
-def card(device: str) -> str:
+def holding(device: str) -> str:
     """What decides how much a device holds: its name and its bytes."""
     if not device.startswith("cuda") or not torch.cuda.is_available():
         return device
-    about = torch.cuda.get_device_properties(device)
-    return f"{about.name}, {about.total_memory}"
+    return "{}, {}".format(*card(device))
 
 
 @dataclass(slots=True)
@@ -55,5 +56,5 @@ class Limits:
 
     def name(self, type: str, shape: object) -> str:
         """What a limit holds for: node type, shapes and precision of its arguments, its model, the card."""
-        told = hashlib.sha256(repr((shape, card(self.device))).encode()).hexdigest()[:16]
+        told = hashlib.sha256(repr((shape, holding(self.device))).encode()).hexdigest()[:16]
         return f"{type}|{told}"

@@ -31,6 +31,7 @@ def reasons(plan: Plan, stage: str) -> Iterator[str]:
     if len(variants) > 1:
         yield f"{len(variants)} kinds of items that can't share a batch: " + "; ".join(differences(plan, stage))
     yield size(plan, stage, max(cut.batch for cut in cuts), int(variants[0]))
+    yield from ran_out(plan, stage)
     if len(cuts) > 1:
         count = plan.options.workers
         workers = f"each of {count} workers" if count > 1 else "the worker"
@@ -92,5 +93,14 @@ def size(plan: Plan, stage: str, batch: int, variant: int) -> str:
     peak = plan.check.outcomes[stage][variant].peak_bytes
     return (
         f"batches of {batch}: an item's largest tensor has {peak / 1e6:.3g} MB, some {LIVE_TENSORS} such are held "
-        f"at once, and a batch may take {plan.options.memory / 1e9:.3g} GB"
+        f"at once, and a batch may take {plan.options.memory / 1e9:.3g} GB, {plan.options.whose}"
     )
+
+
+def ran_out(plan: Plan, stage: str) -> Iterator[str]:
+    """Where memory ran out in earlier runs, for the types of a stage's nodes."""
+    for type in sorted({step.type.name for step in plan.programs[stage].steps.values()}):
+        found = sorted({most for call, most in plan.options.limits.items() if call.partition("|")[0] == type})
+        if found and not plan.numerics.strict:
+            many = f"{found[0]} to {found[-1]}" if len(found) > 1 else str(found[0])
+            yield f"memory ran out in earlier runs: '{type}' is given at most {many} items at once, by shape and device"

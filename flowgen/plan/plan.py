@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +52,10 @@ class Options:
     workers: int = 1
     memory: int = 8 << 30
     """bytes that a batch may take"""
+    whose: str = "unless told otherwise"
+    """what they are a part of, in words"""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """by call, its node type first, the most items where memory ran out in earlier runs"""
     pace: Pace | None = None
     """what earlier runs took"""
 

@@ -2,17 +2,23 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 from small import SMALL, Lab
 
 from flowgen.cli import flowgen as command
+from flowgen.execute.clusters.where import GPUS, Where
 from flowgen.plan.batches import explain_batches
 from flowgen.plan.document import plan_document
+from flowgen.runner import memory_for
 from flowgen.store.folder import Folder
+from flowgen.store.limits import remember
 from flowgen.store.timings import Timings, Work
 
 SIZES = (
@@ -101,13 +107,40 @@ def found_with(lab, **options):
 
 
 def test_memory_limits_a_batch(lab, monkeypatch):
-    monkeypatch.setattr("flowgen.experiment.memory_for", lambda workers: 1 << 20)
+    monkeypatch.setattr("flowgen.experiment.memory_for", lambda device, where: (1 << 20, "little"))
     plan = lab.plan(SMALL)
     size = plan.nodes["sampler"].batch
     peak = plan.check.outcomes["sampler"][0].peak_bytes
     assert size == max(1, (1 << 20) // (16 * peak)) < 64
-    assert f"batches of {size}: an item's largest tensor" in explain_batches(plan)["sampler"][0]
+    (said,) = explain_batches(plan)["sampler"]
+    assert said.startswith(f"batches of {size}: an item's largest tensor")
+    assert said.endswith("may take 0.00105 GB, little")
     assert plan_document(plan)["nodes"]["sampler"]["batch"] == size
+
+
+def test_a_gpus_batches_are_those_of_its_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    cards = {"cuda:0": 80 << 30, "cuda:1": 40 << 30}
+    about = {name: SimpleNamespace(name=f"card {name[-1]}", total_memory=total) for name, total in cards.items()}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {**about, "cuda": about["cuda:0"]}.get)
+    assert memory_for("auto", Where()) == (20 << 30, "a quarter of the memory of card 0")
+    assert memory_for("cuda:1", Where()) == (10 << 30, "a quarter of the memory of card 1")
+    shared = (10 << 30, "a quarter of the memory of card 0, shared by 2 processes")
+    assert memory_for("cuda", Where(workers=2, side_by_side=2)) == shared
+    assert memory_for("auto", Where(cluster=GPUS, side_by_side=2)) == (10 << 30, "a quarter of the memory of card 1")
+    machine = psutil.virtual_memory().total
+    assert memory_for("cpu", Where()) == (machine // 4, "a quarter of this machine's memory")
+    told = memory_for("cuda", Where(cluster="tls://host:8786", workers=8, side_by_side=8))
+    assert told[0] == machine // 32
+    assert told[1].endswith("divided by 8: the workers' own isn't known before they are asked")
+
+
+def test_where_memory_ran_out_is_told(lab):
+    remember(Folder(lab.store), {"denoiser|a": 8, "denoiser|b": 2, "decoder.vae|a": 4})
+    found = explain_batches(lab.plan(SMALL))
+    assert "'denoiser' is given at most 2 to 8 items at once" in found["sampler"][1]
+    assert "'decoder.vae' is given at most 4 items at once" in found["image"][1]
+    assert not any("memory ran out" in said for said in found["text"])
 
 
 PHOTOS = """\
