@@ -18,6 +18,7 @@ from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
 from flowgen.language.inputs import unwrapped
+from flowgen.language.sources import real
 from flowgen.plan.expect import expect, pace
 from flowgen.plan.numerics import Numerics, numerics
 from flowgen.plan.plan import Options, Plan, plan
@@ -78,7 +79,7 @@ class Experiment:
         self.allow_pickle = allow_pickle
         self.settings = resolve(document.folder, {"dtype": dtype})
         allowed = [*map(Path, imports), *self.settings.imports]
-        document.imports = frozenset(path.resolve() for path in allowed)
+        document.imports = frozenset(real(path) for path in allowed)
         if self.settings.dtype:
             document.settings["dtype"] = self.settings.dtype
         self._graph: Graph | None = None

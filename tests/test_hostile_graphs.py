@@ -119,6 +119,15 @@ HOSTILE = {
     "endless picture": (photo("/dev/zero"), ""),
     "pipe as a picture": (photo("pipe"), ""),
     "folder as a picture": (photo("with_code"), ""),
+    # links that came with the graph
+    "link to a device as a picture": (photo("zero.png"), "neither a file nor a folder"),
+    "link to a pipe as a picture": (photo("linked/pipe"), "neither a file nor a folder"),
+    "link to a device as lines": (axis("{lines: zero.png}"), "not a file"),
+    "link to a device as a graph": ("flowgen: 1\nextends: zero.png\n", "not a file"),
+    "link to itself as a picture": (photo("circle.png"), "circle.png"),
+    "link to itself as lines": (axis("{lines: circle.png}"), "circle.png"),
+    "link to itself as a graph": ("flowgen: 1\nextends: circle.png\n", "circle.png"),
+    "maze of links": (axis('{files: "maze/**/*.png"}'), "more than 100000 folders"),
     "address": (photo("https://example.org/photo.png"), "is an address"),
 }
 
@@ -133,6 +142,10 @@ def beside(tmp_path_factory) -> Path:
     (folder / "long.txt").write_text("x" * 1_000_001)
     (folder / "evil.py").write_text(CODE + "def f(image): return image\n")
     os.mkfifo(folder / "pipe")
+    (folder / "maze").mkdir()
+    links = {"zero.png": "/dev/zero", "linked": folder, "circle.png": "circle.png", "maze/a": ".", "maze/b": "."}
+    for link, end in links.items():
+        (folder / link).symlink_to(end)
     for name in ("any_class", "with_code", "pickled"):
         (folder / name / "unet").mkdir(parents=True)
     classes = '{"_class_name": "StableDiffusionPipeline", "unet": %s}'
@@ -168,11 +181,27 @@ def test_a_hostile_graph_ends_in_a_message(beside, monkeypatch, capsys, name):
     assert there(beside) == before
 
 
-def test_the_graph_that_they_are_made_from_is_sound(beside, monkeypatch, capsys):
+def test_settings_that_lead_in_a_circle_are_said(beside, monkeypatch, capsys):
+    monkeypatch.chdir(beside)
     (beside / "g.yaml").write_text(GRAPH)
+    (beside / "flowgen.toml").write_text('store = "circle.png"\nruns = "circle.png"\n')
+    monkeypatch.setattr(sys, "argv", ["flowgen", "run", "g.yaml"])
+    before = there(beside)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    (beside / "flowgen.toml").unlink()
+    assert ended.value.code == 2
+    assert "circle.png" in capsys.readouterr().err
+    assert there(beside) == {name: when for name, when in before.items() if not name.endswith("flowgen.toml")}
+
+
+def test_the_graph_that_they_are_made_from_is_sound(beside, tmp_path, monkeypatch, capsys):
+    (beside / "g.yaml").write_text(GRAPH)
+    (beside / "png").symlink_to(tmp_path)  # of the name that its output has
     monkeypatch.chdir(beside)
     monkeypatch.setattr(sys, "argv", ["flowgen", "run", "g.yaml", "--store", "store", "--quiet", "--set", "side=8"])
     main()
     folder = beside / capsys.readouterr().out.strip().splitlines()[-1]
     assert [path.name for path in (folder / "png").iterdir()] == ["8.png"]
+    assert list(tmp_path.iterdir()) == []
     assert len(HOSTILE) >= 30

@@ -11,6 +11,7 @@ from typing import Any
 
 from flowgen.config.kinds import KINDS, TRUST, Kind, place, understood
 from flowgen.errors import Position, UserError, did_you_mean
+from flowgen.language.sources import real
 
 NAME = "flowgen.toml"
 MAX_BYTES = 1_000_000
@@ -58,7 +59,7 @@ def read_project(path: Path, trusted: tuple[Path, ...]) -> File:
     if any(path.is_relative_to(folder) for folder in trusted):
         return file
     for name, value in file.values.items():
-        outside = isinstance(value, Path) and not value.resolve().is_relative_to(path.parent)
+        outside = isinstance(value, Path) and not real(value).is_relative_to(path.parent)
         outside = outside or (KINDS[name].read is place and not isinstance(value, Path))
         if KINDS[name].trusted or outside:
             what = f"name '{value}', outside its folder," if outside else f"set '{name}'"

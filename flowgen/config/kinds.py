@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.errors import Position, UserError
+from flowgen.language.sources import real
 
 UNITS = {"": 1, "B": 1} | {
     prefix + suffix: base ** (n + 1) for n, prefix in enumerate("KMGT") for suffix, base in (("B", 1000), ("iB", 1024))
@@ -60,7 +61,7 @@ def paths(value: Any, folder: Path) -> tuple[Path, ...]:
     if not isinstance(value, list):
         raise ValueError("takes a list of paths")
     try:
-        return tuple(path(entry, folder).resolve() for entry in value)
+        return tuple(real(path(entry, folder)) for entry in value)
     except ValueError:
         raise ValueError("takes a list of paths") from None
 

@@ -12,6 +12,7 @@ from flowgen.language.document import Document, Fed, load_part
 from flowgen.language.entries import NodeEntry, with_case
 from flowgen.language.expressions import Ref, Schedule, Template, references
 from flowgen.language.inputs import TYPES, fits, is_port, shown
+from flowgen.language.sources import real
 from flowgen.node.registry import find_source
 
 MAX_DEPTH = 8
@@ -30,7 +31,7 @@ def inlined(document: Document, trail: tuple[Path, ...] = ()) -> Document:
     nodes: dict[str, NodeEntry] = {}
     ends: dict[str, Use] = {}
     fed, folders, sources = list(document.fed), dict(document.folders), document.source
-    own = (Path(document.file).resolve(),) if not trail else ()
+    own = (real(Path(document.file)),) if not trail else ()
     for name, entry in document.nodes.items():
         if not is_graph(entry.type):
             nodes[name] = entry
@@ -64,14 +65,14 @@ class Use:
         self.fed: list[Fed] = []
         place = entry.places.get("type", entry.at)
         self.path = self.find(place)
-        if self.path.resolve() in trail:
-            start = trail.index(self.path.resolve())
+        if real(self.path) in trail:
+            start = trail.index(real(self.path))
             around = " → ".join(path.name for path in [*trail[start:], self.path])
             raise UserError(f"graphs use each other in a circle: {around}", place)
         if len(trail) > MAX_DEPTH:
             raise UserError(f"graphs within graphs, deeper than {MAX_DEPTH}", place)
         try:
-            self.inner = inlined(load_part(self.path), (*trail, self.path.resolve()))
+            self.inner = inlined(load_part(self.path), (*trail, real(self.path)))
         except UserError as error:
             raise error.located(place) from None
         self.places: dict[str, Position] = {}

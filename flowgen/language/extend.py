@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.errors import Position, UserError, did_you_mean
+from flowgen.language.sources import real
 from flowgen.language.tree import Steps, Tree, read_file
 
 MAX_FILES = 8
@@ -30,11 +31,11 @@ class Files:
 def extended(tree: Tree, file: str, folder: Path) -> Files:
     """A graph with what it extends. Raises UserError."""
     trees, folders, bases = [tree], {file: folder}, dict[str, str]()
-    trail = [(folder / Path(file).name).resolve()]
+    trail = [real(folder / Path(file).name)]
     while isinstance(trees[-1].data, dict) and "extends" in trees[-1].data:
         path, at = base_of(trees[-1], folder), trees[-1].at(("extends",))
-        if path.resolve() in trail:
-            round_trip = " → ".join(p.name for p in [*trail[trail.index(path.resolve()) :], path])
+        if real(path) in trail:
+            round_trip = " → ".join(p.name for p in [*trail[trail.index(real(path)) :], path])
             raise UserError(f"'extends' goes in a circle: {round_trip}", at)
         if len(trees) == MAX_FILES:
             raise UserError(f"'extends' goes through more than {MAX_FILES} files", at)
@@ -45,7 +46,7 @@ def extended(tree: Tree, file: str, folder: Path) -> Files:
             raise error.located(at) from None
         folder = path.parent
         folders[str(path)] = folder
-        trail.append(path.resolve())
+        trail.append(real(path))
     if len(trees) > 1:
         for part in trees:
             check_version(part)

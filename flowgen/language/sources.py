@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from flowgen.language.axes import MAX_POINTS, Axis, Context, from_values, plain_
 
 MAX_LINE = 1_000_000
 """characters"""
+MAX_FOLDERS = 100_000
+"""that ``**`` looks into"""
+
+
+def real(path: Path) -> Path:
+    """Where a path leads through links; itself where they lead in a circle, so that nothing is there."""
+    return Path(os.path.realpath(path))
 
 
 def text_lines(path: Path, newline: str | None = None) -> Iterator[str]:
@@ -57,6 +65,7 @@ def from_files(spec: dict[str, Any], context: Context) -> Axis:
     pattern, limit = spec["files"], whole(spec, "limit", context)
     if not isinstance(pattern, str) or not pattern:
         raise UserError(f"the axis '{context.name}': 'files' takes a pattern like \"photos/*.png\"")
+    check_folders(pattern, context)
     try:
         matched = glob.iglob(pattern, root_dir=context.folder, recursive=True)
         found = {Path(text).as_posix() for text in matched if (context.folder / text).is_file()}
@@ -74,6 +83,21 @@ def from_files(spec: dict[str, Any], context: Context) -> Axis:
                 f"the axis '{context.name}': the name {text!r} is not valid Unicode", hint="rename the file"
             )
     return plain_axis(sorted(found)[:limit], context)
+
+
+def check_folders(pattern: str, context: Context) -> None:
+    """``**`` has a bound: links that lead back to a folder that they are in are followed again and again."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return
+    top = context.folder.joinpath(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    for count, (_, names, _) in enumerate(os.walk(top, followlinks=True)):
+        names[:] = [name for name in names if not name.startswith(".")]
+        if count == MAX_FOLDERS:
+            hint = "begin the pattern with the folder that is meant; a link may lead back to a folder that it is in"
+            raise UserError(
+                f"the axis '{context.name}': '{pattern}' takes in more than {MAX_FOLDERS} folders", hint=hint
+            )
 
 
 def check_count(count: int, what: str) -> None:

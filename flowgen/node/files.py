@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from flowgen.errors import UserError, did_you_mean
+from flowgen.language.sources import real
 from flowgen.node.registry import NodeType, made, registered
 
 REFERENCE = re.compile(r"(?P<path>[^:]+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
@@ -33,7 +34,7 @@ def file_type(text: str, folder: Path, allowed: Collection[Path]) -> NodeType:
     match = REFERENCE.fullmatch(text)
     if match is None:
         raise UserError(f"'{text}' is no node in a file", hint="write ./FILE.py:FUNCTION")
-    path = (folder / match["path"]).resolve()
+    path = real(folder / match["path"])
     if path not in allowed:
         hint = f"if you trust it: --import {match['path']} (in Python load(..., imports=[...])), or flowgen.toml"
         raise UserError(f"the graph asks to run code from '{match['path']}', which you haven't allowed", hint=hint)

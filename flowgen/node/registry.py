@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.expressions import Schedule
+from flowgen.language.sources import real
 from flowgen.node.kinds import Loop, Named, Reduce, Source
 from flowgen.node.signature import Signature, signature_of
 from flowgen.values.model import Reference
@@ -225,7 +226,7 @@ def find_source(text: str, folder: Path, kind: type[Source] = Source) -> Source:
         return kind(text, _SCHEMES[prefix](rest))
     if "://" in text:
         raise UserError(f"'{text}' is an address, and flowgen reads files", hint="download it and give its path")
-    path = (folder / text).resolve()
+    path = real(folder / text)
     if not path.exists() and not issubclass(kind, Named):
         raise UserError(f"there is no file or folder '{text}'", hint=f"looked at {path}")
     if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe may never end
