@@ -21,6 +21,7 @@ from flowgen.language.expressions import Schedule
 from flowgen.node import Source
 from flowgen.plan.keying import Keying
 from flowgen.plan.numerics import Numerics
+from flowgen.values.model import Part
 
 GRAPH = """\
 flowgen: 1
@@ -185,18 +186,53 @@ def test_every_version_and_type(checked):
 
 
 @pytest.mark.parametrize(("model", "part"), USED)
-@pytest.mark.parametrize("field", ["loader", "config", "dtype", "files"])
+@pytest.mark.parametrize("field", ["loader", "config", "dtype", "files", "of", "numerics"])
 def test_every_part_of_every_model(checked, model, part, field):
     graph, before = checked.graph, keys(checked.graph)
     column = graph.references[model]
     held = column.values[()]
     found = held.parts[part]
-    other = {"loader": "another:Loader", "config": '{"other": 1}', "dtype": "bfloat16", "files": ("other.bin",)}[field]
+    update = Part("another:Loader", found.folder, "{}", ("update.bin",))
+    other = {
+        "loader": "another:Loader",
+        "config": '{"other": 1}',
+        "dtype": "bfloat16",
+        "files": ("other.bin",),
+        "of": (update,),
+        "numerics": '{"attention": "other"}',
+    }[field]
     if field == "config" and part == "scheduler":
         other = found.config.replace('"beta_end": ', '"beta_end": 1')
     mutated = dataclasses.replace(held, parts={**held.parts, part: dataclasses.replace(found, **{field: other})})
     references = {**graph.references, model: column.map(lambda _: mutated)}
     assert changed(before, keys(dataclasses.replace(graph, references=references))) == USED[model, part]
+
+
+@pytest.mark.parametrize("field", ["loader", "config", "dtype", "files", "of", "numerics"])
+def test_what_a_part_is_made_of_is_in_its_identity(field):
+    update = Part("pack:Update", "folder", "{}", ("update.bin",))
+    other = {
+        "loader": "pack:Other",
+        "config": "[]",
+        "dtype": "float16",
+        "files": ("b.bin",),
+        "of": (update,),
+        "numerics": "{}",
+    }[field]
+    part = Part("pack:Loader", "folder", "{}", ("a.bin",), of=(update,))
+    mutated = dataclasses.replace(part, of=(dataclasses.replace(update, **{field: other}),))
+    one, another = (each.digest(lambda path: path.name) for each in (part, mutated))
+    assert one != another
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("attention: math", BOTH), ("compile: true", BOTH), ("tile: 64", IMAGES | OTHERS)]
+)
+def test_words_of_a_model_that_decide_how_it_rounds(checked, tmp_path, zoo_folder, words, expected):
+    before = keys(checked.graph)
+    written = GRAPH.replace("from: ZOO/digits}", f"from: ZOO/digits, {words}}}")
+    after = keys(Lab(tmp_path, zoo_folder).load(written).check().graph)
+    assert changed(before, after) == expected
 
 
 def test_all_parts_are_tried(checked):

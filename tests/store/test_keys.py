@@ -17,6 +17,13 @@ def test_golden_keys():
     )
     assert keys.emitted(1, "x") == "a741c611b73cfe29cba2246a1c1eb4bcf80d8d46"
     assert keys.pooled(["b", "a", "a"]) == "5e4bb33daf9deab46a0e09d41379ef4895a04ca1"
+    assert keys.output_of("a" * 40, "mask") == "84ff945e3dc04e8e9983ee91e70b8c8be1a47033"
+    assert keys.model_digest(["b", "a"]) == "ae4daab11b1051fcb0235fc5495f809f231ebc16"
+    told = {"b": [1, 2.5, None, True, "é"], "a": {"x": -0.0}, "s": parse({"during": [0, 0.5], "value": 2, "else": 1})}
+    assert keys.canonical(told) == (
+        '{"mapping":{"a":{"mapping":{"x":{"number":"-0x0.0p+0"}}},"b":[1,{"number":"0x1.4000000000000p+1"},null,true,"é"]'
+        ',"s":{"else":1,"schedule":[["during",0,{"number":"0x1.0000000000000p-1"},2]]}}}'
+    )
     assert keys.content([("unet.safetensors", "0" * 64)]) == "31ea57fdacb677213e9ff1e4fae5759ae87f2d2a"
 
 
