@@ -3,9 +3,9 @@
     python tests/chaos/kills.py [--kills 200] [--every 0.7] [--seed 0]
 
 Each graph runs in strict numerics, first undisturbed in one process, then with two worker processes of which one is
-killed (SIGKILL) now and then. The results must be the same to the bit, and no item may have been published twice. Ends
-with exit code 1 if one of these doesn't hold. That nothing is computed more often than the kills explain is counted,
-item by item, in tests/execute/test_deaths.py.
+killed (SIGKILL) now and then. The results must be the same to the bit, no item may have been published twice, and no
+more may be computed again than the killed workers had in hand, a task each. Ends with exit code 1 if one of these
+doesn't hold. tests/execute/test_deaths.py counts attempts item by item, in a graph of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import psutil
 import xarray
 
 from flowgen.execute.driver import RunFailed
+from flowgen.execute.event_log import NAME, read_records
 from flowgen.execute.task import open_store
 from flowgen.experiment import Run, load
 
@@ -54,6 +55,10 @@ class Killer(threading.Thread):
     seed: int
     done: threading.Event = field(default_factory=threading.Event)
     killed: set[int] = field(default_factory=set)
+    items: int = 0
+    """computed in the runs that it disturbed"""
+    again: int = 0
+    """of tasks that were sent again for it"""
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
@@ -98,8 +103,27 @@ def published_twice(store: Path) -> int:
     return len(keys) - len(set(keys))
 
 
+def repeated(done: Run) -> int:
+    """Items of tasks that were sent again since a worker had begun them and died."""
+    return sum(found["items"] for found in read_records(done.folder / NAME)[0] if found["event"] == "sent_again")
+
+
+def too_often(done: Run, kills: int) -> list[str]:
+    """What a run says of items that were computed more often than so many killed workers explain."""
+    wrong = []
+    events = read_records(done.folder / NAME)[0]
+    if (deaths := sum(found["event"] == "worker_died" for found in events)) > kills:
+        wrong.append(f"{deaths} workers died, of which {kills} were killed")
+    if (computed := sum(found["items"] for found in events if found["event"] == "parcel")) != done.plan.compute:
+        wrong.append(f"{computed} items computed, {done.plan.compute} planned")
+    if (again := repeated(done)) > (most := kills * max(map(len, done.plan.parcels))):
+        wrong.append(f"{again} items sent again, where {kills} killed workers had at most {most} in hand")
+    return wrong
+
+
 def disturbed(name: str, folder: Path, killer: Killer, reference: xarray.Dataset) -> list[str]:
     """Run a graph while workers are killed; what is wrong with it."""
+    before = len(killer.killed)
     try:
         done = run(name, folder, workers=2)
     except RunFailed as stopped:
@@ -109,6 +133,9 @@ def disturbed(name: str, folder: Path, killer: Killer, reference: xarray.Dataset
         wrong.append("other results than undisturbed")
     if twice := published_twice(folder / "store"):
         wrong.append(f"{twice} items published twice")
+    wrong += too_often(done, len(killer.killed) - before)
+    killer.items += done.plan.compute
+    killer.again += repeated(done)
     return [f"{name}: {problem}" for problem in wrong]
 
 
@@ -140,6 +167,7 @@ def chaos(kills: int, every: float, seed: int, names: list[str]) -> list[str]:
     ratio = sum(map(sum, spent.values())) / sum(calm[name][0] * len(times) for name, times in spent.items())
     runs = sum(map(len, spent.values()))
     print(f"{len(killer.killed)} kills in {runs} runs; {ratio:.2f} of the undisturbed time; {len(wrong)} problems")
+    print(f"{killer.items} items computed, {killer.again} of them sent again after a worker had begun them")
     return wrong
 
 
