@@ -26,8 +26,8 @@ def expanded(document: Document) -> Document:
     from flowgen.graph.inline import inlined
     from flowgen.graph.points import with_points
 
-    found = with_points(with_cases(inlined(document)))
-    return replace(found, nodes={name: with_names(entry, found) for name, entry in found.nodes.items()})
+    found = with_cases(inlined(document))
+    return with_points(replace(found, nodes={name: with_names(entry, found) for name, entry in found.nodes.items()}))
 
 
 def with_names(entry: NodeEntry, document: Document) -> NodeEntry:

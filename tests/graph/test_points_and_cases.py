@@ -56,8 +56,11 @@ def test_another_point_that_is_new_is_computed_and_labelled(lab):
     assert run.results.plain.dims[:2] == ("prompt", "seed")
 
 
-def test_noise_that_is_drawn_anew_is_that_of_the_other_point(lab):
-    plan = lab.plan(BASE.replace("guidance: 1}", "prompt: a red three}"))
+@pytest.mark.parametrize("per", ["[prompt]", "$anew"])
+def test_noise_that_is_drawn_anew_is_that_of_the_other_point(lab, per):
+    text = BASE.replace("sweep:\n", "inputs: {anew: {type: axes, default: [prompt]}}\nsweep:\n")
+    text = text.replace("per: [prompt]", f"per: {per}")
+    plan = lab.plan(text.replace("guidance: 1}", "prompt: a red three}"))
     assert keys(plan, "plain/image").tolist() == keys(plan, "image")[0].tolist()
 
 
