@@ -1,4 +1,4 @@
-"""The driver killed at fifty-four more points, on a graph of toy nodes whose results are known in closed form."""
+"""The driver killed at eighty more points, on a graph of toy nodes whose results are known in closed form."""
 
 import os
 import signal
@@ -26,20 +26,22 @@ nodes:
   first: {type: crash.number, value: $n}
   second: {type: crash.add, x: $first, by: 10}
   third: {type: crash.add, x: $second, by: 100}
-outputs: [third]
+  fourth: {type: crash.add, x: $third, by: 1000}
+  fifth: {type: crash.add, x: $fourth, by: 10000}
+outputs: [fifth]
 """
-TOTAL = 3 * 6
+TOTAL = 5 * 6
 PARCELS = {"batch": 2, "workers": 3}
-"""cuts each node's items into three parcels: nine blocks of at least two syncs"""
+"""cuts each node's items into three parcels: fifteen blocks of at least two syncs"""
 
 POINTS = [
     *(
         (f"{when} {what}", n)
         for when in ("before", "after")
         for what in ("computing", "publishing")
-        for n in range(1, 10)
+        for n in range(1, 16)
     ),
-    *(("sync", n) for n in range(1, 19)),
+    *(("sync", n) for n in range(1, 21)),
 ]
 
 
@@ -78,7 +80,7 @@ def work_and_die(lab, where, count):
 @pytest.mark.slow
 @pytest.mark.parametrize(("where", "count"), POINTS)
 def test_a_killed_run_goes_on(tmp_path, server, where, count):
-    assert len(POINTS) == 54
+    assert len(POINTS) == 80
     lab = Lab(tmp_path, tmp_path)
     child = server.Process(target=work_and_die, args=(lab, where, count))
     child.start()
@@ -90,7 +92,7 @@ def test_a_killed_run_goes_on(tmp_path, server, where, count):
     assert left + sum(len(m["keys"]) for m in manifests) == TOTAL
     plan, tally = work(lab)
     assert tally.computed() == left
-    keys = [key.decode() if isinstance(key, bytes) else key for key in plan.keys["third"].values]
-    ((_, found),) = open_store(str(lab.store)).read(keys, plan.graph.outputs["third"].output)
-    assert found.data.flatten().tolist() == [n + 110.0 for n in range(6)]
+    keys = [key.decode() if isinstance(key, bytes) else key for key in plan.keys["fifth"].values]
+    ((_, found),) = open_store(str(lab.store)).read(keys, plan.graph.outputs["fifth"].output)
+    assert found.data.flatten().tolist() == [n + 11110.0 for n in range(6)]
     assert os.listdir(lab.store / "tmp") == [] or where != "after publishing"
