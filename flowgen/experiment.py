@@ -57,6 +57,9 @@ def load(
     for name, given in (("set", set), ("sweep", sweep), ("where", where)):
         if given is not None and not isinstance(given, Mapping):
             raise UserError(f"'{name}' is a mapping from names to values, not {with_article(type(given).__name__)}")
+        for key in given or ():
+            if not isinstance(key, str):
+                raise UserError(f"'{name}' takes names, which are texts, not {key!r}")
     return Experiment(
         load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle
     )

@@ -66,3 +66,5 @@ def test_numbers_of_numpy_are_numbers(tmp_path, zoo_folder):
 def test_set_gives_one_value(tmp_path, zoo_folder):
     with pytest.raises(UserError, match=r"--set gives 'seed' one value, not \[1, 2\]\n  --sweep seed=1,2"):
         Lab(tmp_path, zoo_folder).load(SMALL, seed=[1, 2])
+    with pytest.raises(UserError, match="'set' takes names, which are texts, not 1"):
+        flowgen.load(tmp_path / "g.yaml", set={1: 2})

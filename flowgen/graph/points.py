@@ -12,7 +12,7 @@ from flowgen.graph.expand import AT, arguments_of, fixing, redirected, rewritten
 from flowgen.language.axes import Axis
 from flowgen.language.document import Document
 from flowgen.language.draw import nearest
-from flowgen.language.entries import NodeEntry
+from flowgen.language.entries import RESERVED, NodeEntry
 from flowgen.language.expressions import Ref, references
 from flowgen.language.inputs import shown
 
@@ -68,6 +68,8 @@ def depends(document: Document, entry: NodeEntry, inputs: set[str]) -> bool:
 def settings(document: Document, entry: NodeEntry) -> dict[str, Any]:
     """The inputs that an ``at`` sets; an axis that sets several, or cases, is set by a label."""
     found: dict[str, Any] = {}
+    for word in sorted((RESERVED - {"type", "description"}) & entry.places.keys()):
+        raise UserError(f"'{word}' has no meaning for 'type: at'", entry.places[word], "write it on the node itself")
     known = {*document.inputs, *document.setters, *document.axes}
     for name, value in entry.arguments.items():
         if name == "of":
