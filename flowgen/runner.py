@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,7 @@ def run(
     log = EventLog(folder)
     log.begin(graph=graph, store=place.store, device=place.device, processes=where.workers)
     events = Both(log, events)
-    with log.until_the_end(), ExitStack() as holds:  # what the run stands on isn't collected while it lives
+    with log.until_the_end(), within(store, limit, events), ExitStack() as holds:  # nothing it holds is collected
         events.begun(folder)
 
         def held() -> Plan:
@@ -117,13 +117,28 @@ def run(
         holds.close()
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         uses.tell(store)
-        if limit is not None:
-            gone = keep_within(store, limit)
-            if gone.going:
-                events.note(
-                    f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed"
-                )
     return Run(folder, first, tally)
+
+
+@contextmanager
+def within(store: Store, limit: int | None, events: Events) -> Iterator[None]:
+    """Keep the store within a limit when the context ends; if by an error, that is raised whatever comes of it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            trim(store, limit, events)
+        raise
+    trim(store, limit, events)
+
+
+def trim(store: Store, limit: int | None, events: Events) -> None:
+    """Remove what a store holds above a limit, if there is one."""
+    if limit is None:
+        return
+    gone = keep_within(store, limit)
+    if gone.going:
+        events.note(f"the store's limit: {gone.items} items, {shown(gone.bytes)}, least recently used, are removed")
 
 
 def ready(runs: Path) -> None:

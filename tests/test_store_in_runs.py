@@ -53,6 +53,18 @@ def test_the_limit_is_kept_after_a_run(lab, monkeypatch):
     assert any("the store's limit: " in said and "are removed" in said for said in notes.said)
 
 
+def test_the_limit_is_kept_after_a_run_that_failed(lab, monkeypatch):
+    monkeypatch.setenv("FLOWGEN_STORE_LIMIT", "4 kB")
+
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowgen.results.run.write_dataset", fail)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(TOY)
+    assert 0 < sum(about.bytes for about in open_store(str(lab.store)).index.blocks()) <= 4000
+
+
 @pytest.mark.parametrize(("call", "at"), [("writev", 2), ("writev", 3), ("fsync", 5), ("replace", 2)])
 def test_a_full_disk_ends_a_run_with_a_message_and_keeps_what_there_is(lab, monkeypatch, call, at):
     lab.load(TOY)
