@@ -100,5 +100,5 @@ def test_kandinsky_mixes_a_picture_and_a_text(tmp_path, folders, photos):
         black = told.negative_image_embeds
     options = {"height": 32, "width": 32, "num_inference_steps": STEPS, "guidance_scale": 4.0, "output_type": "pt"}
     options |= {"image_embeds": torch.cat(rows), "negative_image_embeds": black.expand(4, -1)}
-    # an untrained decoder enlarges rounding: the pipeline's own pictures, made one by one, differ by 2e-4 from its batch
+    # an untrained decoder enlarges rounding: the pipeline's own pictures, one by one, differ by 2e-4 from its batch
     assert gap(made, second(**options, generator=generators()).images) <= 4e-4
