@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -54,7 +52,8 @@ class Killer(threading.Thread):
     """seconds between two kills, on average"""
     seed: int
     done: threading.Event = field(default_factory=threading.Event)
-    killed: set[int] = field(default_factory=set)
+    killed: list[set[int]] = field(default_factory=list)
+    """the ports at which each killed worker listened"""
     items: int = 0
     """computed in the runs that it disturbed"""
     again: int = 0
@@ -70,18 +69,19 @@ class Killer(threading.Thread):
         dice = random.Random(self.seed)
         while not self.done.wait(dice.expovariate(1 / self.every)):
             if found := workers():
-                pid = dice.choice(found)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    self.killed.add(pid)
+                worker = dice.choice(found)
+                with suppress(psutil.NoSuchProcess):
+                    ports = {at.laddr.port for at in worker.net_connections() if at.status == psutil.CONN_LISTEN}
+                    worker.kill()
+                    self.killed.append(ports)
 
 
-def workers() -> list[int]:
+def workers() -> list[psutil.Process]:
     """The worker processes: forked from one that this process has started for it."""
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
-            found += [grandchild.pid for grandchild in child.children()]
+            found += child.children()
     return found
 
 
@@ -108,17 +108,24 @@ def repeated(done: Run) -> int:
     return sum(found["items"] for found in read_records(done.folder / NAME)[0] if found["event"] == "sent_again")
 
 
-def too_often(done: Run, kills: int) -> list[str]:
-    """What a run says of items that were computed more often than so many killed workers explain."""
+def too_often(done: Run, killed: list[set[int]]) -> list[str]:
+    """What a run says of items that were computed more often than the killed workers explain."""
     wrong = []
     events = read_records(done.folder / NAME)[0]
-    if (deaths := sum(found["event"] == "worker_died" for found in events)) > kills:
-        wrong.append(f"{deaths} workers died, of which {kills} were killed")
+    died = {found["worker"]: found["time"] for found in events if found["event"] == "worker_died"}
+    others = [f"{worker} at {when}" for worker, when in died.items() if port(worker) not in set().union(*killed)]
+    if others:
+        wrong.append(f"workers died that weren't killed: {', '.join(others)}")
     if (computed := sum(found["items"] for found in events if found["event"] == "parcel")) != done.plan.compute:
         wrong.append(f"{computed} items computed, {done.plan.compute} planned")
-    if (again := repeated(done)) > (most := kills * max(map(len, done.plan.parcels))):
-        wrong.append(f"{again} items sent again, where {kills} killed workers had at most {most} in hand")
+    if (again := repeated(done)) > (most := len(killed) * max(map(len, done.plan.parcels))):
+        wrong.append(f"{again} items sent again, where {len(killed)} killed workers had at most {most} in hand")
     return wrong
+
+
+def port(worker: str) -> int:
+    """That at which a worker listens, by its address."""
+    return int(worker.rpartition(":")[2])
 
 
 def disturbed(name: str, folder: Path, killer: Killer, reference: xarray.Dataset) -> list[str]:
@@ -133,7 +140,7 @@ def disturbed(name: str, folder: Path, killer: Killer, reference: xarray.Dataset
         wrong.append("other results than undisturbed")
     if twice := published_twice(folder / "store"):
         wrong.append(f"{twice} items published twice")
-    wrong += too_often(done, len(killer.killed) - before)
+    wrong += too_often(done, killer.killed[before:])
     killer.items += done.plan.compute
     killer.again += repeated(done)
     return [f"{name}: {problem}" for problem in wrong]
