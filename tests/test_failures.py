@@ -24,8 +24,6 @@ from flowgen.values.random import is_abstract
 BAD: set[int] = set()
 """values that fail now"""
 NAN: set[int] = set()
-TRIED: list[int] = []
-"""values of the calls that failed"""
 
 
 @node("fails.number", stored=True)
@@ -33,7 +31,6 @@ def number(value: PerItem[int]) -> Score:
     """A number that can't always be had."""
     for found in value.values:
         if found in BAD and not is_abstract():
-            TRIED.append(found)
             raise ValueError(f"no {found} today")
     data = torch.tensor([float("nan") if v in NAN else float(v) for v in value.values])
     return Score(data, torch.ones(len(data), dtype=torch.long))
@@ -62,7 +59,7 @@ def double(x: Score) -> Score:
 
 @pytest.fixture
 def lab(tmp_path, zoo_folder):
-    for seen in (BAD, NAN, TRIED):
+    for seen in (BAD, NAN):
         seen.clear()
     return Lab(tmp_path, zoo_folder)
 
@@ -161,19 +158,12 @@ def test_a_scheduler_that_does_not_come_back_ends_a_run_that_has_begun(lab, monk
     assert len(asked) == 2
 
 
-def test_a_node_that_never_works_is_given_up(lab):
-    BAD.update(range(500))
-    run = lab.run(GRAPH.replace("range: 20", "range: 500"))
-    assert computed(run) == {}
-    assert len([f for f in run.failures if f.node == "one"]) == 500
-    assert len(TRIED) < 60
-
-
-@pytest.mark.parametrize("good", [[19], list(range(8, 20)), [0, 1], list(range(11, 20))])
-def test_items_behind_many_that_fail_are_computed(lab, good):
-    BAD.update(set(range(20)).difference(good))
-    run = lab.run(GRAPH)
-    assert computed(run) == {"one": len(good), "two": len(good)}
+@pytest.mark.parametrize("good", [[], [19], list(range(8, 20)), [0, 1], [140, 141, 142]])
+def test_good_items_among_many_that_fail_are_computed(lab, good):
+    count = 200 if 140 in good else 20
+    BAD.update(set(range(count)).difference(good))
+    run = lab.run(GRAPH.replace("range: 20", f"range: {count}"))
+    assert computed(run) == ({"one": len(good), "two": len(good)} if good else {})
     assert {f.point["value"]: f.cause for f in run.failures if f.node == "one"} == {
         n: f"ValueError: no {n} today" for n in BAD
     }

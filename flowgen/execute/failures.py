@@ -17,9 +17,6 @@ from flowgen.values import Record
 
 Results = list[tuple[list[str], dict[str, Record]]]
 """items by key, with the node's outputs"""
-HOPELESS, SAMPLE = 8, 3
-"""items that fail one by one without a success before only so many of each part that is left are tried: if they fail
-too, the rest is given up with the same cause"""
 GO_ON = "; write 'missing: skip' on this node to pool those that are left"
 
 
@@ -110,9 +107,8 @@ def isolated(
     results: Results = []
     causes: dict[str, str] = {}
     parts = [parcel]
-
-    def good(part: Parcel) -> bool:
-        """Whether a part can be computed; of a single item that can't, the cause is noted."""
+    while parts:
+        part = parts.pop()
         try:
             found = compute(part)
         except (Lost, StaleWeights, Unwritable):
@@ -122,22 +118,11 @@ def isolated(
         except Exception as error:
             if len(part) == 1:
                 causes[part.keys[0]] = cause_of(error)
-            return False
-        results.extend(([part.keys[n] for n in items], outputs) for items, outputs in found)
-        return True
-
-    while parts:
-        part = parts.pop()
-        if len(causes) >= HOPELESS and not results and len(part) > SAMPLE:
-            tried = [n * (len(part) - 1) // (SAMPLE - 1) for n in reversed(range(SAMPLE))]
-            seen = next((at for at, n in enumerate(tried, 1) if good(select(part, [n]))), 0)
-            part = select(part, sorted(set(range(len(part))).difference(tried[: seen or SAMPLE])))
-            if not seen:
-                causes |= dict.fromkeys(part.keys, next(reversed(causes.values())))
                 continue
-        if not good(part) and len(part) > 1:
             middle = len(part) // 2
             parts += [select(part, list(range(middle, len(part)))), select(part, list(range(middle)))]
+        else:
+            results += [([part.keys[n] for n in items], outputs) for items, outputs in found]
     return results, causes
 
 

@@ -12,9 +12,12 @@ from flowgen.execute.driver import Tally
 from flowgen.language.labels import readable
 from flowgen.plan.keying import as_text
 from flowgen.plan.plan import Plan
+from flowgen.store.quantities import counted
 
 FIRST = 3
 """points that are named of items that failed alike"""
+CAUSES = 4
+"""causes that are told of each node, those of most items"""
 LABEL, CAUSE = 60, 300
 """characters of a label, and of a cause, that are shown"""
 
@@ -37,10 +40,19 @@ class Failure:
 
 def grouped(found: Iterable[Failure]) -> list[tuple[str, str]]:
     """Failures for people, those of one node and cause together: what failed, and where if that are several items."""
-    groups: dict[tuple[str, str], list[Failure]] = {}
+    nodes: dict[str, dict[str, list[Failure]]] = {}
     for failure in found:
-        groups.setdefault((failure.node, failure.cause), []).append(failure)
-    return [told(group) for group in groups.values()]
+        nodes.setdefault(failure.node, {}).setdefault(failure.cause, []).append(failure)
+    lines: list[tuple[str, str]] = []
+    for node, causes in nodes.items():
+        groups = sorted(causes.values(), key=len, reverse=True)
+        shown = CAUSES if len(groups) > CAUSES + 1 else len(groups)
+        lines += map(told, groups[:shown])
+        if rest := [failure for group in groups[shown:] for failure in group]:
+            lines.append(
+                (f"{counted(len(rest), 'more item')} of '{node}', for {len(groups) - shown} other causes", points(rest))
+            )
+    return lines
 
 
 def told(group: list[Failure]) -> tuple[str, str]:
@@ -48,8 +60,13 @@ def told(group: list[Failure]) -> tuple[str, str]:
     first, cause = group[0], readable(group[0].cause, CAUSE)
     if len(group) == 1:
         return f"{first.node}{place(first)}: {cause}", ""
-    more = f" and {len(group) - FIRST} more" if len(group) > FIRST else ""
-    return f"{len(group)} items of '{first.node}': {cause}", ", ".join(map(place, group[:FIRST])) + more
+    return f"{len(group)} items of '{first.node}': {cause}", points(group)
+
+
+def points(failed: list[Failure]) -> str:
+    """The first points of some, and how many there are."""
+    more = f" and {len(failed) - FIRST} more" if len(failed) > FIRST else ""
+    return ", ".join(map(place, failed[:FIRST])) + more
 
 
 def place(failure: Failure) -> str:

@@ -152,9 +152,12 @@ def test_long_labels_show_whole_in_a_tooltip_and_failures_are_listed(tmp_path):
     dataset = write_dataset(tmp_path, {"prompt": prompt}, [column], memory, {})
     failed = {"node": "s", "point": {"prompt": "short"}, "points": 1, "cause": "not <finite>"}
     others = [{**failed, "cause": f"cause {n}"} for n in range(25)]
-    html = report(tmp_path, dataset, nx.DiGraph(), failures=[failed] * 25 + others)
+    nodes = [{**failed, "node": f"t{n}"} for n in range(25)]
+    html = report(tmp_path, dataset, nx.DiGraph(), failures=[failed] * 25 + others + nodes)
     assert f'title="{long}"' in html and "…" in html and f">{long}<" not in html
-    assert html.count("25 items of &#39;s&#39;: not &lt;finite&gt;") == html.count("not &lt;finite&gt;") == 1
+    assert html.count("25 items of &#39;s&#39;: not &lt;finite&gt;") == html.count("not &lt;finite&gt;") - 15 == 1
     assert "[prompt=short], [prompt=short], [prompt=short] and 22 more" in html
-    assert html.count("s[prompt=short]: cause") == 19 and "6 more causes. All 50 items are in provenance.json" in html
+    assert html.count("s[prompt=short]: cause") == 3 and "22 more items of &#39;s&#39;, for 22 other causes" in html
+    assert html.count("[prompt=short]: not &lt;finite&gt;") == 15
+    assert "10 more causes. All 75 items are in provenance.json" in html
     assert ">failed</td>" in html and ">nan<" not in html
