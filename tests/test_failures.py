@@ -16,6 +16,7 @@ from flowgen.execute.connection import SchedulerGone
 from flowgen.execute.driver import RunFailed
 from flowgen.execute.event_log import read_records
 from flowgen.execute.progress import Silent
+from flowgen.experiment import Experiment
 from flowgen.node import node
 from flowgen.results.table import scalar_table
 from flowgen.values import Features, Image, Moments, PerItem, Score
@@ -156,6 +157,20 @@ def test_a_scheduler_that_does_not_come_back_ends_a_run_that_has_begun(lab, monk
     with pytest.raises(RunFailed, match="'cluster' failed: no Dask scheduler answers"):
         lab.run(GRAPH, options={"events": Leaving()})
     assert len(asked) == 2
+
+
+def test_a_plan_that_cannot_be_made_anew_ends_a_run_that_has_begun(lab, monkeypatch):
+    BAD.add(13)
+    planned = Experiment._plan
+
+    def once(self, *arguments, **options):
+        if not BAD:  # the scheduler is gone by then
+            raise UserError("the file changed")
+        return planned(self, *arguments, **options)
+
+    monkeypatch.setattr(Experiment, "_plan", once)
+    with pytest.raises(RunFailed, match="'plan' failed: the file changed"):
+        lab.run(GRAPH, options={"events": Leaving()})
 
 
 @pytest.mark.parametrize("good", [[], [19], list(range(8, 20)), [0, 1], [140, 141, 142]])

@@ -115,10 +115,13 @@ def execute(
         return first, tally
     let_go()
     drive = Drive(first, make_plan, place, events, tally)
-    begun, fruitless, since = False, 0, time.monotonic()
+    begun, again, fruitless, since = False, False, 0, time.monotonic()
     while True:
         before = len(tally.receipts)
         try:
+            if again:
+                drive.plan_anew()
+                again = False
             with left_alone(), watched(client) as connected:
                 drive.until_known(connected)
             return first, tally
@@ -126,7 +129,8 @@ def execute(
             begun = begun or bool(drive.sent or tally.receipts)
             drive.count_unheard()  # of workers that are gone by now
             if begun and isinstance(error, UserError):  # the scheduler doesn't come back, or the store refuses
-                raise RunFailed({"store" if isinstance(error, Unwritable) else "cluster": error}) from None
+                what = "store" if isinstance(error, Unwritable) else "plan" if again else "cluster"
+                raise RunFailed({what: error}) from None
             if not isinstance(error, SchedulerGone):
                 raise
             fruitless += 1
@@ -135,7 +139,7 @@ def execute(
             if fruitless >= ATTEMPTS and time.monotonic() - since > BARREN:
                 raise RunFailed({"cluster": error}) from None
             drive.note(f"{error}; connecting again")
-            drive.plan_anew()
+            again = True
 
 
 @dataclass(slots=True)
@@ -171,8 +175,8 @@ class Drive:
 
     def plan_anew(self) -> None:
         """See what is left to do, what failed included."""
-        self.tally.forgive()
         self.plan = self.make_plan()
+        self.tally.forgive()
         self.events.planned(self.plan)
 
     def count_unheard(self) -> None:

@@ -102,16 +102,16 @@ SLEEPER = """\
 import sys
 import time
 
-from flowgen.execute.clusters import Where, client
-from flowgen.execute.clusters.quiet import QUIET
+from flowgen.execute.clusters import Where, client, quiet
 
-QUIET["distributed.scheduler.worker-ttl"] = "2s"
+quiet.QUIET["distributed.scheduler.worker-ttl"] = "8s"
+quiet.GAP = 3
 if __name__ == "__main__":
     with client(Where(workers=1)) as connected:
         there = list(connected.nthreads())
         print("there", flush=True)
         sys.stdin.readline()
-        time.sleep(4)
+        time.sleep(10)
         print("kept" if list(connected.nthreads()) == there else "lost", flush=True)
 """
 
@@ -123,6 +123,6 @@ def test_workers_are_kept_that_were_silent_while_their_scheduler_was(tmp_path):
     with subprocess.Popen([sys.executable, tmp_path / "sleeper.py"], **pipes) as sleeper:
         assert sleeper.stdout.readline() == "there\n"
         os.kill(sleeper.pid, signal.SIGSTOP)
-        time.sleep(9)  # Dask gives ten heartbeats at least, which are five seconds
+        time.sleep(9)  # between two of the scheduler's looks at who is silent, as it happens
         os.kill(sleeper.pid, signal.SIGCONT)
         assert sleeper.communicate("\n", timeout=60)[0] == "kept\n"

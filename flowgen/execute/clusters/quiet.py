@@ -6,6 +6,7 @@ from typing import Any
 
 from distributed import Scheduler, Worker
 from distributed.metrics import time
+from tornado.ioloop import PeriodicCallback
 
 QUIET = {
     "distributed.scheduler.worker-saturation": float("inf"),
@@ -24,31 +25,38 @@ QUIET = {
 GATHER = 0.02
 """seconds in which what a worker says goes together if it has just said something; what comes alone goes at once"""
 
-LATE = 1.5
-"""of the time after which a worker counts as silent: a scheduler that looks so late was silent itself"""
+GAP = 10.0
+"""seconds without a look at the time after which a scheduler was silent itself"""
 
 
 class QuietScheduler(Scheduler):  # type: ignore[misc]
     """Dask's scheduler without its HTTP server: the default run opens no socket.
 
-    It gives no worker up for a silence in which it was silent itself: its process was stopped with Ctrl-Z, or its
+    A silence in which it was silent itself counts against no worker: its process was stopped with Ctrl-Z, or its
     machine slept, and what the workers said meanwhile is still to be read.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.awake = time()
-        """when it last looked who is silent"""
+        """when it last looked"""
+        self.periodic_callbacks["awake"] = PeriodicCallback(self.look, 1000)
 
     def start_http_server(self, *arguments: Any, **options: Any) -> None:
         """Serve nothing."""
 
+    def look(self) -> None:
+        """Look at the time; after a silence all workers count as heard now."""
+        now = time()
+        if now - self.awake > GAP:
+            for worker in self.workers.values():
+                worker.last_seen = now
+        self.awake = now
+
     async def check_worker_ttl(self) -> None:
         """Give silent workers up, as Dask does."""
-        slept = time() - self.awake > LATE * self.worker_ttl
-        self.awake = time()
-        if not slept:
-            await super().check_worker_ttl()
+        self.look()
+        await super().check_worker_ttl()
 
 
 class QuietWorker(Worker):  # type: ignore[misc]
