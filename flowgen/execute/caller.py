@@ -86,8 +86,9 @@ class Caller:
         self.rows: Counter[str] = Counter()
         """items in those calls"""
 
-    def run(self, made: Call, most: int | None = None) -> Result:
-        """The outputs by name, and what is carried to the next step. ``most``: items of one run of the code.
+    def run(self, made: Call, most: int | None = None, last: bool = False) -> Result:
+        """The outputs by name, and what is carried to the next step. ``most``: items of one run of the code; ``last``:
+        whether all that it doesn't use went before.
 
         Where memory runs out, weights that it doesn't use go first. Raises UserError where that doesn't suffice.
         """
@@ -106,8 +107,8 @@ class Caller:
                 raise
             hopeless = final(error, name, most, self.numerics.pad if strict else 0)
         # outside of the handler, which keeps what the code had made by then
-        if self.make_room(made.parts(), hopeless is not None):
-            return self.run(made, most)
+        if self.make_room(made.parts(), hopeless is not None and not last):
+            return self.run(made, most, last or hopeless is not None)
         if hopeless:
             raise hopeless
         self.limits.lower(name, fits(made), most)

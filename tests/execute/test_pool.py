@@ -197,3 +197,20 @@ def test_weights_that_come_back_in_a_task_stay_and_the_batch_is_halved(card):
     assert card.loaded == ["part1", "part0", "part1"]
     assert card.sizes == [2, 2, 2, 1, 1]
     assert set(task.caller.limits.learned.values()) == {1}
+
+
+def undeclared(model: Annotated[Model, Uses("part0")], x: Number) -> Number:
+    """Twice x, by a part that the port doesn't name."""
+    Card.sizes.append(len(x))
+    model["part1"]
+    Card.take(3 * SIZE)
+    return x * 2
+
+
+def test_a_call_that_brings_back_what_went_for_it_ends(card):
+    task = Task()
+    model = Model({part.name: part for part in (task.part, task.other)})
+    call = Call(made("test.undeclared", undeclared), {"model": model, "x": Number(torch.zeros(1, 1))}, 1)
+    with opening(task.models), pytest.raises(UserError, match="more memory than there is, for a single item"):
+        task.caller.run(call)
+    assert card.sizes == [1, 1]
