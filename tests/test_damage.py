@@ -151,21 +151,45 @@ main()
 """
 
 
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_whose_workers_still_start_ends_at_once_and_leaves_nothing_behind(lab, word):
+STARTS_AGAIN = STARTS_SLOWLY.replace("main()", "connect.forsake = lambda: None\nmain()").replace(
+    "forking\n", "connect, forking\n", 1
+)
+"""whose first signal comes while a nanny starts a process anew"""
+
+
+def start_slowly(lab, script):
+    """A run whose worker processes take a minute of imports, in which it is."""
     lab.load(IMAGES)
     slow = "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
     (lab.folder / "takes_a_minute.py").write_text(slow)
-    call = [sys.executable, "-c", STARTS_SLOWLY, "run", "g.yaml", "--store", "store", "--workers", "2"]
+    call = [sys.executable, "-c", script, "run", "g.yaml", "--store", "store", "--workers", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     paths = os.pathsep.join([str(lab.folder), os.environ.get("PYTHONPATH", "")])
     run = subprocess.Popen(call, cwd=lab.folder, env={**os.environ, "PYTHONPATH": paths}, **pipes)
     while not (lab.folder / "begun").exists():
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
+    return run
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_whose_workers_still_start_ends_at_once_and_leaves_nothing_behind(lab, word):
+    run = start_slowly(lab, STARTS_SLOWLY)
     asked = time.monotonic()
     os.killpg(run.pid, word) if word == signal.SIGINT else run.send_signal(word)
     _, said = run.communicate(timeout=120)  # until no process holds its stderr
     assert time.monotonic() - asked < 30
     assert run.returncode == 130
     assert said.splitlines()[-1] == "stopped; 0 of 27 items are computed and kept; the same command goes on from there"
+
+
+def test_the_second_signal_ends_a_run_and_leaves_nothing_behind(lab):
+    run = start_slowly(lab, STARTS_AGAIN)
+    asked = time.monotonic()
+    for _ in range(2):
+        run.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+    _, said = run.communicate(timeout=120)  # until no process holds its stderr
+    assert time.monotonic() - asked < 30
+    assert run.returncode == 130
+    assert "ended at once; what was published is kept" in said

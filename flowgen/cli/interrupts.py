@@ -48,7 +48,9 @@ def first(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def second(number: int, frame: FrameType | None) -> NoReturn:
-    """End the process."""
+    """End the process, and the one that workers are forked from, which may have seconds of imports before it."""
+    if forking := sys.modules.get("flowgen.execute.clusters.forking"):
+        forking.forsake()
     cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
     os.write(2, f"\n{cursor}ended at once; what was published is kept\n".encode())
     os._exit(STOPPED)

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from importlib.metadata import entry_points
 from multiprocessing import forkserver
 from typing import Any
@@ -40,7 +41,8 @@ def forsake() -> None:
     """End the process that is forked, if there is one: it may have seconds of imports before it."""
     pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
     if pid is not None:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def networks() -> list[str]:
