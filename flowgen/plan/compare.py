@@ -121,7 +121,7 @@ class Comparison:
         shape = tuple(self.lengths[axis] for axis in other["axes"])
         seen[node.name, name] = np.zeros(shape, dtype=np.int64)  # a loop comes back to itself
         if other["type"] != node.type.name:
-            return np.ones(shape, dtype=np.int64)
+            return np.full(shape, 1 + len(node.params) + len(node.wires))  # nothing of it is alike
         count = np.zeros(shape, dtype=np.int64)
         for apart in self.distances(node, other, point, seen, below):
             count += apart

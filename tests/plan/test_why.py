@@ -114,6 +114,15 @@ def test_a_parent_is_followed_to_what_changed(ran):
     assert negative.text == f"parent changed: sampler ({root})"
 
 
+def test_a_node_of_another_type_is_farther_than_a_changed_parameter(lab):
+    one = FEW.replace("guidance: [1, 4]", "guidance: [4]").replace("seed: [0, 1]", "seed: [0]")
+    one = one.replace("[image, fid]", "[image]")
+    lab.run(one)
+    lab.run(one.replace("scheduler.ddim", "scheduler.euler").replace("seed: [0]", "seed: [7]"))
+    answer = lab.load(one, ("steps: 4", "steps: 5")).why("image[prompt=a red three]", lab.store, lab.runs)
+    assert only(answer).text == "parent changed: sampler (parameter changed: steps of sampler was 4, is 5)"
+
+
 def test_what_a_point_leaves_unread_is_no_reason(ran):
     answer = asked(ran, "sampler[guidance=1]", ('text: ""', 'text: "blurry"'))
     assert (answer.asked, answer.known) == (4, 4)
