@@ -53,6 +53,19 @@ def test_a_run_ends_with_its_folder_and_plain_lines(tmp_path, zoo_folder):
     assert str(folder) in shown.output
 
 
+def test_a_store_beside_the_graph_is_named_where_another_is_empty(tmp_path, zoo_folder, monkeypatch):
+    Lab(tmp_path, zoo_folder).load(FAST)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    plan = ["plan", "../g.yaml"]
+    assert "note" not in CliRunner().invoke(command, plan).output
+    (tmp_path / ".flowgen" / "store" / "blocks" / "00").mkdir(parents=True)
+    said = f"note: the store at {tmp_path}/elsewhere/.flowgen/store is empty; --store ../.flowgen/store takes the one"
+    assert said in CliRunner().invoke(command, plan).output
+    (tmp_path / "elsewhere" / ".flowgen" / "store" / "blocks" / "00").mkdir(parents=True)
+    assert "note" not in CliRunner().invoke(command, plan).output
+
+
 def test_wrong_input_is_exit_code_2_with_the_line(tmp_path, zoo_folder):
     Lab(tmp_path, zoo_folder).load(FAST.replace("guidance.cfg", "guidance.cgf"))
     done = flowgen("check", "g.yaml", cwd=tmp_path)

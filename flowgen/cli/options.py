@@ -172,9 +172,25 @@ def planned(experiment: Experiment, settings: Settings, quiet: bool = False) -> 
     with doing("checking the graph", quiet):
         found = experiment.check()
     warn(found)
+    if not quiet and (said := new_store(settings.store, Path(experiment.document.file))):
+        click.echo(said, err=True)
     points = math.prod(len(axis) for axis in experiment.document.axes.values() if not axis.maker)
     with doing(f"planning {points:,} points", quiet):
         return experiment.plan(**planning(settings))
+
+
+def new_store(place: Path | str, graph: Path) -> str:
+    """What to say of a store on a disk that holds nothing, where one that does lies beside the graph; or nothing."""
+    beside = graph.parent / KINDS["store"].default
+    if not isinstance(place, Path) or filled(place) or not filled(beside):
+        return ""
+    return f"note: the store at {place.absolute()} is empty; --store {beside} takes the one beside the graph"
+
+
+def filled(place: Path) -> bool:
+    """Whether a store's folder holds blocks."""
+    blocks = place / "blocks"
+    return blocks.is_dir() and any(blocks.iterdir())
 
 
 def warn(found: Check) -> None:
