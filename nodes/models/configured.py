@@ -36,6 +36,13 @@ PREPARES = (
     "keep_aspect_ratio",
     "ensure_multiple_of",
 )
+NAMES_OF_CODE = (
+    "auto_map",
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+    "_experts_implementation",
+)
 VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
 """A tokeniser has one of these, or no words."""
 
@@ -43,12 +50,17 @@ VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file. Raises UserError."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), object_hook=without_code)
     except (OSError, ValueError) as error:
         raise UserError(f"can't read {path}: {error}") from None
     if not isinstance(found, dict):
         raise UserError(f"{path} is no configuration: it holds {with_article(type(found).__name__)}, not a mapping")
     return found
+
+
+def without_code(entries: dict[str, Any]) -> dict[str, Any]:
+    """An object of a configuration without the entries that name code of the model's own or of the Hub (kernels)."""
+    return {name: value for name, value in entries.items() if name not in NAMES_OF_CODE}
 
 
 def is_processor(cls: str) -> bool:

@@ -31,8 +31,11 @@ LIBRARIES = (
 """Where a model's classes may come from: a folder's configuration never names other code."""
 
 
-def class_of(config: dict[str, Any]) -> Any:
-    """The class a configuration names under ``class`` as ``library:Class``."""
+def class_of(config: dict[str, Any], kind: type) -> Any:
+    """The class a configuration names under ``class`` as ``library:Class``. Raises UserError unless it is of a kind.
+
+    What reads further names from a model's folder (AutoTokenizer, DiffusionPipeline) is of no kind that parts have.
+    """
     library, _, name = str(config["class"]).partition(":")
     module = "flowgen_nodes.zoo.digits.nets" if library == "flowgen_nodes" else library
     found = getattr(importlib.import_module(module), name, None) if library in LIBRARIES else None
@@ -40,7 +43,18 @@ def class_of(config: dict[str, Any]) -> Any:
         raise UserError(
             f"the model class '{name}' is not in {library}", hint="a newer version of the library may have it"
         )
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        what = "network" if kind is torch.nn.Module else "tokeniser"
+        raise UserError(f"'{name}' of {library} is no {what}'s class", hint="model_index.json names each part's class")
+    refuse_code()
     return found
+
+
+def refuse_code() -> None:
+    """Let transformers refuse a model's own code, which configurations within one name too, not ask on the terminal."""
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
 
 def settings(part: Part) -> dict[str, Any]:
@@ -88,7 +102,7 @@ def check_shapes(module: torch.nn.Module, part: Part) -> None:
 
 def built(part: Part) -> Any:
     """A network of either library as its configuration says, on tensors without numbers."""
-    found = class_of(json.loads(part.config))
+    found = class_of(json.loads(part.config), torch.nn.Module)
     if hasattr(found, "from_config"):
         return blank(lambda: found.from_config(settings(part)), part)
     return blank(lambda: found(found.config_class.from_dict(settings(part))), part)
@@ -116,18 +130,21 @@ class Pretrained(Files):
     def load(self, part: Part, device: str) -> Any:
         """From ``*.safetensors``; from pickles, where the user allows them, without running their code."""
         quiet()
-        found = class_of(json.loads(part.config))
+        found = class_of(json.loads(part.config), torch.nn.Module)
         safe = part.files[0].endswith(".safetensors")
+        options = {"dtype": DTYPES[part.dtype], "use_safetensors": safe, "weights_only": True, "local_files_only": True}
         try:
-            module = found.from_pretrained(
-                part.folder, dtype=DTYPES[part.dtype], use_safetensors=safe, local_files_only=True, weights_only=True
-            )
+            module = found.from_pretrained(part.folder, **options, **self.more(found, part))
         except (OSError, ValueError, UnpicklingError) as error:
             if safe:
                 raise
             said = str(error).strip().partition("\n")[0]
             raise UserError(f"{part.folder}/{part.files[0]} holds more than weights: {said}") from None
         return ready(module, part, device)
+
+    def more(self, found: Any, part: Part) -> dict[str, Any]:
+        """What a class takes beside for reading a part."""
+        return {}
 
 
 class Diffusers(Pretrained):
@@ -141,6 +158,10 @@ class Transformers(Pretrained):
 
     libraries = ("transformers",)
 
+    def more(self, found: Any, part: Part) -> dict[str, Any]:
+        """The configuration that the part was checked with, not the file's own."""
+        return {"config": found.config_class.from_dict(settings(part)), "trust_remote_code": False}
+
 
 class Tokenizer(Loader):
     """A transformers tokeniser; runs for real even while a graph is checked, where it has a vocabulary."""
@@ -151,8 +172,11 @@ class Tokenizer(Loader):
 
     def load(self, part: Part, device: str) -> Any:
         """From the folder's files."""
+        from transformers import PreTrainedTokenizerBase
+
         quiet()
-        return class_of(json.loads(part.config)).from_pretrained(part.folder, local_files_only=True)
+        found = class_of(json.loads(part.config), PreTrainedTokenizerBase)
+        return found.from_pretrained(part.folder, local_files_only=True, trust_remote_code=False)
 
 
 class Wordless:
@@ -188,7 +212,7 @@ class Module(Files):
 
     def build(self, part: Part) -> Any:
         """From ``config.json``."""
-        module = blank(class_of(json.loads(part.config)), part)
+        module = blank(class_of(json.loads(part.config), torch.nn.Module), part)
         check_shapes(module, part)
         return module
 
@@ -196,7 +220,7 @@ class Module(Files):
         """From ``model.safetensors``."""
         from safetensors.torch import load_file
 
-        module = class_of(json.loads(part.config))()
+        module = class_of(json.loads(part.config), torch.nn.Module)()
         module.load_state_dict(load_file(f"{part.folder}/model.safetensors"))
         return ready(module.to(DTYPES[part.dtype]), part, device)
 

@@ -62,10 +62,11 @@ class Single(Loader):
         from diffusers.loaders.single_file import load_single_file_sub_model
         from diffusers.loaders.single_file_utils import load_single_file_checkpoint
 
-        from .loaders import DTYPES, quiet, settings
+        from .loaders import DTYPES, class_of, quiet, settings
         from .running import ready
 
         quiet()
+        class_of(json.loads(part.config), torch.nn.Module)
         library, _, cls = str(json.loads(part.config)["class"]).partition(":")
         file = Path(part.folder) / part.files[0]
         with TemporaryDirectory() as folder:
