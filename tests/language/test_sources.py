@@ -1,6 +1,7 @@
 """Axes from files: what they hold, and what is said about files that are wrong."""
 
 import json
+import resource
 import time
 
 import pytest
@@ -268,6 +269,38 @@ def test_parquet(tmp_path):
     (tmp_path / "text").write_text("no parquet")
     assert said(tmp_path, "{parquet: text}").startswith("3:3: can't read DIR/text: ")
     assert said(tmp_path, "{parquet: no}") == "3:3: can't read DIR/no: No such file or directory"
+
+
+def test_parquet_is_read_within_bounds(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    text = "x" * 1_000_000
+    often = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 60_000, "int32"), pyarrow.array([text]))
+    parquet.write_table(pyarrow.table({"text": often}), tmp_path / "often", store_schema=False)
+    with parquet.ParquetWriter(tmp_path / "many", pyarrow.schema([("n", pyarrow.int64())])) as file:
+        for _ in range(11):
+            file.write_table(pyarrow.table({"n": pyarrow.repeat(pyarrow.scalar(0), 1_000_000)}))
+    alike = pyarrow.table({"text": [f"{text}{n}" for n in range(100)]})
+    with parquet.ParquetWriter(
+        tmp_path / "alike", alike.schema, use_dictionary=False, column_encoding="DELTA_BYTE_ARRAY"
+    ) as file:
+        for _ in range(2):
+            file.write_table(alike)
+    parquet.write_table(pyarrow.table({"lists": [[0] * 9] * 9}), tmp_path / "lists")
+    parquet.write_table(pyarrow.table({}), tmp_path / "nothing")
+    large = "{} takes more than 2 GiB of memory\n  limit: N takes the first N rows; columns:"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert said(tmp_path, "{parquet: often}").startswith(f"3:3: {large.format('DIR/often')}")
+    assert axis(tmp_path, {"parquet": "often", "limit": 3}).points == Points({"text": [text] * 3})
+    many = "3:3: DIR/many gives more than 10000000 points\n  limit: N takes the first N"
+    assert said(tmp_path, "{parquet: many}") == said(tmp_path, "{parquet: many, limit: 1000000000}") == many
+    assert axis(tmp_path, {"parquet": "many", "limit": 2}).points == Points({"n": [0, 0]})
+    two = Points({"text": [f"{text}0", f"{text}1"]})
+    assert axis(tmp_path, {"parquet": "alike", "limit": 2}).points == two
+    assert said(tmp_path, "{parquet: lists}") == (
+        "3:3: DIR/lists: the column 'lists' is of list<element: int64>; a cell is a number, a text, true or false"
+    )
+    assert said(tmp_path, "{parquet: nothing}") == "3:3: DIR/nothing has no columns"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
