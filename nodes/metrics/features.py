@@ -11,6 +11,8 @@ from flowgen.errors import UserError, WiringError
 from flowgen.node import Source, Uses, node
 from flowgen.values import Features, Image, Model, Moments
 
+from ..models.files import regular
+
 
 def identity(model: Model) -> str:
     """What an extractor is called in results: its class and a hash of its configuration."""
@@ -37,7 +39,7 @@ def reference(from_: Source, model: Annotated[Model, Uses("features")]) -> Momen
 
     path = from_.path / "statistics.safetensors" if from_.path.is_dir() else from_.path
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with safe_open(str(regular(path)), framework="numpy") as file:
             about = file.metadata() or {}
             count, mean, scatter = (torch.tensor(file.get_tensor(name))[None] for name in ("count", "mean", "scatter"))
     except (OSError, SafetensorError) as error:

@@ -8,7 +8,8 @@ from typing import Any
 from flowgen.errors import UserError, with_article
 from flowgen.values.model import Part, canonical
 
-from .configured import HERE, PROCESSOR, processor, read_json, tokenizer
+from .configured import HERE, PROCESSOR, processor, tokenizer
+from .files import read_json
 from .hub import Folder
 from .weights import network
 

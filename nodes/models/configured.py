@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from flowgen.errors import UserError, with_article
 from flowgen.values.model import Part, canonical
 
-from .hub import Folder
+from .files import LARGEST_VOCABULARY, read_json, regular
+from .hub import SMALL, Folder
 
 HERE = "flowgen_nodes.models.loaders"
 TOKENIZER_FILES = (
@@ -36,31 +34,8 @@ PREPARES = (
     "keep_aspect_ratio",
     "ensure_multiple_of",
 )
-NAMES_OF_CODE = (
-    "auto_map",
-    "attn_implementation",
-    "_attn_implementation",
-    "experts_implementation",
-    "_experts_implementation",
-)
 VOCABULARIES = {"tokenizer.json", "vocab.json", "spiece.model"}
 """A tokeniser has one of these, or no words."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file. Raises UserError."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), object_hook=without_code)
-    except (OSError, ValueError) as error:
-        raise UserError(f"can't read {path}: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is no configuration: it holds {with_article(type(found).__name__)}, not a mapping")
-    return found
-
-
-def without_code(entries: dict[str, Any]) -> dict[str, Any]:
-    """An object of a configuration without the entries that name code of the model's own or of the Hub (kernels)."""
-    return {name: value for name, value in entries.items() if name not in NAMES_OF_CODE}
 
 
 def is_processor(cls: str) -> bool:
@@ -75,7 +50,10 @@ def processor(name: str, folder: Path) -> Part:
 
 
 def tokenizer(name: str, where: Folder, cls: str) -> Part:
-    """A tokeniser, identified by its files."""
+    """A tokeniser, identified by its files. Raises UserError for those that can't be read."""
+    for file in where.named(*SMALL):
+        if (where.path / file).exists():
+            regular(where.path / file, LARGEST_VOCABULARY)
     files = tuple(file for file in TOKENIZER_FILES if (where.path / file).is_file())
     config = canonical({"class": f"transformers:{cls.removesuffix('Fast')}"})
     said = ("", "") if set(files) & VOCABULARIES else (f"the part '{name}' has no vocabulary", where.remedy)

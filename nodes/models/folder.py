@@ -13,8 +13,10 @@ from flowgen.errors import UserError, did_you_mean
 from flowgen.values.model import Model, Part, canonical
 
 from ..families import Config, family_for, family_part
+from ..schedulers.schedule import check_timesteps
 from .alone import absent_of_pipelines, plain_parts
-from .configured import HERE, PROCESSOR, is_processor, processor, read_json, tokenizer
+from .configured import HERE, PROCESSOR, is_processor, processor, tokenizer
+from .files import read_json
 from .hub import Folder
 from .ip_adapter import adapted
 from .lora import updated
@@ -29,6 +31,8 @@ LIBRARIES = {
     "audioldm2": "diffusers.pipelines.audioldm2",
 }
 """Where networks come from, by what ``model_index.json`` calls the place; diffusers keeps some with their pipeline."""
+UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+"""what code raises that is given a text where it takes a number, or a list that is too short"""
 Absent = dict[str, tuple[str, str]]
 """by part that isn't there, what to say where it is asked for, and the way out"""
 
@@ -59,6 +63,15 @@ class Options:
 def read_model(where: Folder | Path, label: str, options: Options | None = None) -> Model:
     """The parts of a diffusers pipeline folder, a CLIP folder or a classifier folder. Raises UserError."""
     where, options = where if isinstance(where, Folder) else Folder(where), options or Options()
+    try:
+        return made(where, label, options)
+    except UNREADABLE as error:
+        said = f"flowgen can't read the model in '{label}': its configurations don't say what they should ({error!r})"
+        raise UserError(said, hint=f"looked at the JSON files in {where.path}") from error
+
+
+def made(where: Folder, label: str, options: Options) -> Model:
+    """The parts of a model, whatever its folder is. Raises UserError, and UNREADABLE for entries of a wrong kind."""
     folder = where.path
     network_name, absent = "", Absent()
     if (folder / "model_index.json").is_file():
@@ -107,7 +120,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     parts: dict[str, Part] = {}
     index = read_json(where.path / "model_index.json")
     family = family_for(str(index.get("_class_name", "")), label)
-    entries = {name: entry for name, entry in index.items() if isinstance(entry, list) and not name.startswith("_")}
+    entries = listed(index)
     for name, (library, cls) in entries.items():
         inside = where.inside(name)
         if name in options.parts or not inside.path.is_dir():
@@ -116,6 +129,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
             parts[name] = tokenizer(name, inside, str(cls))
         elif "Scheduler" in str(cls):
             config = {**read_json(inside.path / "scheduler_config.json"), **family.schedule}
+            check_timesteps(config, str(inside.path / "scheduler_config.json"))
             parts[name] = Part(name, f"{HERE}:Config", str(inside.path), canonical(config))
         elif is_processor(str(cls)) and (inside.path / PROCESSOR).is_file():
             parts[name] = processor(name, inside.path)
@@ -131,7 +145,7 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     parts = updated(parts, family.network, str(index.get("_class_name", "")), options.updates)
     parts = adapted(parts, family.network, options.adapters, family.adapts)
     configs = Configurations({name: whole(json.loads(part.config)) for name, part in parts.items()})
-    configs.absent = absent
+    configs.absent, configs.index = absent, where.path / "model_index.json"
     if family.careful and options.dtype == "float16":
         overflowing = [name for name, config in configs.items() if config.get("force_upcast")]
         parts |= {name: replace(parts[name], dtype="float32") for name in overflowing}
@@ -146,13 +160,22 @@ def pipeline_parts(where: Folder, label: str, options: Options) -> tuple[dict[st
     return with_tiles(parts, family.autoencoder, latent.get("factor", 1), options.tile), family.network, absent
 
 
+def listed(index: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The parts that a ``model_index.json`` names: library and class of each, both null where it has none."""
+    pairs = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
+    return {name: pair for name, pair in pairs.items()
+            if not name.startswith("_") and all(each is None or isinstance(each, str) for each in pair)}  # fmt: skip
+
+
 class Configurations(dict[str, Config]):
     """Configurations by part. One that a family asks for and that isn't there is a UserError."""
 
     absent: Absent
+    index: Path
 
     def __missing__(self, name: str) -> Config:
-        said, hint = self.absent.get(name, (f"model_index.json names no part '{name}', which its pipeline has", ""))
+        said = f"model_index.json names no part '{name}', which its pipeline has"
+        said, hint = self.absent.get(name, (said, f'{self.index} says "{name}": [LIBRARY, CLASS] for a part'))
         raise UserError(said, hint=hint)
 
 
@@ -172,7 +195,7 @@ def whole(config: Config) -> Config:
 
     library, _, cls = str(config.get("class", "")).partition(":")
     code = getattr(diffusers, cls, None) if library == "diffusers" else None
-    said = inspect.signature(code).parameters.values() if code else ()
+    said = inspect.signature(code).parameters.values() if isinstance(code, type) else ()
     granted = {each.name: each.default for each in said if each.default is not each.empty}
     found: Config = json.loads(json.dumps({**granted, **config}))
     return found
@@ -204,7 +227,7 @@ def instead(name: str, other: Folder, entries: Mapping[str, Any], where: Folder,
         return library_part(name, where.inside(name), entries[name], replace(own, checkpoint=other.path))
     library, cls = entries[name]
     if (other.path / "model_index.json").is_file():
-        library, cls = read_json(other.path / "model_index.json").get(name) or (library, cls)
+        library, cls = listed(read_json(other.path / "model_index.json")).get(name) or (library, cls)
         other = other.inside(name)
     elif (other.path / "config.json").is_file():
         cls = read_json(other.path / "config.json").get("_class_name", cls)
@@ -223,10 +246,12 @@ def rescheduled(parts: Mapping[str, Part], cls: str, changes: Mapping[str, Any])
         raise UserError("the model has no scheduler", hint="leave 'scheduler' out", about="scheduler")
     config = json.loads(parts["scheduler"].config)
     code = getattr(diffusers, cls, None)
-    known = {*config, *(inspect.signature(code).parameters if code else ())}
+    known = {*config, *(inspect.signature(code).parameters if isinstance(code, type) else ())}
     for name in changes:
         if name not in known:
             raise UserError(
                 f"the configuration of {cls} has no entry '{name}'", hint=did_you_mean(name, known), about="scheduler"
             )
-    return replace(parts["scheduler"], config=canonical({**config, **changes}))
+    config |= changes
+    check_timesteps(config, "the scheduler", "scheduler")
+    return replace(parts["scheduler"], config=canonical(config))

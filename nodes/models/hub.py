@@ -12,6 +12,8 @@ from typing import Any
 from flowgen.errors import UserError
 from flowgen.values import Part
 
+from .files import regular
+
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SMALL = (".json", ".txt", ".model")
 """configurations and tokenisers, which a check reads"""
@@ -36,9 +38,11 @@ class Folder:
         return Folder(self.path / name, away, self.origin)
 
     def named(self, *suffixes: str) -> list[str]:
-        """Its files that end so, here or away, sorted."""
-        here = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
-        return sorted({name for name in [*here, *self.away] if "/" not in name and name.endswith(suffixes)})
+        """Its files that end so, here or away, sorted. Raises UserError where one is a device or a pipe."""
+        paths = list(self.path.iterdir()) if self.path.is_dir() else []
+        paths = [path for path in paths if path.name.endswith(suffixes) and path.exists() and not path.is_dir()]
+        here = [regular(path).name for path in paths]
+        return sorted({*here, *(name for name in self.away if "/" not in name and name.endswith(suffixes))})
 
     @property
     def remedy(self) -> str:

@@ -16,6 +16,7 @@ from flowgen.errors import UserError
 from flowgen.values.model import Loader, Part
 
 from . import hub
+from .files import read_json
 from .running import ready
 from .tiling import tile_by
 from .weights import header
@@ -186,7 +187,7 @@ class Wordless:
 
     def __init__(self, part: Part) -> None:
         about = Path(part.folder) / "tokenizer_config.json"
-        said = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+        said = read_json(about) if about.is_file() else {}
         self.longest: int | None = said.get("model_max_length")
         self.part = part
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from flowgen.errors import UserError
 from flowgen.values import Part
 from flowgen.values.model import canonical, pickles_allowed
 
+from .files import LARGEST, mapping, read_json, regular
 from .hub import Folder, distant_header, is_weight
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -51,8 +51,10 @@ def weight_files(name: str, where: Folder) -> tuple[str, ...]:
     files = tuple(file for file in where.named(".safetensors") if is_weight(file))
     for index in where.named(".safetensors.index.json"):
         if is_weight(index.removesuffix(".index.json")):
-            listed = json.loads((where.path / index).read_text(encoding="utf-8"))["weight_map"].values()
-            if lacking := sorted(set(listed) - set(files)):
+            listed = read_json(where.path / index).get("weight_map")
+            if not isinstance(listed, dict) or not all(isinstance(file, str) for file in listed.values()):
+                raise UserError(f"{where.path / index} lists no weights", hint="download or copy it again")
+            if lacking := sorted(set(listed.values()) - set(files)):
                 raise Lacking(f"the part '{name}' lacks the weights {', '.join(lacking)}", hint=where.remedy)
     if files:
         return files
@@ -86,17 +88,28 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
 
     Raises UserError unless the file is as long as its header says (a cut download is not).
     """
-    size = path.stat().st_size
+    size = regular(path).stat().st_size
     try:
         with path.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
-            if length > min(size, 100_000_000):
-                raise ValueError("the header is longer than the file")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        expected = 8 + length + max(ends, default=0)
-    except (OSError, ValueError, KeyError, struct.error, UnicodeDecodeError) as error:
+            if length > min(size, LARGEST):
+                raise ValueError("the header is longer than the file" if length > size else "the header is too long")
+            header = mapping(file.read(length))
+        entries = {name: placed(name, entry) for name, entry in header.items() if name != "__metadata__"}
+        expected = 8 + length + max((end for _, end in entries.values()), default=0)
+    except (OSError, ValueError, struct.error) as error:
         raise UserError(f"{path} is not a safetensors file: {error}", hint="download or copy it again") from None
     if expected != size:
         raise UserError(f"{path} is damaged: {size} bytes, {expected} expected", hint="download or copy it again")
-    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    return {name: shape for name, (shape, _) in entries.items()}
+
+
+def placed(name: str, entry: Any) -> tuple[tuple[int, ...], int]:
+    """The shape of a tensor by its entry in a header, and where it ends. Raises ValueError."""
+    found: list[Any] = [entry.get("shape"), entry.get("data_offsets")] if isinstance(entry, dict) else []
+    if not found or not all(isinstance(each, list) and all(type(n) is int for n in each) for each in found):
+        raise ValueError(f"its header doesn't say where '{name}' is")
+    shape, place = found
+    if len(place) != 2 or not 0 <= place[0] <= place[1] or any(not 0 <= n < 2**48 for n in shape):
+        raise ValueError(f"its header doesn't say where '{name}' is")
+    return tuple(shape), place[1]

@@ -25,6 +25,7 @@ from .captured import Captured, restored, stored, texts
 from .grid_flow import shift_of, tokens
 from .inverted import Inversion, check_taken_up, ended
 from .kinds import check_kind, predicted
+from .schedule import check_timesteps
 from .state import DiffusionState, Emitted, Sampled
 from .trained import trained
 
@@ -198,6 +199,7 @@ def fresh(name: str, config: str, options: str, steps: int, shape: tuple[int, ..
     known = list(inspect.signature(cls).parameters)
     if unknown := next((each for each in given if each not in known), None):
         raise WiringError(f"{name} has no option '{unknown}'", hint=did_you_mean(unknown, known), about="options")
+    check_timesteps(given, name, "options")
     try:
         with _disable_current_modes(), torch.no_grad():
             about = {entry: value for entry, value in json.loads(config).items() if entry in known}

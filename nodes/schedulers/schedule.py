@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -12,10 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import _disable_current_modes
 
-from flowgen.errors import WiringError
+from flowgen.errors import UserError, WiringError
 
 Spacing = Literal["leading", "trailing", "linspace", "quad"]
 Array = NDArray[np.float64]
+MOST_TIMESTEPS = 1_000_000
+"""of a training schedule; a table has as many entries"""
+
+
+def check_timesteps(about: Mapping[str, Any], what: str, argument: str = "") -> None:
+    """Raise UserError for a scheduler's configuration with more timesteps than anybody trains with."""
+    total = about.get("num_train_timesteps", 1000)
+    if type(total) is not int or not 0 < total <= MOST_TIMESTEPS:
+        said = f"{what} has 'num_train_timesteps' {total!r:.40}, not a whole number from 1 to {MOST_TIMESTEPS}"
+        raise UserError(said, hint="models are mostly trained with 1000", about=argument)
 
 
 def is_flow(about: dict[str, Any]) -> bool:

@@ -26,7 +26,7 @@ from flowgen.values import Features, Moments
 
 from ...metrics.features import identity
 from ...metrics.moments import merge, moments
-from ...models.configured import read_json
+from ...models.files import read_json
 from ...models.folder import read_model
 from ...models.loaders import Module, quiet
 from . import nets
