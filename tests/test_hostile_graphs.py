@@ -116,6 +116,7 @@ HOSTILE = {
     "negative shape": (axis("[-8]"), ""),
     "large picture": (photo("large.png"), "is no picture that can be read"),
     "larger picture": (photo("larger.png"), "is no picture that can be read"),
+    "damaged picture": (photo("damaged.png"), "is no picture that can be read"),
     "endless picture": (photo("/dev/zero"), ""),
     "pipe as a picture": (photo("pipe"), ""),
     "folder as a picture": (photo("with_code"), ""),
@@ -139,6 +140,8 @@ def beside(tmp_path_factory) -> Path:
     Image.new("RGB", (24, 24), "teal").save(folder / "photo.png")
     (folder / "large.png").write_bytes(png(20_000, 20_000))
     (folder / "larger.png").write_bytes(png(2**31 - 1, 2**31 - 1))
+    short = b"IHDR\0\0\0\1"
+    (folder / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\4" + short + struct.pack(">I", zlib.crc32(short)))
     (folder / "long.txt").write_text("x" * 1_000_001)
     (folder / "evil.py").write_text(CODE + "def f(image): return image\n")
     os.mkfifo(folder / "pipe")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import PIL
 import torch
 from PIL import Image as Pillow
 from PIL import ImageOps
@@ -61,8 +60,11 @@ def read(file: Source, mode: Literal["RGB", "L"], width: int, height: int, crop:
                 white = Pillow.new("RGBA", picture.size, "white")
                 picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
             picture = picture.convert(mode)
-    except (OSError, PIL.UnidentifiedImageError, Pillow.DecompressionBombError) as error:
-        raise WiringError(f"'{file.text}' is no picture that can be read: {error}", about="file") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise any kind for a damaged file: SyntaxError, ValueError, TypeError
+        said = str(error).strip() or type(error).__name__
+        raise WiringError(f"'{file.text}' is no picture that can be read: {said}", about="file") from None
     size = (width or picture.width, height or picture.height)
     if picture.size != size:
         how = getattr(Pillow.Resampling, filter.upper())

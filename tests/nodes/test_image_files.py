@@ -52,6 +52,22 @@ def test_what_is_no_picture_is_refused(tmp_path):
         load(Source("p.png", tmp_path / "p.png"))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_a_damaged_picture_is_read_or_refused(tmp_path, kind):
+    Pillow.fromarray(PIXELS).save(tmp_path / "sound", kind)
+    sound, rng, refused = (tmp_path / "sound").read_bytes(), np.random.default_rng(1), []
+    for _ in range(200):
+        damaged = np.frombuffer(sound, np.uint8).copy()
+        damaged[rng.integers(0, min(len(sound), 200), 2)] = rng.integers(0, 256, 2)
+        (tmp_path / "p").write_bytes(damaged.tobytes())
+        try:
+            load(Source("p", tmp_path / "p"))
+        except WiringError as error:
+            refused.append(error.message)
+    assert refused
+    assert [words for words in refused if not words.startswith("'p' is no picture that can be read: ")] == []
+
+
 def test_a_box_in_fractions_and_the_hole_it_makes():
     image = Image(torch.ones(1, 3, 4, 8))
     mask = box(image, *(PerItem([n]) for n in (0.5, 0.25, 1, 0.75)))
