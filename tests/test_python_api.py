@@ -1,5 +1,10 @@
 """Graphs written in Python, and a node of the user's own."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small import SMALL, Lab
@@ -68,3 +73,31 @@ def test_set_gives_one_value(tmp_path, zoo_folder):
         Lab(tmp_path, zoo_folder).load(SMALL, seed=[1, 2])
     with pytest.raises(UserError, match="'set' takes names, which are texts, not 1"):
         flowgen.load(tmp_path / "g.yaml", set={1: 2})
+
+
+SCRIPT = """\
+import flowgen
+from flowgen.node import node
+from toys import Number
+
+print("begins")
+
+@node("mine.twice", stored=True)
+def twice(of: Number) -> Number:
+    return Number(of.data * 2)
+
+graph = flowgen.Graph("doubled").sweep(value=[1, 2, 3, 4])
+one = graph.node("one", "toy.number", value="$value")
+graph.node("two", "mine.twice", of=one)
+graph.outputs("two")
+run = graph.load().run("store", "runs", workers=2, batch=1)
+print(run.results.two.values.ravel().tolist())
+"""
+
+
+def test_workers_leave_the_script_that_starts_them_alone(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    call = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": paths}, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "script.py"], timeout=300, **call)
+    assert done.stdout.splitlines() == ["begins", "[2.0, 4.0, 6.0, 8.0]"], done.stderr

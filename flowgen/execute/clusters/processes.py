@@ -10,6 +10,7 @@ from typing import Any
 
 from distributed import Nanny, Security
 
+from flowgen.execute.clusters.apart import set_apart
 from flowgen.execute.clusters.quiet import QuietScheduler, QuietWorker
 from flowgen.execute.clusters.reviving import Reviving
 
@@ -29,6 +30,7 @@ def on_loopback(each: Sequence[Mapping[str, Any]]) -> Reviving:
     Other users of the machine can reach loopback. Where the package ``cryptography`` is installed the processes know
     each other by a certificate of this run alone.
     """
+    set_apart()
     secured = {"protocol": "tcp://", "security": Security()}
     if importlib.util.find_spec("cryptography"):
         secured = {"protocol": "tls://", "security": Security.temporary()}
