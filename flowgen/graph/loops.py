@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
+from flowgen.errors import UserError
 from flowgen.graph.columns import Column
 from flowgen.graph.model import GraphNode, Wire
 from flowgen.language.expressions import Schedule
@@ -165,12 +166,35 @@ def check_inside(
                 for wire in wires
                 if wire in steps or (wire.node in body and not is_feedback(node, port))
             )
-            result = next(iter(nodes[loop].type.signature.outputs))
-            raise node.error(
-                f"'${wire.node}.{wire.output}' changes with every step of '{loop}', and '{name}' is not in that loop",
-                port,
-                f"take the loop's result, ${loop}.{result}",
-            )
+            raise outside(nodes, order, nodes[loop], node, port, wire)
+
+
+def outside(
+    nodes: dict[str, GraphNode], order: tuple[str, ...], loop: GraphNode, node: GraphNode, port: str, wire: Wire
+) -> UserError:
+    """The error for a node that takes what changes with a loop's steps and doesn't lead back to the loop."""
+    said = f"'${wire.node}.{wire.output}' changes with every step of '{loop.name}', and "
+    result, kind = next(iter(loop.type.signature.outputs.items()))
+    closing = [(name, wires[0].node) for name, wires in loop.wires.items() if is_feedback(loop, name)]
+    if not closing or issubclass(kind, node.type.signature.ports[port].type):
+        hint = f"take the loop's result, ${loop.name}.{result}"
+        return node.error(f"{said}'{node.name}' is not in that loop", port, hint)
+    back, fed = closing[0]
+    cut, wanted = forward(nodes), loop.type.signature.ports[back].type
+    joined = [
+        name
+        for name in order
+        if name in {node.name} | nx.descendants(cut, node.name)
+        and fed in nx.ancestors(cut, name)
+        and issubclass(next(iter(nodes[name].type.signature.outputs.values())), wanted)
+    ]
+    return node.error(
+        f"{said}nothing leads from '{node.name}' back to '{back}' of '{loop.name}', which takes '${fed}'",
+        port,
+        f"'{joined[-1]}' depends on both: write {back}: ${joined[-1]} in '{loop.name}'"
+        if joined
+        else f"wire '{node.name}' into what leads to '${fed}', or leave it out",
+    )
 
 
 def check_disjoint(nodes: dict[str, GraphNode], bodies: dict[str, set[str]]) -> None:

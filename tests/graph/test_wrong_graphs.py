@@ -82,7 +82,20 @@ WRONG = [
     (
         "a per-step output used outside its loop",
         ("outputs: [", "  late: {type: denoiser, x: $sampler.x, context: $text}\noutputs: [late, "),
-        "23:29: '$sampler.x' changes with every step of 'sampler', and 'late' is not in that loop\n"
+        "23:29: '$sampler.x' changes with every step of 'sampler', and nothing leads from 'late' back to 'prediction' "
+        "of 'sampler', which takes '$guided'\n  wire 'late' into what leads to '$guided', or leave it out",
+    ),
+    (
+        "guidance that is wired past",
+        ("prediction: $guided, steps: 5", "prediction: $cond, steps: 5"),
+        "17:31: '$sampler.x' changes with every step of 'sampler', and nothing leads from 'uncond' back to "
+        "'prediction' of 'sampler', which takes '$cond'\n"
+        "  'guided' depends on both: write prediction: $guided in 'sampler'",
+    ),
+    (
+        "the state of a step measured outside its loop",
+        ("outputs: [image", "  gap: {type: score.distance, value: $sampler.x, reference: $noise}\noutputs: [gap"),
+        "23:38: '$sampler.x' changes with every step of 'sampler', and 'gap' is not in that loop\n"
         "  take the loop's result, $sampler.sample",
     ),
     (
