@@ -16,7 +16,7 @@ from flowgen.language.extend import Files, extended
 from flowgen.language.header import Header, validate_header
 from flowgen.language.inputs import apply_overrides, check_types, texts, typed, values, with_chosen
 from flowgen.language.meaning import check_names, check_references, check_used
-from flowgen.language.outputs import Curve, Output, read_outputs
+from flowgen.language.outputs import Curve, Output, implied, read_outputs
 from flowgen.language.tree import Tree, read_file, read_tree
 
 
@@ -170,6 +170,8 @@ def document(
     )
     check_names(result, tree)
     check_references(result, tree)
+    for curve in curves:
+        outputs += implied(curve, outputs)
     check_used(result, [name for name in sweep or {} if name not in {*header.inputs, *header.sweep}])
     return result
 

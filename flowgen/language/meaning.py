@@ -58,9 +58,22 @@ def check_references(document: Document, tree: Tree) -> None:
     for name, expression in document.defaults.items():
         check(expression, tree.at(("defaults", name)))
     for output in document.outputs:
-        if output.ref.name not in document.nodes:
-            hint = did_you_mean(output.ref.name, document.nodes)
-            raise UserError(f"the output '{output.name}' is not a node", output.at, hint)
+        check_result(output.ref, document, output.at)
+    for curve in document.curves:
+        for word, ref in (("x", curve.x), ("y", curve.y)):
+            check_result(ref, document, curve.places.get(word, curve.at))
+
+
+def check_result(ref: Ref, document: Document, at: Position | None) -> None:
+    """What ``outputs`` refers to is a node."""
+    if ref.name in document.nodes:
+        return
+    if ref.name in document.setters:
+        hint = "every result has the labels of its axes, and the report draws scores against them"
+        raise UserError(f"'{ref}' is set by the axis '{document.setters[ref.name]}', and outputs are nodes", at, hint)
+    if ref.name in {*document.inputs, *document.types}:
+        raise UserError(f"'{ref}' is an input, and outputs are nodes", at)
+    raise UserError(f"'{ref}' refers to nothing", at, did_you_mean(ref.name, document.nodes))
 
 
 def used_names(document: Document) -> set[str]:

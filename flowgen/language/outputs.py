@@ -58,10 +58,7 @@ class Curve:
 
 
 def read_outputs(tree: Tree) -> tuple[list[Output], list[Curve]]:
-    """The section ``outputs``, a list or a mapping. Raises UserError at the place of what is wrong.
-
-    What a curve is drawn from is an output too, under its own name, unless an entry names it already.
-    """
+    """The section ``outputs``, a list or a mapping. Raises UserError at the place of what is wrong."""
     section = tree.data["outputs"]
     if isinstance(section, (list, dict)) and not section:
         raise UserError(
@@ -81,8 +78,6 @@ def read_outputs(tree: Tree) -> tuple[list[Output], list[Curve]]:
             curves.append(read_curve(name, entry, tree))
         else:
             outputs.append(read_entry(name, entry, tree))
-    for curve in curves:
-        outputs += implied(curve, outputs)
     return outputs, curves
 
 
@@ -148,7 +143,7 @@ def checked_keys(entry: dict[Any, Any], known: tuple[str, ...], path: Steps, tre
 
 
 def implied(curve: Curve, outputs: list[Output]) -> list[Output]:
-    """The outputs that a curve needs and nobody named."""
+    """The outputs that a curve needs and nobody named: what it is drawn from, under its own name."""
     found: list[Output] = []
     for word, ref in (("x", curve.x), ("y", curve.y)):
         if any(same(output.ref, ref) for output in [*outputs, *found]):

@@ -61,7 +61,7 @@ def test_a_bound_may_be_larger_than_any_float():
         ("{range: 3}", "{cases: {}}", "the axis 'seed': cases takes {label: piece of a node, ...}"),
         ("else: 1}", "}", "needs 'else'"),
         ("[0, 0.5]", "0.5", "'during' takes two bounds"),
-        ("outputs: [c]", "outputs: [d]", "g.yaml:9:11: the output 'd' is not a node"),
+        ("outputs: [c]", "outputs: [d]", "g.yaml:9:11: '$d' refers to nothing"),
         ("  a: {type: noise", "  a: {typ: noise", "g.yaml:6:3: the node 'a' has no type"),
         ("  b: {", "  scale: {", "g.yaml:7:3: 'scale' names an input and a node"),
         ("inputs: {scale: 2.0,", "inputs: {seed: 2.0, scale: 1,", ""),

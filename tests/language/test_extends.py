@@ -137,7 +137,7 @@ def test_three_files(over):
             "",
             "base/base.yaml:10:26: '$seed' refers to nothing\n  known: a, c, file, guidance, item, m, scale",
         ),
-        ("outputs: [c]", "", "base/base.yaml:12:14: the output 'b' is not a node\n  known: a, c, m"),
+        ("outputs: [c]", "", "base/base.yaml:12:14: '$b' refers to nothing\n  known: a, c, m"),
         (
             "./base/base.yaml",
             "./base/bas.yaml",
