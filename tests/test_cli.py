@@ -174,6 +174,48 @@ def test_nodes_shows_the_contract():
     assert "feedback" in page
     assert "arXiv:2010.02502" in page
     assert "eta" in page
+    of_kind = CliRunner().invoke(command, ["nodes", "guidance"], catch_exceptions=False).output
+    assert "\nguidance.cfg " in of_kind
+    assert "\nscheduler.ddim " not in of_kind
+
+
+PART = """\
+flowgen: 1
+description: Draws with a solver.
+inputs: {digits: {type: Model}, text: {type: text, description: what to draw}, steps: 8}
+sweep: {solver: {cases: {ddim: scheduler.ddim, euler: scheduler.euler}}}
+nodes:
+  drawn: {type: "std:text_to_image", model: $digits, prompt: $text, steps: $steps}
+  noise: {type: noise, model: $digits, seed: 1}
+  sampler: {type: $solver, start: $noise, prediction: $cond}
+  cond: {type: denoiser, model: $digits, x: $sampler.x}
+outputs: {drawn: $drawn, latent: $drawn.sampler, sampled: $sampler}
+"""
+
+
+def test_nodes_shows_graphs(tmp_path):
+    listed = CliRunner().invoke(command, ["nodes"], catch_exceptions=False).output
+    assert "\nstd:text_to_image   Image, Latent " in listed
+    rows = CliRunner().invoke(command, ["nodes", "std:text_to_image"], catch_exceptions=False).output.splitlines()
+    assert rows[0] == "std:text_to_image (graph)"
+    assert "parameter  prompt    text                         what to paint" in rows
+    (tmp_path / "part.yaml").write_text(PART)
+    shown = CliRunner().invoke(command, ["nodes", str(tmp_path / "part.yaml")], catch_exceptions=False).output
+    assert [line.split() for line in shown.splitlines()[1:]] == [
+        ["Draws", "with", "a", "solver."],
+        [],
+        ["name", "type", "default", "notes"],
+        ["port", "digits", "Model"],
+        ["parameter", "text", "text", "what", "to", "draw"],
+        ["parameter", "steps", "whole", "number", "8"],
+        ["parameter", "solver", "text", "'ddim'", "swept", "in", "the", "graph,", "2", "values"],
+        ["output", "drawn", "Image"],
+        ["output", "latent", "Latent"],
+        ["output", "sampled", "Latent"],
+    ]
+    (tmp_path / "part.yaml").write_text(PART.replace("std:text_to_image", "./part.yaml"))
+    around = CliRunner().invoke(command, ["nodes", str(tmp_path / "part.yaml")], catch_exceptions=False)
+    assert around.exit_code == 0
 
 
 class Sockets(Silent):

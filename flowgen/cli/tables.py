@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -13,6 +13,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from flowgen.graph.check import Check
+    from flowgen.graph.interface import Interface
     from flowgen.graph.model import Graph
     from flowgen.node import NodeType
     from flowgen.values import Record
@@ -137,3 +138,26 @@ def node_page(found: NodeType) -> Group:
         table.add_row("output", name, kind.__name__, "", "")
     heading = Text(f"{found.name} ({found.kind}, version {found.version})", style="bold")
     return Group(heading, Text(found.doc + "\n"), table)
+
+
+def graphs_table(graphs: Sequence[Interface]) -> Table:
+    """Graphs that may be used as nodes, and what they are for."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("graph as a node", "gives", "what it does"):
+        table.add_column(name, overflow="fold")
+    for found in graphs:
+        table.add_row(found.name, ", ".join(found.outputs.values()), found.description)
+    return table
+
+
+def graph_page(found: Interface) -> Group:
+    """What a graph used as a node takes and gives."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "name", "type", "default", "notes"):
+        table.add_column(name, overflow="fold")
+    for given in found.inputs:
+        table.add_row("port" if given.fed else "parameter", given.name, given.kind, given.default, Text(given.notes))
+    for name, kind in found.outputs.items():
+        table.add_row("output", name, kind, "", "")
+    heading = Text(f"{found.name} (graph)", style="bold")
+    return Group(heading, Text(found.description + "\n"), table)

@@ -89,10 +89,25 @@ class Wiring:
             ports = [given.get(port) for port in node.type.signature.ports]
             wired = dict.fromkeys(ref.name for ref in references(ports) if ref.name in self.nodes)
             near += [other for other in wired if other not in near]
-        hint = did_you_mean(name, [*self.ports, *self.declared])
+        hint = self.meant(name)
         kind = self.node.type.name.rpartition(".")[0]
         able = [n for n, type in node_types().items() if kind and n.startswith(f"{kind}.") and takes(type, name)]
         return f"{hint}; '{name}' is taken by {', '.join(able)}" if able else hint
+
+    def meant(self, name: str) -> str:
+        """A hint for a misspelt argument; a node that is wired there says which ports it may be."""
+        given = self.node.entry.arguments
+        ref = given[name]
+        if not isinstance(ref, Ref) or ref.name not in self.nodes:
+            return did_you_mean(name, [*self.ports, *self.declared])
+        there = offered(self.nodes[ref.name])
+        kind = there.get(ref.port or next(iter(there)))
+        open_ports = [port for port in self.ports.values() if port.name not in given]
+        fitting = [port for port in open_ports if kind and issubclass(kind, port.type)]
+        alone = [port.name for port in fitting if not port.many]
+        if len(alone) == 1:
+            return f"did you mean '{alone[0]}'?"
+        return did_you_mean(name, alone or [port.name for port in fitting] or [*self.ports, *self.declared])
 
     def add_port(self, port: Port, given: dict[str, Any]) -> None:
         """The wires into a port."""

@@ -14,7 +14,7 @@ from flowgen.language.entries import NodeEntry, is_cases, located_parse, read_ca
 from flowgen.language.expressions import Ref
 from flowgen.language.extend import Files, extended
 from flowgen.language.header import Header, validate_header
-from flowgen.language.inputs import apply_overrides, check_types, texts, typed, values, with_chosen
+from flowgen.language.inputs import apply_overrides, check_types, described, texts, typed, values, with_chosen
 from flowgen.language.meaning import check_names, check_references, check_used
 from flowgen.language.outputs import Curve, Output, implied, read_outputs
 from flowgen.language.tree import Tree, read_file, read_tree
@@ -63,6 +63,8 @@ class Document:
     """where inputs and defaults stand that the files set, by section and name"""
     types: dict[str, str] = field(default_factory=dict)
     """declared types of inputs"""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    """what declared inputs are for, in the words of the file"""
     cases: dict[str, dict[str, NodeEntry]] = field(default_factory=dict)
     """by axis of cases and label, the piece of a node"""
     fed: list[Fed] = field(default_factory=list)
@@ -166,6 +168,7 @@ def document(
         folders=files.folders,
         places=places(tree, header, outside),
         types={name: spec["type"] for name, spec in header.inputs.items() if typed(spec)},
+        descriptions={n: str(spec["description"]) for n, spec in header.inputs.items() if described(spec)},
         cases={name: read_cases(name, spec, tree) for name, spec in specs.items() if is_cases(spec)},
     )
     check_names(result, tree)

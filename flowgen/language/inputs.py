@@ -32,6 +32,11 @@ def typed(spec: Any) -> bool:
     return isinstance(spec, dict) and ("type" in spec or "default" in spec)
 
 
+def described(spec: Any) -> bool:
+    """Whether an input says what it is for."""
+    return typed(spec) and "description" in spec
+
+
 def is_port(kind: Any) -> bool:
     """Whether an input of this type is fed by a node: its type is the name of a value, ``Latent`` or ``Model``."""
     return isinstance(kind, str) and kind[:1].isupper() and NAME.fullmatch(kind) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowgen.node.kinds import Carry, Feedback, Loop, Named, Phase, Reduce, Source, Stream, Stretch, Uses
-from flowgen.node.registry import NodeType, node, node_type, node_types, scheme
+from flowgen.node.registry import NodeType, node, node_type, node_types, scheme, shipped_graphs
 
 __all__ = [
     "Carry",
@@ -21,4 +21,5 @@ __all__ = [
     "node_type",
     "node_types",
     "scheme",
+    "shipped_graphs",
 ]

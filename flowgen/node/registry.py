@@ -23,8 +23,10 @@ Kind = Literal["function", "loop", "reduce"]
 C = TypeVar("C", bound=Callable[..., Any])
 
 _TYPES: dict[str, NodeType] = {}
-_SCHEMES: dict[str, Callable[[str], Path]] = {}
+_SCHEMES: dict[str, tuple[Callable[[str], Path], Callable[[], Sequence[str]]]] = {}
 _loaded = False
+FEW = 3
+"""names that a hint offers at most"""
 
 
 @dataclass(frozen=True)
@@ -182,11 +184,14 @@ def registered(code: Any) -> NodeType | None:
     return next((found for found in _TYPES.values() if found.code is code), None)
 
 
-def scheme(name: str) -> Callable[[C], C]:
-    """Register how sources that start with ``name:`` are found; the function takes the rest and returns a path."""
+def scheme(name: str, graphs: Callable[[], Sequence[str]] = tuple) -> Callable[[C], C]:
+    """Register how sources that start with ``name:`` are found; the function takes the rest and returns a path.
+
+    ``graphs`` returns the rests that are graphs, to be used as nodes.
+    """
 
     def register(function: C) -> C:
-        _SCHEMES[name] = function
+        _SCHEMES[name] = function, graphs
         return function
 
     return register
@@ -205,14 +210,40 @@ def node_type(name: str) -> NodeType:
     """A node type by name. Raises UserError with the nearest name."""
     load_packs()
     if name not in _TYPES:
-        raise UserError(f"no node type '{name}'", hint=did_you_mean(name, _TYPES) + " ('flowgen nodes' lists them)")
+        raise UserError(f"no node type '{name}'", hint=nearest(name))
     return _TYPES[name]
+
+
+def nearest(name: str) -> str:
+    """A hint for a name that no type has: types and graphs of the same last word, of nearly the same name, or with the
+    name in theirs.
+    """
+    every, last = [*_TYPES, *shipped_graphs()], last_word(name)
+    if any(other.startswith(f"{name}.") for other in _TYPES):
+        return f"'flowgen nodes {name}' lists those of this kind"
+    meant = [other for other in every if last_word(other) == last]
+    if not meant and (hint := did_you_mean(name, every)).startswith("did"):
+        return f"{hint} ('flowgen nodes' lists them)"
+    meant = meant or sorted((other for other in every if last and last in other), key=len)
+    said = " or ".join(f"'{other}'" for other in meant[:FEW])
+    return f"did you mean {said}? ('flowgen nodes' lists them)" if meant else "'flowgen nodes' lists them"
+
+
+def last_word(name: str) -> str:
+    """``ddim`` of ``scheduler.ddim``."""
+    return re.split("[.:]", name)[-1]
 
 
 def node_types() -> dict[str, NodeType]:
     """All registered node types by name."""
     load_packs()
     return dict(sorted(_TYPES.items()))
+
+
+def shipped_graphs() -> list[str]:
+    """The graphs that packs ship, by the names that they are used by as nodes."""
+    load_packs()
+    return [f"{prefix}:{rest}" for prefix, (_, graphs) in sorted(_SCHEMES.items()) for rest in graphs()]
 
 
 def find_source(text: str, folder: Path, kind: type[Source] = Source) -> Source:
@@ -223,7 +254,7 @@ def find_source(text: str, folder: Path, kind: type[Source] = Source) -> Source:
     load_packs()
     prefix, _, rest = text.partition(":")
     if rest and prefix in _SCHEMES:
-        return kind(text, _SCHEMES[prefix](rest))
+        return kind(text, _SCHEMES[prefix][0](rest))
     if "://" in text:
         raise UserError(f"'{text}' is an address, and flowgen reads files", hint="download it and give its path")
     path = real(folder / text)

@@ -10,10 +10,15 @@ from flowgen.node import scheme
 FOLDER = Path(__file__).parent
 
 
-@scheme("std")
+def names() -> list[str]:
+    """The shipped graphs."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@scheme("std", names)
 def find(name: str) -> Path:
     """The file of a shipped graph. Raises UserError that names those which exist."""
-    wanted, known = f"std:{name}", [f"std:{path.stem}" for path in sorted(FOLDER.glob("*.yaml"))]
+    wanted, known = f"std:{name}", [f"std:{name}" for name in names()]
     if wanted not in known:
         hint = did_you_mean(wanted, known)
         more = "" if hint.startswith("known") else f" (known: {', '.join(known)})"

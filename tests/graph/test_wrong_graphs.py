@@ -58,6 +58,37 @@ WRONG = [
         "18:52: 'guidance.cfg' has no port or parameter 'uncon'\n  did you mean 'uncond'?",
     ),
     (
+        "a port by another name than its own",
+        ("x: $sampler.x, context: $text", "x: $sampler.x, prompt: $text"),
+        "16:49: 'denoiser' has no port or parameter 'prompt'\n  did you mean 'context'?",
+    ),
+    (
+        "a node type without its kind",
+        ("type: scheduler.ddim", "type: ddim"),
+        "15:19: no node type 'ddim'\n  did you mean 'scheduler.ddim'? ('flowgen nodes' lists them)",
+    ),
+    (
+        "a part of a node type's name",
+        ("type: scheduler.ddim", "type: 2m"),
+        "15:19: no node type '2m'\n"
+        "  did you mean 'scheduler.dpm_2m' or 'scheduler.dpm_2m_sde'? ('flowgen nodes' lists them)",
+    ),
+    (
+        "a kind of nodes as a type",
+        ("type: scheduler.ddim", "type: scheduler"),
+        "15:19: no node type 'scheduler'\n  'flowgen nodes scheduler' lists those of this kind",
+    ),
+    (
+        "a graph that ships without its prefix",
+        ("type: scheduler.ddim", "type: text_to_image"),
+        "15:19: no node type 'text_to_image'\n  did you mean 'std:text_to_image'? ('flowgen nodes' lists them)",
+    ),
+    (
+        "a node type that is like no other",
+        ("type: scheduler.ddim", "type: quux"),
+        "15:19: no node type 'quux'\n  'flowgen nodes' lists them",
+    ),
+    (
         "a misspelt input",
         ("scale: $guidance", "scale: $guidence"),
         "18:69: '$guidence' refers to nothing\n  did you mean 'guidance'?",
