@@ -14,6 +14,7 @@ from flowgen.values.random import draw
 
 from .by_step import ByStep
 from .discrete import Discrete, scale
+from .sampler import check_eta
 from .schedule import Array, Plan
 from .state import DiffusionState
 
@@ -24,7 +25,7 @@ State = TypeVar("State", bound=DiffusionState)
 class DDIM(Discrete):
     """Denoising diffusion implicit models; Song et al. 2021, arXiv:2010.02502, eq. 12 and 16.
 
-    eta: 0 is deterministic, 1 has DDPM's posterior variance.
+    eta: 0 is deterministic, 1 has DDPM's posterior variance, the most that a step can draw.
 
     steps: denoiser calls. spacing: which timesteps they visit; "model" takes the model's own configuration, as do
     prediction_type and clip_sample (a number clips x0 to plus and minus it).
@@ -39,6 +40,12 @@ class DDIM(Discrete):
     eta: PerItem[float] = 0.0
     previous: Literal["diffusers", "exact"] = "diffusers"
     use_clipped_epsilon: bool = False
+
+    def find_ways(self, shape: tuple[int, ...]) -> list[Plan]:
+        """Each item's way through the schedule. Raises WiringError for an eta out of range."""
+        for eta in self.eta.values:
+            check_eta(eta)
+        return super().find_ways(shape)
 
     def advance(
         self, state: DiffusionState, i: PerItem[int], prediction: Prediction, renoise: Prediction | None = None

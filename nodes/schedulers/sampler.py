@@ -266,6 +266,17 @@ class Sampler(Loop):
         raise NotImplementedError  # pragma: no cover
 
 
+def check_eta(eta: float) -> None:
+    """Raise WiringError for a share of fresh noise that no step can add.
+
+    At 1 it has DDPM's posterior variance, which is at most the next level's own. Beyond, some step would add more noise
+    than that level holds, and what is left of the predicted noise would be the root of a negative number.
+    """
+    if not 0 <= eta <= 1:
+        hint = "the share of the noise that a step draws anew: 0 is deterministic, 1 draws all that can be"
+        raise WiringError(f"eta must be 0 to 1, not {eta}", hint=hint)
+
+
 def numbers(values: Sequence[float]) -> Tensor:
     """One number for each item, [B] float64."""
     return torch.tensor(values, dtype=torch.float64)

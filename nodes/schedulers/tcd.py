@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import PerItem
 
 from .grid import Grid, Habits
 from .lcm import distilled_grid
 from .linear import Linear
+from .sampler import check_eta
 from .schedule import Array, alphas_cumprod
 from .steps import epsilon
 from .table import Table, tabulate
@@ -54,6 +54,5 @@ class TCD(Linear):
 
     def table(self, grid: Grid, row: int) -> Table:
         """The coefficients of an item. Raises WiringError for an eta out of range."""
-        if not 0 <= self.eta.values[row] <= 1:
-            raise WiringError(f"eta must be 0 to 1, not {self.eta.values[row]}")
+        check_eta(self.eta.values[row])
         return tcd_table(grid, self.model.part("scheduler").config, self.eta.values[row])

@@ -344,6 +344,19 @@ WRONG = [
         "  the part of the steps that is taken: 0.3 changes init a little, 1 begins with noise alone",
     ),
     (
+        "fresh noise less than none",
+        ("steps: 5", "steps: 5, eta: -1"),
+        "15:86: eta must be 0 to 1, not -1.0\n"
+        "  the share of the noise that a step draws anew: 0 is deterministic, 1 draws all that can be",
+    ),
+    (
+        "more fresh noise than there is, at the last point of an axis",
+        ("steps: 5", "steps: 5, eta: $guidance"),
+        "15:86: eta must be 0 to 1, not 4.0\n"
+        "  the share of the noise that a step draws anew: 0 is deterministic, 1 draws all that can be\n"
+        "  its value comes from the axis 'guidance' at 5:3",
+    ),
+    (
         "a strength that leaves no step",
         ("steps: 5", "steps: 5, strength: 0.1"),
         "15:91: strength 0.1 leaves none of 5 steps to take\n  at least 1/5, or more steps",
