@@ -194,12 +194,14 @@ def from_range(name: str, value: Any) -> range:
     """``range: 8`` or ``range: [first, end]``, the end excluded."""
     bounds = value if isinstance(value, list) else [0, value]
     if len(bounds) not in (2, 3) or not all(isinstance(b, int) and not isinstance(b, bool) for b in bounds):
-        raise UserError(f"the axis '{name}': range takes a whole number or [first, end]")
+        hint = "range: [first, end, step] is of whole numbers too; linspace: [first, last, how many] of any"
+        raise UserError(f"the axis '{name}': range takes a whole number or [first, end]", hint=hint)
     if bounds[2:] == [0]:
         raise UserError(f"the axis '{name}': range takes a step that isn't 0")
     numbers = range(*bounds)
     if not numbers:
-        raise UserError(f"the axis '{name}' has no values")
+        hint = "range: 3 is 0, 1, 2, and range: [2, 4] is 2, 3: the end, which is left out, is the greater one"
+        raise UserError(f"the axis '{name}' has no values", hint=hint)
     try:
         if len(numbers) <= MAX_POINTS:
             return numbers

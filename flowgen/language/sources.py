@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flowgen.errors import UserError
-from flowgen.language.axes import MAX_POINTS, Axis, Context, from_values, plain_axis, whole
+from flowgen.errors import Position, UserError
+from flowgen.language.axes import MAX_POINTS, Axis, Context, plain_axis, whole
 
 MAX_LINE = 1_000_000
 """characters"""
@@ -52,12 +52,16 @@ def located_file(spec: dict[str, Any], kind: str, context: Context) -> Path:
 def from_lines(spec: dict[str, Any], context: Context) -> Axis:
     """``lines: file``: the lines that are not blank."""
     path, limit = located_file(spec, "lines", context), whole(spec, "limit", context)
-    lines = (stripped for line in text_lines(path) if (stripped := line.strip()))
-    found = list(itertools.islice(lines, min(limit or MAX_POINTS + 1, MAX_POINTS + 1)))
+    lines = ((n, text) for n, line in enumerate(text_lines(path), 1) if (text := line.strip()))
+    found = dict[str, int]()
+    for n, text in itertools.islice(lines, min(limit or MAX_POINTS + 1, MAX_POINTS + 1)):
+        if (first := found.setdefault(text, n)) != n:
+            said = f"the axis '{context.name}' holds {text!r} twice"
+            raise UserError(said, Position(str(path), n, 1), f"line {first} has it too: leave one of them out")
     check_count(len(found), str(path))
     if not found:
         raise UserError(f"{path} has no lines that aren't blank")
-    return from_values(found, context)
+    return plain_axis(list(found), context)
 
 
 def from_files(spec: dict[str, Any], context: Context) -> Axis:

@@ -219,7 +219,16 @@ WRONG_AXES = [
     ("{csv: captions.csv, lines: b}", "the axis 'item' is made from one thing, not from csv and lines"),
     ("{jsonl: blank.txt}", "DIR/blank.txt has no rows"),
     ("{lines: blank.txt}", "DIR/blank.txt has no lines that aren't blank"),
-    ("{range: 0}", "the axis 'item' has no values"),
+    (
+        "{range: [6, 2]}",
+        "the axis 'item' has no values\n"
+        "  range: 3 is 0, 1, 2, and range: [2, 4] is 2, 3: the end, which is left out, is the greater one",
+    ),
+    (
+        "{range: [0, 1, 0.5]}",
+        "the axis 'item': range takes a whole number or [first, end]\n"
+        "  range: [first, end, step] is of whole numbers too; linspace: [first, last, how many] of any",
+    ),
     ("{range: [0, 9, 0]}", "the axis 'item': range takes a step that isn't 0"),
     ("{range: 99999999999999999999}", "the axis 'item' would have more than 10000000 points"),
     ("{rows: [{a: 1}, {b: 1}]}", "the axis 'item': row '1' differs from the first in a, b"),
@@ -243,6 +252,12 @@ def test_wrong_axes(folder, spec, expected):
     (folder / "index.csv").write_text(",b\n0,1\n")
     (folder / "blank.txt").write_text("\n \n")
     assert said(folder, spec) == "3:3: " + expected
+
+
+def test_a_line_that_stands_twice_is_found_in_its_file(folder):
+    (folder / "twice.txt").write_text("a\nb\n\n a\n")
+    told = "DIR/twice.txt:4:1: the axis 'item' holds 'a' twice\n  line 1 has it too: leave one of them out"
+    assert said(folder, "{lines: twice.txt}") == told
 
 
 def test_rows_as_a_list(tmp_path):
