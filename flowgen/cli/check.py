@@ -31,4 +31,5 @@ def check(graph: Path, given: dict[str, Any], settings: Settings) -> None:
     points = math.prod(map(len, swept))
     axes = " × ".join(f"{len(a)} {a.name}" for a in swept)
     warn(found)
-    console.print(f"{graph} is sound: {points} points" + (f" ({axes})" if axes else ""), highlight=False)
+    count = f"{points} point{'s' * (points != 1)}"
+    console.print(f"{graph} is sound: {count}" + (f" ({axes})" if axes else ""), highlight=False)

@@ -37,4 +37,6 @@ def plain(value: Any) -> Any:
 
 def shown(value: Any) -> str:
     """A value as text; ``-`` where nothing is set."""
-    return ", ".join(map(str, value)) or "-" if isinstance(value, tuple) else "-" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:g} s"  # settings that aren't whole are times
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)) or "-"

@@ -56,6 +56,11 @@ def check_over(node: GraphNode, axes: dict[str, set[str]], document: Document) -
             raise node.error(f"'over' names no axis '{name}'", "over", did_you_mean(name, document.axes))
         if name not in axes[stream]:
             varies = ", ".join(ordered(axes[stream], document)) or "no axis"
+            if not any(name in found for found in axes.values()):
+                said = f"nothing in the graph uses the axis '{name}', so that 'over' pools nothing"
+                used = document.axes[name].inputs[0]
+                hint = f"take one of its inputs up in a node that leads to '{stream}', as ${used}"
+                raise node.error(said, "over", hint)
             raise node.error(f"'over' names '{name}', but '{stream}' varies along {varies}", "over")
     for port, wires in node.wires.items():
         if node.type.signature.ports[port].stream:

@@ -129,6 +129,8 @@ class Wiring:
         if not isinstance(expression, Ref) or expression.name not in self.nodes:
             what = f"the input '{expression}'" if isinstance(expression, Ref) else repr(expression)
             hint = "a port takes the output of a node, $NAME; parameters take literals and inputs"
+            if isinstance(expression, str) and expression.partition(".")[0] in self.nodes:
+                hint = f"write ${expression}"
             raise self.error(f"'{port.name}' is a port and can't take {what}", port.name, hint)
         signature = self.nodes[expression.name].type.signature
         there = offered(self.nodes[expression.name])
@@ -173,7 +175,13 @@ class Wiring:
         try:
             self.node.params[param.name] = column(expression, self.document).map(lambda v: self.valid(param, v))
         except UserError as error:
+            if not error.hint and isinstance(expression, str) and self.is_input(expression):
+                error = UserError(error.message, error.at, f"write ${expression}", error.about)
             raise blamed(error, self.node, self.document, param.name) from None
+
+    def is_input(self, name: str) -> bool:
+        """Whether a name is that of an input."""
+        return name in {*self.document.inputs, *self.document.setters}
 
     def valid(self, param: Param, value: Any) -> Any:
         """A value in the parameter's type; files and folders found."""

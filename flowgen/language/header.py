@@ -42,8 +42,10 @@ def validate_header(tree: Tree) -> Header:
 
 
 def explain(error: ValidationError, tree: Tree) -> UserError:
-    """pydantic's first finding in flowgen's words."""
-    finding = error.errors()[0]
+    """pydantic's first finding in flowgen's words; an unknown key before a missing one, which it may be."""
+    findings = error.errors()
+    unknown = [found for found in findings if found["type"] == "extra_forbidden"]
+    finding = unknown[0] if unknown and findings[0]["type"] == "missing" else findings[0]
     path: Steps = tuple(finding["loc"])
     name = str(path[-1])
     if finding["type"] == "extra_forbidden":

@@ -128,12 +128,20 @@ def apply_overrides(
             header.inputs[name] = {**spec, "default": value} if typed(spec) else value
         elif (parts := re.split("[/.]", name))[1:] and parts[0] in header.nodes:
             node, argument = parts[0], parts[-1]
-            hint = f"declare one, inputs: {{{argument}: VALUE}}, and give it to the node, {argument}: ${argument}"
-            raise UserError(f"--set sets inputs, and '{name}' is an argument of the node '{node}'", hint=hint)
+            said = f"--set sets inputs, and '{name}' is an argument of the node '{node}'"
+            raise UserError(said, hint=declaring(argument))
         else:
+            users = [node for node, spec in header.nodes.items() if name in spec]
             hint = did_you_mean(name, [*header.inputs, *sweep])
+            if users and not hint.startswith("did"):
+                hint = f"'{users[0]}' has an argument of that name: {declaring(name)}"
             raise UserError(f"the graph has no input '{name}' to set", hint=hint)
     return sweep, chosen
+
+
+def declaring(argument: str) -> str:
+    """How a node's argument becomes an input."""
+    return f"declare one, inputs: {{{argument}: VALUE}}, and give it to the node, {argument}: ${argument}"
 
 
 def check_value(name: str, value: Any, spec: Any) -> None:

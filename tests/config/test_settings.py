@@ -166,7 +166,8 @@ def test_the_command_says_where_values_came_from(places, monkeypatch):
     assert rows["batch"] == ["8", f"{project}:2"]
     assert rows["workers"] == ["3", "--workers"]
     assert rows["device"] == ["cpu", "FLOWGEN_DEVICE"]
-    assert rows["dtype"] == ["-", "default"]
+    assert rows["dtype"] == rows["cluster"] == ["-", "default"]
+    assert rows["wait"] == ["60", "s", "default"]
     data = json.loads(CliRunner().invoke(command, ["config", "--json"], catch_exceptions=False).output)
     assert data["store"] == {"value": str(project.parent / "cache"), "source": f"{project}:1"}
     assert data["import"] == {"value": [], "source": "default"}

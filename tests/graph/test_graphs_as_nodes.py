@@ -220,6 +220,17 @@ def test_arguments_of_nodes_are_set_through_inputs(lab):
         )
 
 
+def test_an_argument_that_is_no_input_is_told_how_to_become_one(lab):
+    lab.load(USE)
+    with pytest.raises(UserError) as caught:
+        load(lab.folder / "g.yaml", set={"words": "a"})
+    assert str(caught.value) == (
+        "the graph has no input 'words' to set\n"
+        "  'gen' has an argument of that name: declare one, inputs: {words: VALUE}, "
+        "and give it to the node, words: $words"
+    )
+
+
 INSIDE = [
     ("$empty}", "$empti}", "part.yaml:14:52: '$empti' refers to nothing\n  did you mean 'empty'?"),
     ("type: guidance.cfg", "type: guidance.cgf", "part.yaml:15:18: no node type 'guidance.cgf'"),

@@ -220,6 +220,22 @@ WRONG = [
         "  a port takes the output of a node, $NAME; parameters take literals and inputs",
     ),
     (
+        "a node in a port without its dollar",
+        ("latent: $sampler.sample", "latent: sampler.sample"),
+        "19:38: 'latent' is a port and can't take 'sampler.sample'\n  write $sampler.sample",
+    ),
+    (
+        "an axis in a parameter without its dollar",
+        ("scale: $guidance", "scale: guidance"),
+        "18:69: 'scale' should be a number, not 'guidance'\n  write $guidance",
+    ),
+    (
+        "an axis to pool that nothing uses",
+        ("seed: $seed", "seed: 1"),
+        "22:72: nothing in the graph uses the axis 'seed', so that 'over' pools nothing\n"
+        "  take one of its inputs up in a node that leads to 'features', as $seed",
+    ),
+    (
         "a port left open",
         ("latent: $sampler.sample}", "}"),
         "19:3: the port 'latent' of 'image' (decoder.vae) is not wired\n  it takes a Latent: write latent: $NODE",

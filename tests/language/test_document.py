@@ -51,6 +51,7 @@ def test_a_bound_may_be_larger_than_any_float():
     [
         ("flowgen: 1", "flowgen: 2", "g.yaml:2:10: this version of flowgen reads language version 1"),
         ("sweep:", "sweeps:", "g.yaml:4:1: unknown key 'sweeps'\n  did you mean 'sweep'?"),
+        ("outputs: [c]", "output: [c]", "g.yaml:9:1: unknown key 'output'\n  did you mean 'outputs'?"),
         ("$a.sample", "$aa.sample", "g.yaml:8:21: '$aa.sample' refers to nothing"),
         ("${who}", "${whom}", "did you mean 'who'?"),
         ("${who}", "${a}", "'${a}' is a node, not an input"),
