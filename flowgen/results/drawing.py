@@ -16,6 +16,8 @@ from flowgen.results.sheet import fitted
 NARROW, WIDE, HIGH, TAG = 96.0, 190.0, 44.0, 15.0
 """a box's least and greatest width, its height, and what a line with its models adds; pixels"""
 MARGIN = 12.0
+LEAST = 0.6
+"""of its size that the drawing keeps on a narrow page, which scrolls then"""
 STYLE = """
 .fg-graph { --fg-line: #8a939c; --fg-box: #ffffff; --fg-edge: #b9c0c7; --fg-out: #3b7dd8; --fg-back: #c2691f;
   --fg-frame: #f0992e1c; --fg-rim: #d9a05b; color: #1f2328; font-family: system-ui, sans-serif; }
@@ -52,9 +54,10 @@ def draw_graph(graph: nx.DiGraph[str]) -> str:
     parts += [draw_box(graph, name, box, models[name]) for name, box in layout.boxes.items()]
     pills, across, down = draw_models([n for n in graph if is_model(graph, n)], layout)
     size = f"{across + 2 * MARGIN:.0f}", f"{down + 2 * MARGIN:.0f}"
+    fits = f"height:auto;max-width:max(100%,{LEAST * (across + 2 * MARGIN):.0f}px)"
     return (
         f'<svg class="fg-graph" xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" '
-        f'viewBox="{-MARGIN:g} {-MARGIN:g} {size[0]} {size[1]}" role="img" aria-label="node graph">'
+        f'viewBox="{-MARGIN:g} {-MARGIN:g} {size[0]} {size[1]}" role="img" aria-label="node graph" style="{fits}">'
         f"<style>{STYLE}</style>{marker('head')}{marker('head-back')}{''.join(parts + pills)}</svg>"
     )
 

@@ -42,6 +42,10 @@ LABEL = 80
 """characters of a label in the table; a tooltip has all of it"""
 LARGE = 2400
 """pixels of its longer side then"""
+LONG = 1.5
+"""a sheet's longer side by its shorter one from which it isn't shrunk to fit: one that is wide has a line of its own"""
+LEAST = 0.7
+"""of its size that such a sheet keeps, so that its labels can be read: it is scrolled"""
 
 
 def write_report(
@@ -129,7 +133,12 @@ def embedded(path: Path) -> dict[str, Any]:
         data, kind = target.getvalue(), "jpeg"
     give_back()
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return {"source": uri, "caption": caption, "width": width, "height": height}
+    kept, across = "max-width:100%;max-height:80vh", width > LONG * height
+    if across:
+        kept = f"max-width:max(100%,{LEAST * width:.0f}px)"
+    elif height > LONG * width:
+        kept = f"max-width:100%;max-height:max(80vh,{LEAST * height:.0f}px)"
+    return {"source": uri, "caption": caption, "width": width, "height": height, "across": across, "style": kept}
 
 
 def shrunk(path: Path) -> Image.Image:

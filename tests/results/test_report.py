@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import networkx as nx
+import PIL.Image
 import pytest
 import torch
 from results_example import Memory, axis, example, example_graph
@@ -73,6 +74,8 @@ def test_the_drawing_says_names_types_and_outputs():
     assert words.count("◇ digits") == 8  # seven nodes that use it, and itself
     styles = [element.get("class") for element in root.iter(f"{SVG}rect")]
     assert styles.count("box output") == 3 and styles.count("frame") == 1 and styles.count("model") == 3
+    width = float(root.get("width"))
+    assert root.get("style") == f"height:auto;max-width:max(100%,{0.6 * width:.0f}px)"
     assert drawing.count('class="wire feedback"') == 1 and draw_graph(example_graph()) == drawing
 
 
@@ -141,6 +144,21 @@ def test_heavy_sheets_are_embedded_smaller(tmp_path, monkeypatch):
     columns = [memory.column("image", {"seed": seed}, [Image(torch.rand(2, 3, 32, 32))])]
     html = report(tmp_path, write_dataset(tmp_path, {"seed": seed}, columns, memory, {}), nx.DiGraph())
     assert "data:image/jpeg;base64," in html and "data:image/png" not in html
+
+
+def test_a_long_sheet_is_scrolled_and_not_shrunk(tmp_path):
+    memory, axes = Memory(), {"seed": axis("seed", range(40)), "m": axis("m", [1, 2])}
+    column = memory.column("image", axes, [Image(torch.rand(80, 3, 8, 8))])
+    dataset = write_dataset(tmp_path, axes, [column], memory, {})
+    sheets = write_grids(tmp_path, dataset, {"image": {"wide": ("m", "seed"), "tall": ("seed", "m")}})
+    made = Made(sheets=[path for paths in sheets.values() for path in paths])
+    facts = {"title": "t", "description": "", "facts": {}, "failures": [], "source": ""}
+    html = write_report(tmp_path, dataset=dataset, made=made, graph=nx.DiGraph(), **facts).read_text(encoding="utf-8")
+    wide, tall = re.findall(r'<figure(.*?)>.*?<img src="[^"]*" style="(.*?)"', html)
+    (width, _), (_, height) = (PIL.Image.open(path).size for path in made.sheets)
+    assert width > 2700 and height > 2700
+    assert wide == (' class="across"', f"max-width:max(100%,{0.7 * width:.0f}px)")
+    assert tall == ("", f"max-width:100%;max-height:max(80vh,{0.7 * height:.0f}px)")
 
 
 def test_long_labels_show_whole_in_a_tooltip_and_failures_are_listed(tmp_path):
