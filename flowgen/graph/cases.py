@@ -12,12 +12,11 @@ from typing import Any
 import networkx as nx
 
 from flowgen.errors import UserError
-from flowgen.graph.expand import AT, arguments_of, fixing, redirected, rewritten, type_of, wiring
-from flowgen.graph.inline import is_graph
+from flowgen.graph.expand import arguments_of, fixing, in_case, redirected, rewritten, type_of, used, wiring
 from flowgen.language.axes import Axis, Points
 from flowgen.language.document import Document
 from flowgen.language.entries import NodeEntry, with_case
-from flowgen.language.expressions import Ref, Schedule, references
+from flowgen.language.expressions import Ref, Schedule
 
 Chosen = tuple[tuple[str, str], ...]
 """a case of each of some axes"""
@@ -30,9 +29,8 @@ def number_of(axis: str) -> str:
 
 def with_cases(document: Document) -> Document:
     """The document with every case written out. Raises UserError."""
+    document = replace(document, nodes={name: settled(document, entry) for name, entry in document.nodes.items()})
     case_nodes = {name: entry.type[1:] for name, entry in document.nodes.items() if entry.type.startswith("$")}
-    for name, axis in case_nodes.items():
-        check_axis(document, document.nodes[name], axis)
     if not case_nodes:
         return document
     document = numbered(document, set(case_nodes.values()))
@@ -60,39 +58,41 @@ def has_schedule(expression: Any) -> bool:
     return isinstance(expression, Schedule)
 
 
-def check_axis(document: Document, entry: NodeEntry, axis: str) -> None:
-    """``type: $name`` names an axis of cases, whose cases are node types."""
-    if axis not in document.cases:
+def settled(document: Document, entry: NodeEntry) -> NodeEntry:
+    """A node whose type is an axis, of cases or of texts that name some; with the case where an input names it."""
+    axis = entry.type[1:]
+    if not entry.type.startswith("$") or axis in document.cases:
+        return entry
+    place = entry.places.get("type", entry.at)
+    if entry.pieces and axis in document.inputs:
+        return in_case(entry, document.inputs[axis], place)
+    if not entry.pieces or axis not in document.axes or document.axes[axis].inputs != (axis,):
         hint = f"write sweep: {{{axis}: {{cases: {{LABEL: {{type: TYPE}}, ...}}}}}}"
-        raise UserError(f"the type '{entry.type}' is no axis of cases", entry.places.get("type", entry.at), hint)
-    for piece in document.cases[axis].values():
-        if is_graph(piece.type) or piece.type == AT:
-            said = f"the case '{piece.name}' can't be '{piece.type}': cases are node types so far"
-            raise UserError(said, piece.places.get("type", piece.at), "use the graph as a node, and select")
+        raise UserError(f"the type '{entry.type}' is no axis of cases", place, hint)
+    for value in document.axes[axis].values(axis):
+        in_case(entry, value, document.axes[axis].at or place)
+    return entry
 
 
 def written_cases(document: Document, axis: str) -> list[str]:
-    """The cases of an axis that are written out: those of its points, and those that an ``at`` names."""
-    whole = document.whole[axis]
-    named = [entry.arguments.get(axis) for entry in document.nodes.values() if entry.type == AT]
-    wanted = {case for label, case in zip(whole.labels, whole.values(axis), strict=True) if label in named}
-    return [case for case in document.cases[axis] if case in wanted.union(document.axes[axis].values(axis))]
+    """The cases of an axis that are written out: those of its points."""
+    points = document.axes[axis].values(axis)
+    return [case for case in document.cases.get(axis, points) if case in points]
 
 
-def numbered(document: Document, used: set[str]) -> Document:
+def numbered(document: Document, along: set[str]) -> Document:
     """The document with the cases' numbers as hidden inputs, for the axes that nodes take over."""
-    axes, whole, setters = dict(document.axes), dict(document.whole), dict(document.setters)
-    for name in used:
-        numbers = {case: n for n, case in enumerate(written_cases(document, name))}
-        axes[name], whole[name] = (with_numbers(found[name], numbers) for found in (axes, whole))
+    axes, setters = dict(document.axes), dict(document.setters)
+    for name in along:
+        axes[name] = with_numbers(axes[name], written_cases(document, name))
         setters[number_of(name)] = name
-    return replace(document, axes=axes, whole=whole, setters=setters)
+    return replace(document, axes=axes, setters=setters)
 
 
-def with_numbers(axis: Axis, numbers: dict[str, int]) -> Axis:
-    """An axis of cases whose points set a case's number too; None for one that isn't written out."""
+def with_numbers(axis: Axis, written: list[str]) -> Axis:
+    """An axis of cases whose points set a case's number too."""
     cases = axis.values(axis.name)
-    return replace(axis, points=Points({axis.name: cases, number_of(axis.name): tuple(map(numbers.get, cases))}))
+    return replace(axis, points=Points({axis.name: cases, number_of(axis.name): tuple(map(written.index, cases))}))
 
 
 class Alternatives:
@@ -119,7 +119,7 @@ class Alternatives:
     def refs(self) -> list[Ref]:
         """All references from outside the component."""
         outside = [entry for name, entry in self.document.nodes.items() if name not in self.component]
-        found = [ref for entry in outside for ref in references(arguments_of(entry, self.document))]
+        found = [ref for entry in outside for ref in used(entry, self.document)]
         return found + [output.ref for output in self.document.outputs] + [fed.ref for fed in self.document.fed]
 
     def clone(self, chosen: Chosen) -> None:
@@ -144,8 +144,7 @@ class Alternatives:
         """A node with its case's piece."""
         if not entry.type.startswith("$"):
             return entry
-        piece = self.document.cases[entry.type[1:]][cases[entry.type[1:]]]
-        return with_case(entry, piece)
+        return with_case(entry, entry.pieces[cases[entry.type[1:]]])
 
     def select(self, ref: Ref, chosen: Chosen) -> None:
         """The node that stands for an output of all cases: nested where several axes meet."""

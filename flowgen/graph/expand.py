@@ -8,10 +8,11 @@ from typing import Any
 
 import networkx as nx
 
-from flowgen.errors import UserError
+from flowgen.errors import Position, UserError, did_you_mean
 from flowgen.language.document import Document
-from flowgen.language.entries import NodeEntry
+from flowgen.language.entries import NodeEntry, with_case
 from flowgen.language.expressions import Ref, references, substitute
+from flowgen.language.inputs import shown
 from flowgen.node import node_type
 from flowgen.node.files import file_type, is_file
 
@@ -26,8 +27,18 @@ def expanded(document: Document) -> Document:
     from flowgen.graph.inline import inlined
     from flowgen.graph.points import with_points
 
-    found = with_cases(inlined(document))
-    return with_points(replace(found, nodes={name: with_names(entry, found) for name, entry in found.nodes.items()}))
+    found = with_cases(with_points(inlined(document)))
+    return replace(found, nodes={name: with_names(entry, found) for name, entry in found.nodes.items()})
+
+
+def in_case(entry: NodeEntry, value: Any, at: Position | None) -> NodeEntry:
+    """A node of type ``$name`` where that input has a value: one of the cases, or another input. Raises UserError."""
+    if isinstance(value, Ref):
+        return replace(entry, type=str(value), places={**entry.places, "type": at} if at else entry.places)
+    if not isinstance(value, str) or value not in entry.pieces:
+        hint = did_you_mean(str(value), entry.pieces)
+        raise UserError(f"'{entry.type[1:]}' has no case {shown(value)}", at, hint)
+    return with_case(entry, entry.pieces[value])
 
 
 def with_names(entry: NodeEntry, document: Document) -> NodeEntry:
@@ -42,7 +53,9 @@ def axis_names(entry: NodeEntry, word: str, document: Document) -> tuple[str, ..
         if not name.startswith("$"):
             found.append(name)
             continue
-        value = document.inputs.get(name[1:])
+        value = entry.fixed.get(name[1:], Ref(name[1:]))
+        if isinstance(value, Ref):
+            value = document.inputs.get(value.name)
         listed: list[Any] = value if isinstance(value, list) else [value]
         if not all(isinstance(axis, str) for axis in listed):
             hint = f"inputs: {{{name[1:]}: {{type: axes}}}}"
@@ -57,7 +70,8 @@ def rewritten(entry: NodeEntry, change: Replace, document: Document) -> NodeEntr
     places = {name: at for name in defaults if (at := document.default_place(entry, name))}
     arguments = {name: substitute(value, change) for name, value in entry.arguments.items()}
     fixed = {name: substitute(value, change) for name, value in entry.fixed.items()}
-    return replace(entry, arguments=arguments, defaults=defaults, default_places=places, fixed=fixed)
+    pieces = {label: rewritten(piece, change, document) for label, piece in entry.pieces.items()}
+    return replace(entry, arguments=arguments, defaults=defaults, default_places=places, fixed=fixed, pieces=pieces)
 
 
 def redirected(document: Document, change: Callable[[Ref], Ref], gone: Iterable[str] = ()) -> Document:
@@ -71,7 +85,8 @@ def redirected(document: Document, change: Callable[[Ref], Ref], gone: Iterable[
     def led(entry: NodeEntry) -> NodeEntry:
         arguments = {k: whole(v) for k, v in entry.arguments.items()}
         defaults = None if entry.defaults is None else {k: whole(v) for k, v in entry.defaults.items()}
-        return replace(entry, arguments=arguments, defaults=defaults)
+        pieces = {label: led(piece) for label, piece in entry.pieces.items()}
+        return replace(entry, arguments=arguments, defaults=defaults, pieces=pieces)
 
     return replace(
         document,
@@ -97,9 +112,8 @@ def takes(entry: NodeEntry, document: Document) -> set[str]:
     """The ports and parameters of an entry's type; of all its cases."""
     if entry.type == AT:
         return set()
-    pieces = document.cases.get(entry.type[1:], {}).values() if entry.type.startswith("$") else [entry]
     found: set[str] = set()
-    for piece in pieces:
+    for piece in entry.pieces.values() if entry.type.startswith("$") else [entry]:
         signature = type_of(piece, document).signature
         found |= {*signature.ports, *signature.params}
     return found
@@ -122,12 +136,15 @@ def wiring(document: Document) -> nx.DiGraph[str]:
     found: nx.DiGraph[str] = nx.DiGraph()
     found.add_nodes_from(document.nodes)
     for name, entry in document.nodes.items():
-        pieces = document.cases.get(entry.type[1:], {}).values() if entry.type.startswith("$") else ()
-        expressions = [arguments_of(entry, document), *(piece.arguments for piece in pieces)]
-        for ref in references(expressions):
+        for ref in used(entry, document):
             if ref.name in document.nodes:
                 found.add_edge(ref.name, name)
     return found
+
+
+def used(entry: NodeEntry, document: Document) -> list[Ref]:
+    """All that a node refers to, in every case."""
+    return list(references([arguments_of(entry, document), *(piece.arguments for piece in entry.pieces.values())]))
 
 
 def fixing(values: Mapping[str, Any]) -> Replace:
@@ -135,4 +152,15 @@ def fixing(values: Mapping[str, Any]) -> Replace:
     return lambda ref: values[ref.name] if ref.name in values and ref.port is None else ref
 
 
-__all__ = ["AT", "arguments_of", "expanded", "fixing", "redirected", "rewritten", "type_of", "wiring"]
+__all__ = [
+    "AT",
+    "arguments_of",
+    "expanded",
+    "fixing",
+    "in_case",
+    "redirected",
+    "rewritten",
+    "type_of",
+    "used",
+    "wiring",
+]

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.errors import Position, UserError, did_you_mean, with_article
-from flowgen.graph.expand import redirected, rewritten
+from flowgen.graph.expand import AT, in_case, redirected, rewritten
+from flowgen.graph.points import with_points
 from flowgen.language.document import Document, Fed, load_part
-from flowgen.language.entries import NodeEntry, with_case
+from flowgen.language.entries import NodeEntry
 from flowgen.language.expressions import Ref, Schedule, Template, references
 from flowgen.language.inputs import TYPES, fits, is_port, shown
 from flowgen.language.sources import real
@@ -34,7 +35,7 @@ def inlined(document: Document, trail: tuple[Path, ...] = ()) -> Document:
     own = (real(Path(document.file)),) if not trail else ()
     for name, entry in document.nodes.items():
         if not is_graph(entry.type):
-            nodes[name] = entry
+            nodes[name] = replace(entry, pieces=pieces(entry, document))
             continue
         use = ends[name] = Use(document, entry, (*own, *trail))
         nodes |= use.nodes
@@ -44,10 +45,20 @@ def inlined(document: Document, trail: tuple[Path, ...] = ()) -> Document:
             sources += commented(use)
         if len(nodes) > MAX_NODES:
             raise UserError(f"more than {MAX_NODES} nodes, with those of the graphs that are used", entry.at)
-    if not ends:
-        return document
     found = replace(document, nodes=nodes, fed=fed, folders=folders, source=sources)
     return redirected(found, lambda ref: ends[ref.name].end(ref) if ref.name in ends else ref)
+
+
+def pieces(entry: NodeEntry, document: Document) -> dict[str, NodeEntry]:
+    """The cases of a node whose type is an axis of cases; none of any other."""
+    if not entry.type.startswith("$"):
+        return {}
+    found = document.cases.get(entry.type[1:], {})
+    for piece in found.values():
+        if is_graph(piece.type) or piece.type == AT:
+            said = f"the case '{piece.name}' can't be '{piece.type}': cases are node types so far"
+            raise UserError(said, piece.places.get("type", piece.at), "use the graph as a node, and select")
+    return found
 
 
 def commented(use: Use) -> str:
@@ -72,7 +83,7 @@ class Use:
         if len(trail) > MAX_DEPTH:
             raise UserError(f"graphs within graphs, deeper than {MAX_DEPTH}", place)
         try:
-            self.inner = inlined(load_part(self.path), (*trail, real(self.path)))
+            self.inner = with_points(inlined(load_part(self.path), (*trail, real(self.path))))
         except UserError as error:
             raise error.located(place) from None
         self.places: dict[str, Position] = {}
@@ -196,15 +207,22 @@ class Use:
     def node(self, inner: NodeEntry) -> NodeEntry:
         """A node of the graph in its place outside."""
         inner = self.case(inner)
+        made = self.outside(inner)
+        own = {label: self.outside(piece) for label, piece in inner.pieces.items()}
+        return replace(made, name=f"{self.entry.name}/{inner.name}", pieces=pieces(made, self.document) or own)
+
+    def outside(self, inner: NodeEntry) -> NodeEntry:
+        """What a node of the graph, or a case of one, says in the words of the graph outside."""
         made = rewritten(inner, self.replaced, self.inner)
         own = self.inner.defaults_of(inner)
+        handed = {name: value.name for name, value in self.values.items() if isinstance(value, Ref)}
         return replace(
             made,
-            name=f"{self.entry.name}/{inner.name}",
             places={**made.places, **self.moved(inner.arguments)},
             default_places={**made.default_places, **self.moved(own)},
-            over=self.axes(inner, "over"),
-            per=self.axes(inner, "per"),
+            over=self.axes(made, "over"),
+            per=self.axes(made, "per"),
+            fixed={handed[name]: value for name, value in made.fixed.items() if name in handed},
         )
 
     def moved(self, arguments: dict[str, Any]) -> dict[str, Position]:
@@ -214,12 +232,13 @@ class Use:
 
     def axes(self, inner: NodeEntry, word: str) -> tuple[str, ...]:
         """The names of axes that ``over`` or ``per`` lists, ``$name`` taken from the arguments."""
+        values = {**self.values, **inner.fixed}
         found: list[str] = []
         for name in getattr(inner, word):
-            if not name.startswith("$") or name[1:] not in self.values:
+            if not name.startswith("$") or name[1:] not in values:
                 found.append(name)
                 continue
-            value = self.values[name[1:]]
+            value = values[name[1:]]
             found += [str(value)] if not isinstance(value, list) else [str(axis) for axis in value]
         return tuple(found)
 
@@ -228,11 +247,4 @@ class Use:
         axis = inner.type[1:]
         if not inner.type.startswith("$") or axis not in self.values:
             return inner
-        value = self.values[axis]
-        if isinstance(value, Ref):
-            return replace(inner, type=str(value))
-        cases = self.inner.cases.get(axis, {})
-        if not isinstance(value, str) or value not in cases:
-            at = self.places.get(axis, self.entry.at)
-            raise UserError(f"'{axis}' has no case {shown(value)}", at, did_you_mean(str(value), cases))
-        return with_case(inner, cases[value])
+        return in_case(inner, self.values[axis], self.places.get(axis, self.entry.at))

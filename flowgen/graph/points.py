@@ -8,13 +8,13 @@ from typing import Any
 import networkx as nx
 
 from flowgen.errors import UserError, did_you_mean
-from flowgen.graph.expand import AT, arguments_of, fixing, redirected, rewritten, wiring
+from flowgen.graph.expand import AT, fixing, in_case, redirected, rewritten, used, wiring
 from flowgen.language.axes import Axis
 from flowgen.language.document import Document
 from flowgen.language.draw import nearest
 from flowgen.language.entries import RESERVED, NodeEntry
 from flowgen.language.expressions import Ref, references
-from flowgen.language.inputs import shown
+from flowgen.language.inputs import is_port, shown
 
 
 def with_points(document: Document) -> Document:
@@ -39,16 +39,16 @@ def written_out(document: Document, entry: NodeEntry, edges: nx.DiGraph[str]) ->
     direct = {name for name in before if depends(document, document.nodes[name], set(values))}
     changed = {name for name in before if name in direct or nx.ancestors(edges, name) & direct}
     if of.name not in changed:
-        said = f"nothing that '{of.name}' is made from uses {' or '.join(sorted(k for k in values if '#' not in k))}"
+        said = f"nothing that '{of.name}' is made from uses {' or '.join(sorted(values))}"
         raise UserError(said, entry.at)
 
     def change(ref: Ref) -> Any:
         return Ref(f"{entry.name}/{ref.name}", ref.port) if ref.name in changed else fixing(values)(ref)
 
     clones = {}
-    for name in changed:
-        made = rewritten(document.nodes[name], change, document)
-        clones[f"{entry.name}/{name}"] = replace(made, name=f"{entry.name}/{name}", fixed=made.fixed | values)
+    for name in [name for name in document.nodes if name in changed]:
+        made = rewritten(chosen(document, document.nodes[name], values, entry), change, document)
+        clones[f"{entry.name}/{name}"] = replace(made, name=f"{entry.name}/{name}", fixed=values | made.fixed)
     main = Ref(f"{entry.name}/{of.name}", of.port)
     document = redirected(
         document, lambda ref: Ref(main.name, ref.port or main.port) if ref.name == entry.name else ref, [entry.name]
@@ -56,13 +56,27 @@ def written_out(document: Document, entry: NodeEntry, edges: nx.DiGraph[str]) ->
     return replace(document, nodes={**document.nodes, **clones})
 
 
+def chosen(document: Document, known: NodeEntry, values: dict[str, Any], entry: NodeEntry) -> NodeEntry:
+    """A node in the case that an ``at`` chooses; any other as it is."""
+    axis = known.type[1:]
+    if not known.type.startswith("$") or axis not in values:
+        return known
+    found = in_case(known, values[axis], entry.places.get(axis, entry.at))
+    return replace(found, pieces=document.cases.get(found.type[1:], found.pieces))
+
+
 def depends(document: Document, entry: NodeEntry, inputs: set[str]) -> bool:
-    """Whether a node uses some inputs itself, ``per`` included."""
-    used = {ref.name for ref in references(arguments_of(entry, document))}
-    for name in entry.per:
-        if name in document.axes:
-            used |= set(document.axes[name].inputs) - set(entry.fixed)
-    return bool(used & inputs)
+    """Whether a node uses some inputs itself, ``type``, ``over`` and ``per`` included.
+
+    Noise that is drawn anew along axes that are known only where the graph is used may depend on any input.
+    """
+    found = {ref.name for ref in used(entry, document)}
+    pieces = [entry, *entry.pieces.values()]
+    words = [word for piece in pieces for word in (piece.type, *piece.over, *piece.per) if word.startswith("$")]
+    found |= {word[1:] for word in words} - set(entry.fixed)
+    for name in {name for piece in pieces for name in piece.per}:
+        found |= (set(document.axes[name].inputs) if name in document.axes else inputs) - set(entry.fixed)
+    return bool(found & inputs)
 
 
 def settings(document: Document, entry: NodeEntry) -> dict[str, Any]:
@@ -70,18 +84,19 @@ def settings(document: Document, entry: NodeEntry) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in sorted((RESERVED - {"type", "description"}) & entry.places.keys()):
         raise UserError(f"'{word}' has no meaning for 'type: at'", entry.places[word], "write it on the node itself")
-    known = {*document.inputs, *document.setters, *document.axes}
+    known = {*document.types, *document.inputs, *document.setters, *document.axes}
     for name, value in entry.arguments.items():
         if name == "of":
             continue
         at = entry.places.get(name, entry.at)
         if name not in known:
-            hint = did_you_mean(name, [n for n in known if "#" not in n])
-            raise UserError(f"the graph has no input '{name}' to set", at, hint)
+            raise UserError(f"the graph has no input '{name}' to set", at, did_you_mean(name, known))
         axis = document.whole.get(name)
-        if any(ref.name in document.nodes for ref in references(value)):
+        if is_port(document.types.get(name)):
+            raise UserError(f"'{name}' is fed by a node and can't be set", at, "set what it is made from")
+        if any(ref.name in document.nodes or is_port(document.types.get(ref.name)) for ref in references(value)):
             raise UserError(f"'{name}' is an input and can't take a node", at, "inputs take literals and inputs")
-        if axis is not None and (name not in axis.inputs or len(axis.inputs) > 1):
+        if axis is not None and (name in document.cases or axis.inputs != (name,)):
             found |= point(axis, value, entry)
         else:
             found[name] = value

@@ -42,6 +42,8 @@ class NodeEntry:
     """where its own defaults stand"""
     fixed: dict[str, Any] = field(default_factory=dict)
     """inputs that are set otherwise for this node: expressions"""
+    pieces: dict[str, NodeEntry] = field(default_factory=dict)
+    """where its type is an axis of cases, or an input that names one: the cases, by label"""
 
     @property
     def marks(self) -> bool:
@@ -98,6 +100,7 @@ def with_case(entry: NodeEntry, case: NodeEntry) -> NodeEntry:
         type=case.type,
         arguments={**entry.arguments, **case.arguments},
         places={**entry.places, **case.places},
+        pieces={},
         **said,
     )
 

@@ -172,7 +172,7 @@ def test_a_case_that_is_not_swept_this_time_is_run(lab):
     text = CASES.replace("nodes:\n", "nodes:\n  ref: {type: at, of: $image, solver: ddim}\n")
     lab.load(text.replace("[image, clip, fid]", "[image, ref]"))
     run = load(lab.folder / "g.yaml", {"guidance": 1, "seed": 0}, where={"solver": "ddpm"}).run(lab.store, lab.runs)
-    assert {name: n for name, n in computed(run).items() if "@" in name} == {"sampler@ddim": 2, "sampler@ddpm": 2}
+    assert {name: n for name, n in computed(run).items() if "sampler" in name} == {"ref/sampler": 2, "sampler@ddpm": 2}
     assert run.results.ref.dims[:1] == ("prompt",)
 
 
