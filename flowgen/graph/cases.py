@@ -177,5 +177,5 @@ class Alternatives:
 
 
 def named(name: str, chosen: Chosen) -> str:
-    """The name of a node in some cases."""
-    return "@".join([name, *(case for _, case in chosen)])
+    """The name of a node in some cases, no two alike: an @ in a case's own name is marked by a backslash."""
+    return "@".join([name, *(case.replace("\\", r"\\").replace("@", r"\@") for _, case in chosen)])

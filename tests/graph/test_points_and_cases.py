@@ -158,6 +158,29 @@ def test_two_axes_of_cases_in_one_loop_and_another_point_of_one(lab):
     assert keys(plan, "image")[1, 0, :, 0].tolist() == keys(plan, "image")[1, 0, :, 1].tolist()
 
 
+@pytest.mark.parametrize(
+    ("solvers", "hows"), [(["a@b", "a"], ["b", "b@b"]), (["x", "x@y"], ["y", "z"]), (["", "@"], ["\\@", "@"])]
+)
+def test_cases_may_have_any_names(lab, solvers, hows):
+    def cases(solvers, hows):
+        solver = dict(zip(solvers, ["{type: scheduler.ddim, eta: 0}", "scheduler.ddpm"], strict=True))
+        how = dict(zip(hows, ["{type: guidance.cfg, scale: 1}", "{type: guidance.cfg, scale: 4}"], strict=True))
+        axes = [f"{{{', '.join(f'{label!r}: {piece}' for label, piece in axis.items())}}}" for axis in (solver, how)]
+        return (
+            SMALL.replace("sweep:\n", f"sweep:\n  solver: {{cases: {axes[0]}}}\n  how: {{cases: {axes[1]}}}\n")
+            .replace("type: scheduler.ddim, start", "type: $solver, start")
+            .replace(
+                "type: guidance.cfg, cond: $cond, uncond: $uncond, scale: $guidance",
+                "type: $how, cond: $cond, uncond: $uncond",
+            )
+            .replace("  guidance: [1, 4]\n", "")
+            .replace("[image, clip, fid]", "[image]")
+        )
+
+    plain = keys(lab.plan(cases("pq", "rs")), "image")
+    assert keys(lab.plan(cases(solvers, hows)), "image").tolist() == plain.tolist()
+
+
 @pytest.mark.parametrize("kept", [{"set": {"solver": "ddpm"}}, {"where": {"solver": "ddpm"}}])
 def test_another_point_may_be_a_case_that_is_not_swept_this_time(lab, kept):
     text = CASES.replace("nodes:\n", "nodes:\n  ref: {type: at, of: $image, solver: ddim, guidance: 4}\n")
