@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from flowgen.errors import Position, UserError, did_you_mean
 from flowgen.language.expressions import NAME
+from flowgen.language.labels import exact_text
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "range": (),
@@ -141,14 +142,19 @@ def plain_axis(values: Sequence[Any], context: Context) -> Axis:
 
 
 def check_distinct(labels: Sequence[Any], name: str, hint: str = "") -> None:
-    """Labels name points, so each stands once; 1 and 1.0 are one number, and no truth value."""
-    if len(set(labels)) == len(labels):
+    """Labels name points, so each stands once; 1 and 1.0 are one number, and no truth value.
+
+    Among texts all labels read as texts in results, and so 12 and '12' are one.
+    """
+    kinds = set(map(type, labels))
+    told = [exact_text(label) for label in labels] if str in kinds and len(kinds) > 1 else labels
+    if len(set(told)) == len(told):
         return
     seen: set[Any] = set()
-    for label in labels:
-        if (isinstance(label, bool), label) in seen:
+    for label, text in zip(labels, told, strict=True):
+        if (isinstance(text, bool), text) in seen:
             raise UserError(f"the axis '{name}' holds {label!r} twice", hint=hint)
-        seen.add((isinstance(label, bool), label))
+        seen.add((isinstance(text, bool), text))
 
 
 def from_mapping(spec: dict[str, Any], context: Context) -> Axis:

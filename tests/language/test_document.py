@@ -59,6 +59,8 @@ def test_a_bound_may_be_larger_than_any_float():
         ("{range: 3}", "{rnage: 3}", "g.yaml:4:9: the axis 'seed' can't be made from 'rnage'\n  did you mean 'range'?"),
         ("{range: 3}", "[]", "the axis 'seed' has no values"),
         ("{range: 3}", "[1, 1]", "holds 1 twice"),
+        ("{range: 3}", '[12, x, "12"]', "holds '12' twice"),
+        ("{range: 3}", '["true", 1.5, true]', "holds True twice"),
         ("{range: 3}", "{cases: {}}", "the axis 'seed': cases takes {label: piece of a node, ...}"),
         ("else: 1}", "}", "needs 'else'"),
         ("[0, 0.5]", "0.5", "'during' takes two bounds"),
