@@ -15,10 +15,10 @@ from flowgen.errors import UserError
 from flowgen.graph.expand import arguments_of, fixing, in_case, redirected, rewritten, type_of, used, wiring
 from flowgen.language.axes import Axis, Points
 from flowgen.language.document import Document
-from flowgen.language.entries import NodeEntry, with_case
-from flowgen.language.expressions import Ref, Schedule
+from flowgen.language.entries import NodeEntry
+from flowgen.language.expressions import Ref, Schedule, plain
 
-Chosen = tuple[tuple[str, str], ...]
+Chosen = tuple[tuple[str, Any], ...]
 """a case of each of some axes"""
 
 
@@ -74,7 +74,7 @@ def settled(document: Document, entry: NodeEntry) -> NodeEntry:
     return entry
 
 
-def written_cases(document: Document, axis: str) -> list[str]:
+def written_cases(document: Document, axis: str) -> list[Any]:
     """The cases of an axis that are written out: those of its points."""
     points = document.axes[axis].values(axis)
     return [case for case in document.cases.get(axis, points) if case in points]
@@ -89,7 +89,7 @@ def numbered(document: Document, along: set[str]) -> Document:
     return replace(document, axes=axes, setters=setters)
 
 
-def with_numbers(axis: Axis, written: list[str]) -> Axis:
+def with_numbers(axis: Axis, written: list[Any]) -> Axis:
     """An axis of cases whose points set a case's number too."""
     cases = axis.values(axis.name)
     return replace(axis, points=Points({axis.name: cases, number_of(axis.name): tuple(map(written.index, cases))}))
@@ -140,11 +140,9 @@ class Alternatives:
             made = rewritten(entry, change, self.document)
             self.nodes[named(name, chosen)] = replace(made, name=named(name, chosen), fixed={**made.fixed, **fixed})
 
-    def taken_over(self, entry: NodeEntry, cases: dict[str, str]) -> NodeEntry:
+    def taken_over(self, entry: NodeEntry, cases: dict[str, Any]) -> NodeEntry:
         """A node with its case's piece."""
-        if not entry.type.startswith("$"):
-            return entry
-        return with_case(entry, entry.pieces[cases[entry.type[1:]]])
+        return in_case(entry, cases[entry.type[1:]], None) if entry.type.startswith("$") else entry
 
     def select(self, ref: Ref, chosen: Chosen) -> None:
         """The node that stands for an output of all cases: nested where several axes meet."""
@@ -178,4 +176,4 @@ class Alternatives:
 
 def named(name: str, chosen: Chosen) -> str:
     """The name of a node in some cases, no two alike: an @ in a case's own name is marked by a backslash."""
-    return "@".join([name, *(case.replace("\\", r"\\").replace("@", r"\@") for _, case in chosen)])
+    return "@".join([name, *(plain(case).replace("\\", r"\\").replace("@", r"\@") for _, case in chosen)])

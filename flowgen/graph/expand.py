@@ -11,7 +11,7 @@ import networkx as nx
 from flowgen.errors import Position, UserError, did_you_mean
 from flowgen.language.document import Document
 from flowgen.language.entries import NodeEntry, with_case
-from flowgen.language.expressions import Ref, references, substitute
+from flowgen.language.expressions import Ref, plain, references, substitute
 from flowgen.language.inputs import shown
 from flowgen.node import node_type
 from flowgen.node.files import file_type, is_file
@@ -35,10 +35,10 @@ def in_case(entry: NodeEntry, value: Any, at: Position | None) -> NodeEntry:
     """A node of type ``$name`` where that input has a value: one of the cases, or another input. Raises UserError."""
     if isinstance(value, Ref):
         return replace(entry, type=str(value), places={**entry.places, "type": at} if at else entry.places)
-    if not isinstance(value, str) or value not in entry.pieces:
-        hint = did_you_mean(str(value), entry.pieces)
-        raise UserError(f"'{entry.type[1:]}' has no case {shown(value)}", at, hint)
-    return with_case(entry, entry.pieces[value])
+    label = plain(value)
+    if label not in entry.pieces:
+        raise UserError(f"'{entry.type[1:]}' has no case {shown(value)}", at, did_you_mean(label, entry.pieces))
+    return with_case(entry, entry.pieces[label])
 
 
 def with_names(entry: NodeEntry, document: Document) -> NodeEntry:

@@ -11,7 +11,7 @@ from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.expand import AT, fixing, in_case, redirected, rewritten, used, wiring
 from flowgen.language.axes import Axis
 from flowgen.language.document import Document
-from flowgen.language.draw import nearest
+from flowgen.language.draw import nearest, place
 from flowgen.language.entries import RESERVED, NodeEntry
 from flowgen.language.expressions import Ref, references
 from flowgen.language.inputs import is_port, shown
@@ -107,8 +107,8 @@ def settings(document: Document, entry: NodeEntry) -> dict[str, Any]:
 
 def point(axis: Axis, label: Any, entry: NodeEntry) -> dict[str, Any]:
     """All that a point of an axis sets, by its label."""
-    if isinstance(label, Ref) or label not in axis.labels:
-        hint = nearest(axis, label)
+    n = None if isinstance(label, Ref) else place(axis, label)
+    if n is None:
         at = entry.places.get(axis.name, entry.at)
-        raise UserError(f"the axis '{axis.name}' has no point {shown(label)}", at, hint)
-    return dict(axis.points[axis.labels.index(label)])
+        raise UserError(f"the axis '{axis.name}' has no point {shown(label)}", at, nearest(axis, label))
+    return dict(axis.points[n])

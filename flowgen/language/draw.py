@@ -115,6 +115,12 @@ def labelled(axis: Axis, selector: Any) -> set[int]:
     return equal or {n for n, label in floats if isinstance(label, float) and f"{label:.{shown}g}" == text}
 
 
+def place(axis: Axis, label: Any) -> int | None:
+    """The one point that a label names, read as ``--where`` reads it; None where none or several do."""
+    found = labelled(axis, label)
+    return found.pop() if len(found) == 1 else None
+
+
 def number_of(label: Any) -> float:
     """A label that is or spells a whole number; nothing is between two numbers and NaN."""
     if isinstance(label, str):

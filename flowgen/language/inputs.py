@@ -10,6 +10,7 @@ import numpy as np
 
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.axes import Axis, check_distinct
+from flowgen.language.draw import nearest, place
 from flowgen.language.entries import is_cases, undrawn
 from flowgen.language.expressions import LETTERS, NAME
 from flowgen.language.header import Header
@@ -162,12 +163,14 @@ def with_chosen(axes: dict[str, Axis], chosen: Mapping[str, list[Any]]) -> dict[
         axis = axes[name]
         if not labels:
             raise UserError(f"the axis '{name}' has no values")
+        places = []
         for label in labels:
-            if label not in axis.labels:
-                hint = did_you_mean(str(label), map(str, axis.labels))
-                raise UserError(f"the axis '{name}' has no case {shown(label)}", hint=hint)
-        check_distinct(labels, name)
-        result[name] = axis.take([axis.labels.index(label) for label in labels])
+            n = place(axis, label)
+            if n is None:
+                raise UserError(f"the axis '{name}' has no case {shown(label)}", hint=nearest(axis, label))
+            places.append(n)
+        check_distinct([axis.labels[n] for n in places], name)
+        result[name] = axis.take(places)
     return result
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import toys  # noqa: F401  registers toy.number and toy.scale
 from flowgen_nodes.routing.select import select
 from small import SMALL, Lab, computed, to_compute
 
@@ -298,3 +299,38 @@ def test_what_can_not_take_the_place_of_another(change, said):
     for pair in ([noise, noise.replace(**change)], [noise, noise, noise.replace(**change)]):
         with pytest.raises(WiringError, match=f"^the values to select from differ: {said}\n"):
             select(pair, PerItem([0, 1]))
+
+
+NUMBERED = """\
+flowgen: 1
+sweep:
+  v: {cases: {"1": {type: toy.number, value: 10}, "1.5": {type: toy.number, value: 15}, "true": {type: toy.number}}}
+  r: {rows: {1: {by: 2}, 2: {by: 3}}}
+nodes:
+  n: {type: $v, value: 0}
+  s: {type: toy.scale, x: $n, by: $by}
+  a: {type: at, of: $s, v: 1.5, r: 2}
+outputs: [s, a]
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ({"set": {"v": 1.5}}, [15]),
+        ({"sweep": {"v": [1.5, "1"]}}, [15, 10]),
+        ({"where": {"v": 1}}, [10]),
+        ({"set": {"v": True}}, [0]),
+    ],
+)
+def test_names_that_read_as_numbers_are_found(tmp_path, given, values):
+    (tmp_path / "g.yaml").write_text(NUMBERED)
+    found = load(tmp_path / "g.yaml", **given).run(tmp_path / "store", tmp_path / "runs").results
+    assert found.s.values[..., 0].tolist() == [[2 * value, 3 * value] for value in values]
+    assert found.a.values[..., 0] == 45
+
+
+def test_cases_that_are_chosen_are_chosen_once(tmp_path):
+    (tmp_path / "g.yaml").write_text(NUMBERED)
+    with pytest.raises(UserError, match="the axis 'v' holds '1' twice"):
+        load(tmp_path / "g.yaml", sweep={"v": [1, "1"]})

@@ -224,3 +224,10 @@ def test_another_point_pools_other_axes(tmp_path):
         assert (found.m.dims, found.m.values.tolist()) == (("r",), [4.5, 6.5])
         assert (found.other.dims, found.other.values.tolist()) == (("q",), [5, 6])
         assert (found.both.dims, found.both.values.tolist()) == ((), 5.5)
+
+
+def test_cases_of_a_part_whose_names_read_as_numbers(results):
+    part = CASES.replace("twice", "2").replace("same", "1").replace("{2:", '{"2":').replace(" 1: toy", ' "1": toy')
+    use = CHOOSING.replace("how: same", "two: 2, how: $times").replace("sweep: {", "sweep: {times: [1, 2], ")
+    assert results(use, part=part)["o"] == (("times", "two"), [[10, 20], [20, 40]])
+    assert results(CHOOSING.replace("how: same", "how: 2"), part=part)["o"] == (("two",), [20, 40])
