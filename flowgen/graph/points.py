@@ -48,6 +48,7 @@ def written_out(document: Document, entry: NodeEntry, edges: nx.DiGraph[str]) ->
     clones = {}
     for name in [name for name in document.nodes if name in changed]:
         made = rewritten(chosen(document, document.nodes[name], values, entry), change, document)
+        check_pooled(document, made, values, entry)
         clones[f"{entry.name}/{name}"] = replace(made, name=f"{entry.name}/{name}", fixed=values | made.fixed)
     main = Ref(f"{entry.name}/{of.name}", of.port)
     document = redirected(
@@ -63,6 +64,15 @@ def chosen(document: Document, known: NodeEntry, values: dict[str, Any], entry: 
         return known
     found = in_case(known, values[axis], entry.places.get(axis, entry.at))
     return replace(found, pieces=document.cases.get(found.type[1:], found.pieces))
+
+
+def check_pooled(document: Document, node: NodeEntry, values: dict[str, Any], entry: NodeEntry) -> None:
+    """What an ``at`` sets leaves a node the axes that it pools."""
+    for axis in [document.axes[name] for name in node.over if name in document.axes]:
+        if set(axis.inputs) <= set(values):
+            at = next((entry.places[name] for name in (axis.name, *axis.inputs) if name in entry.places), entry.at)
+            said = f"'{node.name}' pools '{axis.name}', so '{entry.name}' can't set it"
+            raise UserError(said, at, f"leave it out, or take the point of what '{node.name}' pools")
 
 
 def depends(document: Document, entry: NodeEntry, inputs: set[str]) -> bool:

@@ -267,6 +267,8 @@ WRONG = [
     (BASE, ("of: $image", "of: $plain"), "'plain' is made from itself"),
     (BASE, (", guidance: 1}", "}"), "'plain' sets no input"),
     (BASE, ("guidance: 1}", "guidance: 1, per: [seed]}"), "'per' has no meaning for 'type: at'"),
+    (BASE, ("of: $image, guidance: 1}", "of: $fid, seed: 1}"), "8:37: 'fid' pools 'seed', so 'plain' can't set it\n"
+     "  leave it out, or take the point of what 'fid' pools"),
     (BASE, ("guidance: 1}", "guidance: $text}"), "'guidance' is an input and can't take a node"),
     (SWITCH, ("second: 0", "second: 2"), "'index' is 0 to 1, not 2"),
     (SWITCH, ("[$text, $other]", "[$text, $noise]"), "values of one kind: '$text' is a Conditioning and '$noise'"),
