@@ -122,8 +122,9 @@ def reaching(settings: Settings) -> dict[str, Any]:
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """``name=value`` pairs; values are read as YAML reads them. Raises UserError."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, text in pairs(settings, "--set", "VALUE"):
+        check_once(name, found, "--set", f"several values are an axis: --sweep {name}=1,2")
         found[name] = read_yaml(text, "--set") if text else ""
         if isinstance(found[name], dict) and not text.lstrip().startswith("{"):
             hint = f"a text with ': ' in it takes quotes of its own: --set '{name}=\"{text}\"'"
@@ -135,14 +136,21 @@ def read_sweep(settings: tuple[str, ...]) -> dict[str, Any]:
     """``name=1,2,4`` is a list, ``name={range: 64}`` an axis as a file writes it. Raises UserError."""
     from flowgen.language.draw import SPAN
 
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in pairs(settings, "--sweep", "VALUES"):
+        check_once(name, found, "--sweep", f"write all its values in one: --sweep {name}=1,2")
         if span := SPAN.fullmatch(value):
             last = int(span[2])
             hint = f"--sweep '{name}={{range: [{span[1]}, {last + 1}]}}', the end excluded; in quotes it is a text"
             raise UserError(f"--sweep: '{value}' is no list of values", hint=hint)
         found[name] = read_yaml(value if value.lstrip().startswith(("{", "[")) else f"[{value}]", "--sweep")
     return found
+
+
+def check_once(name: str, found: dict[str, Any], option: str, hint: str) -> None:
+    """An option says once what a name is."""
+    if name in found:
+        raise UserError(f"{option} gives '{name}' twice", hint=hint)
 
 
 def read_where(settings: tuple[str, ...]) -> dict[str, list[str]]:

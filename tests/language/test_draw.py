@@ -215,6 +215,26 @@ def test_wrong_axes_from_outside(graph, text, message):
     assert str(caught.value).replace(str(graph), "g.yaml") == message
 
 
+@pytest.mark.parametrize(
+    ("read", "given", "message"),
+    [
+        (
+            read_settings,
+            ("seed=1", "scale=2", "seed=1"),
+            "--set gives 'seed' twice\n  several values are an axis: --sweep",
+        ),
+        (
+            read_sweep,
+            ("seed=1", " seed=2"),
+            "--sweep gives 'seed' twice\n  write all its values in one: --sweep seed=1,2",
+        ),
+    ],
+)
+def test_a_name_is_set_and_swept_once(read, given, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        read(given)
+
+
 def test_set_and_swept(graph):
     with pytest.raises(UserError, match="'seed' is both set and swept"):
         load_document(graph, {"seed": 1}, sweep={"seed": [1]})
