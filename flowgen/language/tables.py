@@ -169,7 +169,7 @@ def read_jsonl(path: Path, wanted: Sequence[str] | None, limit: int | None, text
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects and their lines."""
-    decode = json.JSONDecoder(parse_constant=not_a_number).raw_decode
+    decode = json.JSONDecoder(object_pairs_hook=distinct, parse_constant=not_a_number).raw_decode
     for number, line in enumerate(text_lines(path), 1):
         if not (text := line.strip()):
             continue
@@ -179,6 +179,8 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise json.JSONDecodeError("more than one value", text, end)
             if "\\u" in line and SURROGATE.search(line):
                 json.dumps(row, ensure_ascii=False).encode()
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error.message}", hint=error.hint) from None
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number}: not valid JSON: {error.msg} (column {error.colno})") from None
         except UnicodeEncodeError:
@@ -189,6 +191,16 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(row, dict) or not row:
             raise UserError(f"{path}, line {number}: not an object", hint='a line is {"column": value, ...}')
         yield number, row
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once each."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise UserError(f"{twice!r} stands twice", hint="rename one of them")
+    return found
 
 
 def not_a_number(text: str) -> Any:

@@ -171,6 +171,7 @@ WRONG_LINES = [
     ("a list", "[1]", 'not an object\n  a line is {"column": value, ...}'),
     ("an empty object", "{}", 'not an object\n  a line is {"column": value, ...}'),
     ("another key", '{"b": 1}', "there is no 'a'\n  known: b"),
+    ("a key twice", '{"a": 1, "b": 1, "a": 2}', "'a' stands twice\n  rename one of them"),
     ("nothing", '{"a": null}', "'a' is nothing; a cell is a number, a text, true or false"),
     ("a mapping", '{"a": {}}', "'a' is a mapping; a cell is a number, a text, true or false"),
     ("NaN", '{"a": NaN}', "not valid JSON: NaN is not a number"),
