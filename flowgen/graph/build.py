@@ -221,6 +221,11 @@ def check_schedules(nodes: dict[str, GraphNode]) -> None:
         for name, values in node.params.items():
             if not any(isinstance(value, Schedule) for value in values.values.flat):
                 continue
+            if node.type.kind == "loop":
+                hint = (
+                    "a number that depends on the step belongs to a node that the loop runs in each step, as a guidance"
+                )
+                raise node.error(f"'{name}' of '{node.name}' holds for the whole loop", name, hint)
             if node.body_of is None:
                 raise node.error(f"'{name}' depends on the step, but '{node.name}' is in no loop", name)
             if not node.type.signature.params[name].per_item:

@@ -262,6 +262,12 @@ WRONG = [
         "14:44: 'width' depends on the step, but 'noise' is in no loop",
     ),
     (
+        "a per-step value of the loop itself",
+        ("steps: 5}", "steps: 5, eta: {during: [0.5, 1], value: 0.5, else: 1.0}}"),
+        "15:86: 'eta' of 'sampler' holds for the whole loop\n"
+        "  a number that depends on the step belongs to a node that the loop runs in each step, as a guidance",
+    ),
+    (
         "a stretch of a loop in percent",
         ("scale: $guidance", "scale: {during: [30, 80], value: 4, else: 1}"),
         "18:69: 'during' of 'scale' takes fractions of the loop's steps in order, not [30, 80]\n"
