@@ -6,13 +6,11 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from flowgen.errors import UserError
 from flowgen.execute.clusters import Where, client
@@ -32,7 +30,6 @@ from flowgen.store.collect import keep_within
 from flowgen.store.history import History
 from flowgen.store.limits import remember
 from flowgen.store.quantities import shown
-from flowgen.store.reach import packed
 from flowgen.store.timings import Timings
 
 if TYPE_CHECKING:
@@ -88,21 +85,20 @@ def run(
 
     Raises UserError, RunFailed.
     """
-    from flowgen.results.run import new_folder, write_reach, write_run  # half a second that a check doesn't need
+    from flowgen.results.run import new_folder, write_run  # half a second that a check doesn't need
+    from flowgen.results.standing import Standing
 
     ready(runs)
     folder = new_folder(runs, Path(graph).stem)
     log = EventLog(folder)
     log.begin(graph=graph, store=place.store, device=place.device, processes=where.workers)
     events = Both(log, events)
-    with log.until_the_end(), within(store, limit, events), ExitStack() as holds:  # nothing it holds is collected
+    with log.until_the_end(), within(store, limit, events), Standing(folder, store) as standing:
         events.begun(folder)
 
         def held() -> Plan:
             made = make_plan()
-            write_reach(folder, made)
-            keys = packed(np.concatenate([np.zeros(0, "S40"), *made.stored_keys().values()]))
-            holds.enter_context(store.leases.hold(keys))
+            standing.on(made)
             give_back()  # a plan is a small part of what making it takes
             return made
 
@@ -114,7 +110,8 @@ def run(
         Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
         remember(store.medium, tally.limits)
         write_run(folder, first, tally, store, again, events.writing)
-        holds.close()
+        standing.settle(first)
+        standing.close()
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         uses.tell(store)
     return Run(folder, first, tally)

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import torch
+import toys
 from click.testing import CliRunner
 from small import Lab, on_machine
 from test_crash_often import TOTAL, TOY, Count
@@ -16,12 +17,14 @@ from flowgen.cli import flowgen as command
 from flowgen.execute.driver import RunFailed
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import open_store
-from flowgen.store.collect import choose
-from flowgen.store.reach import run_keys
+from flowgen.store.collect import choose, keep_within
+from flowgen.store.reach import pin, run_keys
 
 
 @pytest.fixture
 def lab(tmp_path):
+    toys.calls.clear()
+    toys.fail_after.clear()
     return Lab(tmp_path, tmp_path)
 
 
@@ -40,6 +43,80 @@ def test_a_run_stands_on_all_that_it_stored(lab):
     assert len(keys) == TOTAL == len(store.find(key.hex() for key in keys))
     assert choose(store, wanted=keys).going == []
     assert store.leases.held() == set()
+
+
+COUNT = """\
+flowgen: 1
+sweep: {start: [1, 2, 3], by: [0.5, 1]}
+nodes:
+  one: {type: toy.number, value: $start}
+  sum: {type: toy.count, start: $one, change: $more, steps: 8, checkpoint: {every: 2}}
+  more: {type: toy.counted, x: $sum.x, by: $by}
+  last: {type: toy.count, start: $sum, change: $most, steps: 6, checkpoint: {at: [0.5]}}
+  most: {type: toy.scale, x: $last.x, by: $by}
+outputs: [last]
+"""
+UNMARKED = COUNT.replace(", checkpoint: {every: 2}", "").replace(", checkpoint: {at: [0.5]}", "")
+SUMS, LASTS = 6 * (1 + 3), 6 * (1 + 1)
+"""items of the two loops and their states"""
+
+
+def items_of(store):
+    """The items of a store."""
+    return {bytes.fromhex(key) for about in store.index.blocks() for key, _ in store.index.rows(about.name)}
+
+
+class Breaks(Silent):
+    """Breaks off when something is done, and sees what is held of the store then."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def done(self, receipt):
+        if receipt.seconds:
+            self.held = self.store.leases.held()
+            keep_within(self.store, 0)
+            raise ValueError("no")
+
+
+def test_a_run_stands_on_the_states_that_its_checkpoints_store(lab):
+    run, store = lab.run(COUNT), open_store(str(lab.store))
+    assert run_keys(run.folder) == items_of(store)
+    assert pin(store, run.folder) == SUMS + LASTS
+    assert choose(store, keep=0, wanted=set()).going == []
+
+
+def test_what_a_run_that_broke_off_stored_is_held_and_pinned(lab):
+    store = open_store(str(lab.store))
+    breaks = Breaks(store)
+    with pytest.raises(ValueError, match="no"):
+        lab.run(COUNT, options={"events": breaks})
+    (folder,) = lab.runs.iterdir()
+    there = items_of(store)
+    assert len(there) >= SUMS and there <= breaks.held == run_keys(folder)
+    assert pin(store, folder) == SUMS + LASTS
+    keep_within(store, 0)
+    assert items_of(store) == there
+
+
+def test_states_that_were_never_stored_are_not_listed_when_a_run_ends(lab):
+    lab.run(UNMARKED)
+    run = lab.run(COUNT)
+    assert run.tally.computed() == 0
+    assert len(run_keys(run.folder)) == 6 * 2
+
+
+def test_states_that_another_run_marked_are_held_by_one_that_starts_from_them(lab):
+    toys.fail_after[:] = [6 * 5]  # the sixth step of all items
+    assert lab.run(COUNT).failures
+    store = open_store(str(lab.store))
+    assert len(items_of(store)) == 6 * 2
+    toys.fail_after.clear()
+    toys.calls.clear()
+    breaks = Breaks(store)
+    with pytest.raises(ValueError, match="no"):
+        lab.run(UNMARKED, options={"events": breaks})
+    assert sum(toys.calls) == 6 * 4 and len(breaks.held) == 6 * (2 + 1)
 
 
 def test_the_limit_is_kept_after_a_run(lab, monkeypatch):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flowgen.graph.columns import Column
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.graph.trajectory import AXIS
+from flowgen.plan.programs import Chain
 from flowgen.plan.trajectories import Point, Trajectories
 from flowgen.store import keys
 
@@ -85,9 +86,9 @@ class Checkpoints:
         known = self.find({key for states in (*marked, *tried) for key in states.values()})
         saves, resume = [], []
         for point, states, starts, show in zip(points, marked, tried, shown, strict=True):
-            asked = self.trajectory(point[0].length) if show else set()
+            asked = shown_steps(self.node, point[0].length) if show else set()
             missing = [Save(step, key, step in asked) for step, key in states.items() if key not in known]
-            until = min((save.step for save in missing if save.wanted), default=self.last(point) + 1)
+            until = min((save.step for save in missing if save.wanted), default=last(point[0]) + 1)
             there = [step for step, key in starts.items() if key in known and 0 < step < until]
             saves.append(tuple(missing))
             resume.append(Resume(max(there), starts[max(there)]) if there else None)
@@ -95,15 +96,7 @@ class Checkpoints:
 
     def marked(self, point: Point) -> dict[int, str]:
         """The keys of an item's marked states, by step."""
-        length, checkpoint = point[0].length, self.node.entry.checkpoint
-        steps = {step for step in checkpoint.steps(length) if 0 < step <= self.last(point)} if checkpoint else set()
-        steps |= self.trajectory(length)
-        return {step: self.trajectories.key(*point, steps=step) for step in sorted(steps)}
-
-    @staticmethod
-    def last(point: Point) -> int:
-        """The last state that an item can start from; a loop's end is its result and needs no checkpoint."""
-        return point[0].length - point[0].ends
+        return {step: self.trajectories.key(*point, steps=step) for step in marked_steps(self.node, point[0])}
 
     @cached_property
     def few(self) -> bool:
@@ -114,11 +107,31 @@ class Checkpoints:
 
     def every(self, point: Point) -> dict[int, str]:
         """The keys of all states that an item could start from, by step."""
-        return {step: self.trajectories.key(*point, steps=step) for step in range(1, self.last(point) + 1)}
+        return {step: self.trajectories.key(*point, steps=step) for step in range(1, last(point[0]) + 1)}
 
-    def trajectory(self, length: int) -> set[int]:
-        """The steps that a trajectory shows."""
-        return set(self.node.entry.trajectory.steps(length)) if self.node.entry.trajectory else set()
+
+def marked_steps(node: GraphNode, chain: Chain) -> list[int]:
+    """The steps after which the graph says to store the states of a loop's items, by their program."""
+    checkpoint = node.entry.checkpoint
+    steps = {step for step in checkpoint.steps(chain.length) if 0 < step <= last(chain)} if checkpoint else set()
+    return sorted(steps | shown_steps(node, chain.length))
+
+
+def shown_steps(node: GraphNode, length: int) -> set[int]:
+    """The steps that a loop's trajectory shows."""
+    return set(node.entry.trajectory.steps(length)) if node.entry.trajectory else set()
+
+
+def last(chain: Chain) -> int:
+    """The last state that an item can start from; a loop's end is its result and needs no checkpoint."""
+    return chain.length - chain.ends
+
+
+def state_keys(node: GraphNode, trajectories: Trajectories, graph: Graph) -> Iterator[NDArray[Any]]:
+    """The keys of all states that a loop's checkpoints say to store, a column for each program and step."""
+    if node.entry.checkpoint:
+        axes = trajectories.varying(node.axes)
+        yield from trajectories.states(axes, graph.lengths, partial(marked_steps, node))
 
 
 def trajectory_keys(node: GraphNode, trajectories: Trajectories, graph: Graph) -> Column:

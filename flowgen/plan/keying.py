@@ -68,8 +68,7 @@ class Keying:
             self.params(self.graph.nodes[name])  # notes what they leave unread
         trajectories = Trajectories(programs, self.chains(node, programs), self.ports(node), self.slots(programs))
         self.trajectories[node.name] = trajectories
-        columns = [trajectories.program, *trajectories.ports.values(), *trajectories.slots]
-        axes = tuple(a for a in node.axes if any(a in column.axes for column in columns))
+        axes = trajectories.varying(node.axes)
         return Column(axes, trajectories.keys(axes, self.graph.lengths).reshape(self.graph.shape(axes)))
 
     def ports(self, node: GraphNode) -> dict[str, Column]:

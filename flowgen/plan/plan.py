@@ -16,7 +16,7 @@ from flowgen.graph.columns import Column, spread
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.graph.stages import stages
 from flowgen.graph.trajectory import shown_loop
-from flowgen.plan.checkpoints import Checkpoints
+from flowgen.plan.checkpoints import Checkpoints, state_keys
 from flowgen.plan.claims import Claims
 from flowgen.plan.cuts import Cut, Pace, cuts
 from flowgen.plan.keying import Keying
@@ -25,7 +25,7 @@ from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import Cutter
 from flowgen.plan.program import Parcel, Program, program
 from flowgen.plan.rows import Rows, body_rows
-from flowgen.store.key_columns import Distinct, distinct
+from flowgen.store.key_columns import DTYPE, Distinct, distinct
 
 Mask = NDArray[np.bool_]
 
@@ -141,8 +141,33 @@ class Plan:
         return [(self.parcels[n].stage, self.parcels[n].number) for n in sorted(numbers)]
 
     def stored_keys(self) -> dict[str, NDArray[np.bytes_]]:
-        """The distinct keys of every node whose results are stored: what a run of this plan stands on."""
-        return {name: np.unique(self.keys[name].values.astype("S40")) for name, n in self.nodes.items() if n.stored}
+        """What a run of this plan stands on: the distinct keys of every stored node, and of loops' states."""
+        stored = (name for name, node in self.nodes.items() if node.stored)
+        return {name: unlike(self.keys[name].values.ravel()) for name in stored} | self.state_keys()
+
+    def state_keys(self) -> dict[str, NDArray[np.bytes_]]:
+        """The distinct keys of the states that checkpoints store, and of those that items start from, by loop."""
+        starts: dict[str, list[str]] = {name: [] for name in self.keying.trajectories}
+        for cut in self.parcels:
+            if cut.states:
+                starts[cut.stage] += [start.key for start in cut.states.resume if start]
+        found = {}
+        for name, trajectories in self.keying.trajectories.items():
+            begun = np.array(starts[name], dtype=DTYPE)
+            marked = state_keys(self.graph.nodes[name], trajectories, self.graph)
+            if len(every := np.concatenate([begun, *marked])):
+                found[states_of(name)] = unlike(every)
+        return found
+
+
+def states_of(loop: str) -> str:
+    """What a loop's states are listed under, beside the nodes' names."""
+    return f"{loop}.states"
+
+
+def unlike(keys: NDArray[Any]) -> NDArray[np.bytes_]:
+    """The distinct keys of a flat column."""
+    return np.asarray(keys[distinct(keys).first], dtype=DTYPE)
 
 
 def plan(checked: Check, store: Known, numerics: Numerics, options: Options | None = None) -> Plan:

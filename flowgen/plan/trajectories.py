@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,11 +52,39 @@ class Trajectories:
         made = np.empty(len(number), dtype=key_columns.DTYPE)
         for n, chain in enumerate(chains):
             rows = np.flatnonzero(number == n)
-            wired = list(self.ports.items())
-            wired += [(f"slot {n}", self.slots[slot]) for n, slot in enumerate(chain.used())]
-            ports = [(name, [column.at(axes, lengths, rows)]) for name, column in wired]
-            made[rows] = key_columns.item_keys(chain.digests[-1], "", ports, len(rows))
+            made[rows] = self.column(chain, axes, lengths, rows)
         return made
+
+    def states(
+        self, axes: Sequence[str], lengths: Mapping[str, int], steps: Callable[[Chain], Iterable[int]]
+    ) -> Iterator[NDArray[Any]]:
+        """The keys of the states after some ``steps`` of each program, of every point along some axes that has it."""
+        chains, number = self.numbered(axes, lengths)
+        for n, chain in enumerate(chains):
+            rows = np.flatnonzero(number == n)
+            for step in steps(chain):
+                yield self.column(chain, axes, lengths, rows, step)
+
+    def column(
+        self,
+        chain: Chain,
+        axes: Sequence[str],
+        lengths: Mapping[str, int],
+        rows: NDArray[np.int64],
+        steps: int | None = None,
+    ) -> NDArray[Any]:
+        """``key`` of some points along some axes, all of one program."""
+        done = chain.length if steps is None else steps
+        wired = list(self.ports.items())
+        wired += [(f"slot {n}", self.slots[slot]) for n, slot in enumerate(chain.used(done))]
+        ports = [(name, [column.at(axes, lengths, rows)]) for name, column in wired]
+        found = key_columns.item_keys(chain.digests[done], "", ports, len(rows))
+        return found if steps is None else key_columns.digests("state", [found], len(rows))
+
+    def varying(self, axes: Sequence[str]) -> tuple[str, ...]:
+        """Those of some axes along which the loop's items differ."""
+        columns = [self.program, *self.ports.values(), *self.slots]
+        return tuple(axis for axis in axes if any(axis in column.axes for column in columns))
 
     def numbered(self, axes: Sequence[str], lengths: Mapping[str, int]) -> tuple[list[Chain], NDArray[np.int64]]:
         """The programs that occur, in an order in which those that begin alike stand together, and which of them each

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray
-from numpy.typing import NDArray
 
 from flowgen.execute.driver import Tally
 from flowgen.execute.memory import give_back
@@ -25,10 +24,12 @@ from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
 from flowgen.results.dataset import write_dataset
 from flowgen.results.failures import failures
-from flowgen.results.files import Told, untold, whole, write_json, write_text
+from flowgen.results.files import Told, untold, write_json, write_text
 from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
+from flowgen.results.standing import write_keys
 from flowgen.store import Lost, Store
+from flowgen.store.reach import KEYS
 from flowgen.values import Record
 from flowgen.values.model import Part
 
@@ -57,7 +58,7 @@ def write_run(
     store.recent.clear()  # nobody reads blocks any more, and sheets take tens of megabytes
     write_text(folder / "graph.yaml", plan.graph.document.source)
     write_json(folder / "resolved.json", resolved(plan))
-    write_keys(folder / "keys.npz", {column.name: column.keys for column in columns})
+    write_keys(folder / KEYS, {column.name: column.keys for column in columns})
     made = make_outputs(folder, plan, columns, dataset, told)
     told("the report", 0, 1)
     write_report(
@@ -75,21 +76,6 @@ def write_run(
     about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
     # last, since a folder that has it is a finished run
     write_json(folder / "provenance.json", about)
-
-
-def write_reach(folder: Path, plan: Plan) -> None:
-    """What a run stands on, written before it computes: who collects for runs that were stopped keeps it too.
-
-    A later plan of the run stands on the same.
-    """
-    if not (path := folder / "stored.npz").exists():
-        write_keys(path, plan.stored_keys())
-
-
-def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:
-    """Keys by name, in one file."""
-    with whole(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **keys)  # type: ignore[arg-type]
 
 
 def new_folder(runs: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from flowgen.store.lease import split
 from flowgen.store.store import Store
 
 PINS, SUFFIX = "pins", ".keys"
-FILES = ("stored.npz", "keys.npz")
+STORED, KEYS = FILES = ("stored.npz", "keys.npz")
 """of a run's folder: all items that it stands on, by node; those of its outputs, one for each point"""
 EVENTS = "events.jsonl"
 """of a run's folder from its start, when it isn't planned yet"""
