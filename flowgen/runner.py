@@ -92,8 +92,9 @@ def run(
     folder = new_folder(runs, Path(graph).stem)
     log = EventLog(folder)
     log.begin(graph=graph, store=place.store, device=place.device, processes=where.workers)
-    events = Both(log, events)
-    with log.until_the_end(), within(store, limit, events), Standing(folder, store) as standing:
+    standing = Standing(folder, store)
+    events = Both(log, Both(standing, events))
+    with log.until_the_end(), within(store, limit, events), standing:
         events.begun(folder)
 
         def held() -> Plan:
@@ -110,7 +111,7 @@ def run(
         Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
         remember(store.medium, tally.limits)
         write_run(folder, first, tally, store, again, events.writing)
-        standing.settle(first)
+        standing.settle(first, tally)
         standing.close()
         History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
         uses.tell(store)

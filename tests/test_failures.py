@@ -16,9 +16,13 @@ from flowgen.execute.connection import SchedulerGone
 from flowgen.execute.driver import RunFailed
 from flowgen.execute.event_log import read_records
 from flowgen.execute.progress import Silent
+from flowgen.execute.task import open_store
 from flowgen.experiment import Experiment
 from flowgen.node import node
 from flowgen.results.table import scalar_table
+from flowgen.store.collect import choose, keep_within
+from flowgen.store.reach import pin, run_keys
+from flowgen.store.transfer import export
 from flowgen.values import Features, Image, Moments, PerItem, Score
 from flowgen.values.random import is_abstract
 
@@ -56,6 +60,12 @@ def reference(count: int = 10) -> Moments:
 def double(x: Score) -> Score:
     """Twice."""
     return x * 2
+
+
+@node("fails.sum", stored=True)
+def total(x: Score, y: Score) -> Score:
+    """x and y."""
+    return Score(x.data + y.data, x.count)
 
 
 @pytest.fixture
@@ -111,6 +121,63 @@ def test_missing_items_are_skipped_where_the_graph_says_so(lab):
     whole = lab.run(skipping)
     assert float(whole.results["all"]) == 19
     assert int(whole.results.all_count) == 20
+
+
+SKIPPING = """\
+flowgen: 1
+sweep: {value: {range: 5}, plus: {range: [100, 120]}}
+nodes:
+  one: {type: fails.number, value: $value}
+  more: {type: fails.number, value: $plus}
+  both: {type: fails.sum, x: $one, y: $more}
+  mean: {type: mean, of: $both, over: [value], missing: skip}
+  last: {type: fails.double, x: $mean}
+outputs: [last]
+"""
+
+
+class Watching(Silent):
+    """Sees what a living run holds when all is computed, and breaks off then."""
+
+    def __init__(self, store):
+        self.store, self.left = store, 20
+
+    def done(self, receipt):
+        self.left -= receipt.items * (receipt.stage == "last")
+        if not self.left and receipt.seconds:
+            self.held = self.store.leases.held()
+            self.holds = [entry.name for entry in self.store.medium.entries("leases") if entry.name.endswith(".hold")]
+            keep_within(self.store, 0)
+            raise ValueError("no")
+
+
+def items_of(store):
+    """The items of a store."""
+    return {bytes.fromhex(key) for about in store.index.blocks() for key, _ in store.index.rows(about.name)}
+
+
+def test_what_is_made_without_items_that_failed_belongs_to_what_a_run_stands_on(lab, tmp_path):
+    BAD.add(3)
+    run, store = lab.run(SKIPPING), open_store(str(lab.store))
+    assert run_keys(run.folder) == items_of(store) and len(items_of(store)) == 4 + 20 + 80 + 20 + 20
+    assert pin(store, run.folder) == 144
+    assert choose(store, keep=0, wanted=set()).going == []
+    assert export(store, run_keys(run.folder), tmp_path / "moved.tar").missing == 0
+
+
+def test_what_is_made_without_items_that_failed_is_held_and_pinned_before_a_run_ends(lab, monkeypatch):
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1.0)
+    BAD.add(3)
+    watching = Watching(store := open_store(str(lab.store)))
+    with pytest.raises(ValueError, match="no"):
+        lab.run(SKIPPING, options={"batch": 1, "events": watching})
+    assert items_of(store) <= watching.held and len(items_of(store)) == 144
+    assert len(watching.holds) <= 1 + 6  # 40 tasks made something else than was planned
+    (folder,) = lab.runs.iterdir()
+    assert run_keys(folder) >= items_of(store)
+    pin(store, folder)
+    keep_within(store, 0)
+    assert len(items_of(store)) == 144
 
 
 def test_nan_is_a_failure_and_never_stored(lab):

@@ -66,6 +66,12 @@ class Tally:
         return {key: other for receipt in self.receipts for key, other in receipt.renamed.items()}
 
     @property
+    def instead(self) -> dict[bytes, bytes]:
+        """By key that was planned, the one that a result has instead; empty for items that failed."""
+        none = {key.encode(): b"" for key in self.failed}
+        return none | {key.encode(): other.encode() for key, other in self.renamed.items()}
+
+    @property
     def limits(self) -> dict[str, int]:
         """Where memory ran out: the most items of a call."""
         found: dict[str, int] = {}

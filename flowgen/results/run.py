@@ -27,7 +27,7 @@ from flowgen.results.failures import failures
 from flowgen.results.files import Told, untold, write_json, write_text
 from flowgen.results.making import make_outputs
 from flowgen.results.report import write_report
-from flowgen.results.standing import write_keys
+from flowgen.results.standing import replaced, write_keys
 from flowgen.store import Lost, Store
 from flowgen.store.reach import KEYS
 from flowgen.values import Record
@@ -99,15 +99,13 @@ def outputs(plan: Plan, tally: Tally) -> list[Column]:
     """
     found = []
     seen: set[Wire] = set()
-    replaced = {key.encode(): b"" for key in tally.failed} | {k.encode(): v.encode() for k, v in tally.renamed.items()}
+    instead = tally.instead
     for name, wire in plan.graph.outputs.items():
         if wire in seen:
             continue
         seen.add(wire)
         node = plan.graph.nodes[wire.node]
-        keys = np.array(plan.keys[wire.node].values, dtype="S40")
-        if replaced:
-            keys = np.array([replaced.get(key, key) for key in keys.ravel()], dtype="S40").reshape(keys.shape)
+        keys = replaced(np.array(plan.keys[wire.node].values, dtype="S40"), instead)
         found.append(Column(name, node.axes, keys, stored_output(plan.graph, wire), form(plan, wire)))
     return found
 

@@ -5,41 +5,87 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgen.execute.driver import Tally
+from flowgen.execute.events import Silent
+from flowgen.execute.task import Receipt
 from flowgen.plan.plan import Plan, states_of
 from flowgen.results.files import whole
 from flowgen.store import Store
-from flowgen.store.reach import STORED, packed
+from flowgen.store.reach import RENAMED, STORED, packed
 
 
-class Standing(ExitStack):
+class Standing(Silent):
     """What one run stands on, held as long as the context lasts."""
 
     def __init__(self, folder: Path, store: Store) -> None:
-        super().__init__()
-        self.list = folder / STORED
+        self.folder = folder
         self.store = store
+        self.holds = ExitStack()
+        self.renamed: list[tuple[bytes, ExitStack]] = []
+        """keys that weren't planned, each part with what holds it, the largest first"""
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Let all go."""
+        self.close()
+
+    def close(self) -> None:
+        """Let all go."""
+        for _, hold in self.renamed:
+            hold.close()
+        self.holds.close()
 
     def on(self, plan: Plan) -> None:
         """Hold and list it before a plan is run: runs that are stopped have a list too. A later plan has the same."""
         keys = plan.stored_keys()
-        if not self.list.exists():
-            write_keys(self.list, keys)
-        self.enter_context(self.store.leases.hold(packed(np.concatenate([np.zeros(0, "S40"), *keys.values()]))))
+        if not (self.folder / STORED).exists():
+            write_keys(self.folder / STORED, keys)
+        self.holds.enter_context(self.store.leases.hold(packed(np.concatenate([np.zeros(0, "S40"), *keys.values()]))))
 
-    def settle(self, plan: Plan) -> None:
-        """List what there is of it when all is done: a known or failed item's states may never have been stored."""
-        states = set(map(states_of, plan.keying.trajectories))
-        with np.load(self.list, allow_pickle=False) as listed:
-            if not states.intersection(listed.files):
+    def done(self, receipt: Receipt) -> None:
+        """Hold and list what is made in place of what was planned."""
+        if keys := bytes.fromhex("".join(receipt.renamed.values())):
+            with (self.folder / RENAMED).open("ab") as file:
+                file.write(keys)
+            self.hold(keys)
+
+    def hold(self, keys: bytes) -> None:
+        """Hold more keys, by few leases whatever comes: who claims something looks at all there are."""
+        smaller = []
+        while self.renamed and len(self.renamed[-1][0]) <= len(keys):
+            before, hold = self.renamed.pop()
+            keys += before
+            smaller.append(hold)
+        more = ExitStack()
+        more.enter_context(self.store.leases.hold(keys))
+        self.renamed.append((keys, more))
+        for hold in smaller:
+            hold.close()
+
+    def settle(self, plan: Plan, tally: Tally) -> None:
+        """List what there is of it when all is done: results under the keys that they have, without what failed, and of
+        states, of which known and failed items may never have stored any, those in the store.
+        """
+        instead, states = tally.instead, set(map(states_of, plan.keying.trajectories))
+        with np.load(self.folder / STORED, allow_pickle=False) as listed:
+            if not instead and not states.intersection(listed.files):
                 return
             keys = {name: listed[name] for name in listed.files}
-        for name in states.intersection(keys):
-            keys[name] = keys[name][self.store.has(keys[name])]
-        write_keys(self.list, keys)
+        for name, column in keys.items():
+            keys[name] = column[self.store.has(column)] if name in states else replaced(column, instead)
+        write_keys(self.folder / STORED, keys)
+        (self.folder / RENAMED).unlink(missing_ok=True)
+
+
+def replaced(keys: NDArray[np.bytes_], instead: Mapping[bytes, bytes]) -> NDArray[np.bytes_]:
+    """Keys, some of them replaced."""
+    if not instead:
+        return keys
+    return np.array([instead.get(key, key) for key in keys.ravel().tolist()], dtype=keys.dtype).reshape(keys.shape)
 
 
 def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:

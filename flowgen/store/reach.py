@@ -18,6 +18,8 @@ from flowgen.store.store import Store
 PINS, SUFFIX = "pins", ".keys"
 STORED, KEYS = FILES = ("stored.npz", "keys.npz")
 """of a run's folder: all items that it stands on, by node; those of its outputs, one for each point"""
+RENAMED = "renamed.keys"
+"""of the folder of a run that isn't finished: items that it stored under other keys than were planned, 20 bytes each"""
 EVENTS = "events.jsonl"
 """of a run's folder from its start, when it isn't planned yet"""
 
@@ -43,6 +45,8 @@ def run_keys(folder: Path) -> set[bytes]:
                     found.update(split(packed(arrays[name])))
         except (ValueError, OSError, BadZipFile) as error:
             raise UserError(f"'{file}' can't be read: {error}") from None
+    if (folder / RENAMED).is_file():
+        found.update(split((folder / RENAMED).read_bytes()))
     return found
 
 
