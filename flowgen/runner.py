@@ -113,7 +113,8 @@ def run(
         write_run(folder, first, tally, store, again, events.writing)
         standing.settle(first, tally)
         standing.close()
-        History(store.medium).keep(recipe(first, folder.name, time.strftime("%Y-%m-%d %H:%M"), tally.failed))
+        when = time.strftime("%Y-%m-%d %H:%M")
+        History(store.medium).keep(recipe(first, folder.name, when, tally.failed, tally.renamed))
         uses.tell(store)
     return Run(folder, first, tally)
 

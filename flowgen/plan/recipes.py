@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from flowgen.graph.columns import Column
@@ -19,11 +20,13 @@ from flowgen.store import keys
 VERSION = 1
 """raised when a recipe changes its form; others are not read"""
 FAILURES = 1000
-"""failed items that are remembered"""
+"""failed items that are remembered, and as many that were made without them"""
 
 
-def recipe(plan: Plan, run: str, when: str, failed: Mapping[str, str]) -> dict[str, Any]:
-    """What a run computed. ``failed`` are the items that have no result, by key: the cause."""
+def recipe(plan: Plan, run: str, when: str, failed: Mapping[str, str], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """What a run computed. ``failed`` are the items that have no result, by key: the cause. ``renamed`` are those that
+    were made without failed ones: the key that they have, by the one that was planned.
+    """
     graph = plan.graph
     return {
         "version": [VERSION, keys.FORMAT],
@@ -32,7 +35,8 @@ def recipe(plan: Plan, run: str, when: str, failed: Mapping[str, str]) -> dict[s
         "numerics": json.loads(plan.numerics.text()),
         "axes": {name: [keys.canonical(label) for label in axis.labels] for name, axis in graph.document.axes.items()},
         "nodes": {name: node_recipe(plan, node) for name, node in graph.nodes.items() if not node.is_reference},
-        "failed": dict(list(failed.items())[:FAILURES]),
+        "failed": dict(islice(failed.items(), FAILURES)),
+        "renamed": dict(islice(renamed.items(), FAILURES)),
     }
 
 

@@ -37,7 +37,7 @@ class Reason:
     state: str
     """in the store, to compute, not needed"""
     cause: str
-    """stored, never computed, changed, lost, failed"""
+    """stored, never computed, changed, lost, failed, without failed"""
     text: str
     changes: tuple[Change, ...] = ()
     """against the nearest item of an earlier run"""
@@ -101,7 +101,7 @@ def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:
         comparisons = [Comparison(mine, recipe) for recipe in told]
     fates = fate(store, [as_text(key) for key in column[missing[:EXPLAINED]]])
     for row in missing[:EXPLAINED].tolist():
-        answer.reasons.append(absent(plan, node, row, comparisons, fates.get(as_text(column[row]), "")))
+        answer.reasons.append(absent(plan, node, row, comparisons, fates.get(as_text(column[row]), ""), store))
     answer.left = max(0, len(missing) - EXPLAINED)
     for row in there[: max(1, EXPLAINED - len(missing))].tolist():
         answer.reasons.append(present(plan, node, row, store, runs))
@@ -206,7 +206,7 @@ def makers(runs: Path, block: str) -> list[str]:
     return found
 
 
-def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparison], fate: str) -> Reason:
+def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparison], fate: str, store: Store) -> Reason:
     """An item that isn't in the store, beside the nearest that a run computed."""
     key = as_text(plan.keys[node.name].values.ravel()[row])
     point = place(plan, node, row)
@@ -223,6 +223,10 @@ def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparis
     nearest = {"run": recipe["run"], "when": recipe["when"], "node": name, "point": named}
     if cause := recipe["failed"].get(key):
         return Reason(told, state, "failed", f"it failed in {recipe['run']}: {cause}", nearest=nearest)
+    if other := recipe.get("renamed", {}).get(key):  # recipes of earlier versions have none
+        there = "and it is in the store" if store.find([other]) else "and it is gone from the store"
+        text = f"{recipe['run']} computed it ({recipe['when']}) without items that failed, {there}"
+        return Reason(told, state, "without failed", text, nearest=nearest)
     changes = tuple(comparison.changes(node, name, point, where))
     if not changes:
         text = f"{recipe['run']} computed it ({recipe['when']}), and it is gone from the store"

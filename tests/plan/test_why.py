@@ -15,6 +15,7 @@ from flowgen.errors import UserError
 from flowgen.execute.task import open_store
 from flowgen.node import node
 from flowgen.plan.trajectories import as_text
+from flowgen.store.collect import collect
 from flowgen.store.compact import compact, plan
 from flowgen.values import PerItem, Score
 from flowgen.values.random import is_abstract
@@ -31,6 +32,12 @@ def number(value: PerItem[int]) -> Score:
             raise ValueError(f"no {found} today")
     data = torch.tensor([float(v) for v in value.values])
     return Score(data, torch.ones(len(data), dtype=torch.long))
+
+
+@node("why.twice", stored=True)
+def twice(x: Score) -> Score:
+    """Twice x."""
+    return x * 2
 
 
 FEW = SMALL.replace("{range: 3}", "[0, 1]").replace("[image, clip, fid]", "[image, fid]")
@@ -213,6 +220,33 @@ outputs: [one, all]
     assert said("one[value=4]").startswith(f"{whole.folder.name} computed it (")
     assert said("one[value=2]").startswith(f"{few.folder.name} computed it (")
     assert said("all").startswith(f"{whole.folder.name} computed it (")
+
+
+def test_what_was_made_without_items_that_failed_is_not_lost(lab):
+    BAD.add(3)
+    numbers = """\
+flowgen: 1
+sweep: {value: {range: 8}}
+nodes:
+  one: {type: why.number, value: $value}
+  all: {type: mean, of: $one, over: [value], missing: skip}
+  twice: {type: why.twice, x: $all}
+outputs: [twice]
+"""
+    run = lab.run(numbers)
+    for question in ("all", "twice"):
+        reason = only(lab.load(numbers).why(question, lab.store, lab.runs))
+        assert (reason.state, reason.cause) == ("to compute", "without failed")
+        said = f"{run.folder.name} computed it ("
+        assert reason.text.startswith(said)
+        assert reason.text.endswith(") without items that failed, and it is in the store")
+    store = open_store(str(lab.store))
+    collect(store, [about for about in store.index.blocks() if about.type == "mean"])
+    reason = only(lab.load(numbers).why("all", lab.store, lab.runs))
+    assert reason.text.endswith(") without items that failed, and it is gone from the store")
+    BAD.clear()
+    lab.run(numbers)
+    assert only(lab.load(numbers).why("all", lab.store, lab.runs)).cause == "stored"
 
 
 def test_an_item_that_is_missing_and_not_needed(ran):
