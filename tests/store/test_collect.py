@@ -330,6 +330,13 @@ def test_the_other_commands(store, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize(("option", "said"), [("--keep", "'' is no size"), ("--older", "'' is no age")])
+def test_a_rule_that_says_nothing_is_a_mistake(store, option, said):
+    put(store, 1)
+    found = cache("collect", option, "", "--yes", store=store)
+    assert isinstance(found.exception, UserError) and said in str(found.exception)
+
+
 def test_sizes_and_ages():
     assert [size(t) for t in ("50GB", "1.5 kB", "7", "2GiB")] == [50 * 10**9, 1500, 7, 2**31]
     assert [age(t) for t in ("30d", "12h", "0.5m")] == [30 * DAY, 12 * 3600, 30]

@@ -39,7 +39,7 @@ def collect(
         raise UserError("--unreachable and RUNS go together", hint="collect --unreachable runs/*")
     if older is None and keep is None and not unreachable:
         raise UserError("collect what?", hint="--older 30d, --keep 50GB or --unreachable RUNS")
-    seconds, limit = age(older) if older else None, size(keep) if keep else None
+    seconds, limit = None if older is None else age(older), None if keep is None else size(keep)
     opened = existing(store)
     found = collecting.choose(opened, seconds, limit, keys_of(map(run_folder, runs)) if runs else None)
     total = opened.index.blocks()
