@@ -21,6 +21,11 @@ from flowgen.store.patience import Unwritable
 from flowgen.store.places import opened
 from flowgen.store.store import Store
 
+Packed = Iterator[tuple[str, Callable[[], Tensor]]]
+"""blocks by name, with what reads their bytes"""
+OTHERS = (".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz", ".zst", ".zip", ".7z", ".rar")
+"""how names of archives end that nobody means as names of folders"""
+
 
 @dataclass(slots=True)
 class Moved:
@@ -46,8 +51,10 @@ class Moved:
 def export(store: Store, keys: Iterable[bytes], target: Path | str) -> Moved:
     """Copy the blocks that hold these items to a folder, a URL, or a tar file if the name ends with ``.tar``.
 
-    Raises UserError where the target can't be written.
+    Raises UserError where the target can't be written, or is named as an archive of another kind.
     """
+    if isinstance(target, Path) and target.suffix.lower() in OTHERS and not target.is_dir():
+        raise UserError(f"an export is a folder or a .tar file, not '{target.suffix}'", hint="--to NAME.tar")
     wanted = {key.hex() for key in keys}
     places = store.find(wanted)
     done = Moved(missing=len(wanted) - len(places))
@@ -90,7 +97,7 @@ def pack(store: Store, names: Iterable[str], target: Path, done: Moved) -> None:
         aside.unlink(missing_ok=True)
 
 
-def sound(some: Iterable[tuple[str, Callable[[], Tensor]]], done: Moved) -> Iterator[tuple[str, Tensor, int]]:
+def sound(some: Packed, done: Moved) -> Iterator[tuple[str, Tensor, int]]:
     """The blocks of some that are what was written: name, bytes, items; the others are noted and left out."""
     for name, load in some:
         try:
@@ -103,29 +110,45 @@ def sound(some: Iterable[tuple[str, Callable[[], Tensor]]], done: Moved) -> Iter
 
 def import_(store: Store, source: Path | str) -> Moved:
     """Take over the blocks of an exported folder, of another store or of a tar file. Raises UserError."""
+    return take(store, packed(source))
+
+
+def take(store: Store, some: Packed) -> Moved:
+    """Take over blocks that ``packed`` found."""
     done = Moved()
-    for name, data, items in sound(packed(source), done):
+    for name, data, items in sound(some, done):
         if move(store.medium, name, data, items, done):
             store.enter_all([name])
     return done
 
 
-def packed(source: Path | str) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """The blocks of a store or a tar file: name, and what reads the bytes. Raises UserError."""
+def packed(source: Path | str) -> Packed:
+    """The blocks of a store or a tar file: name, and what reads the bytes. Raises UserError if it is none."""
     if isinstance(source, str) or (source / BLOCKS).is_dir():
         medium = opened(source)
-        for shard in medium.shards({}):
-            for name in sorted(shard.blocks):
-                yield name, partial(blocks.load, medium, name)
-        return
+        names = [name for shard in medium.shards({}) for name in sorted(shard.blocks)]
+        return ((name, partial(blocks.load, medium, name)) for name in names)
     try:
-        with tarfile.open(source) as tar:
+        return members(source, tarfile.open(source))
+    except (OSError, tarfile.TarError) as error:
+        raise unreadable(source, error) from None
+
+
+def members(source: Path, tar: tarfile.TarFile) -> Packed:
+    """The blocks of a tar file that was opened. Raises UserError."""
+    try:
+        with tar:
             for member in tar:
                 if member.isfile() and (name := block_at(member.name)):
                     yield name, partial(extracted, tar, member)
     except (OSError, tarfile.TarError) as error:
-        hint = "a folder or a .tar file that 'flowgen cache export' wrote, or another store"
-        raise UserError(f"'{source}' can't be read: {error}", hint=hint) from None
+        raise unreadable(source, error) from None
+
+
+def unreadable(source: Path, error: Exception) -> UserError:
+    """A source that is no export."""
+    hint = "a folder or a .tar file that 'flowgen cache export' wrote, or another store"
+    return UserError(f"'{source}' can't be read: {error}", hint=hint)
 
 
 def extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Tensor:

@@ -72,3 +72,25 @@ def test_what_is_no_export_is_said(tmp_path):
     for source in ("text", "none", "."):
         with pytest.raises(UserError, match="can't be read"):
             import_(Store(tmp_path / "s"), tmp_path / source)
+
+
+def test_a_source_is_opened_before_a_store_is_made(tmp_path):
+    (tmp_path / "text").write_text("hello")
+    for source in ("text", "none", "."):
+        call = ["cache", "import", str(tmp_path / source), "--store", str(tmp_path / "s")]
+        found = CliRunner().invoke(command, call)
+        assert isinstance(found.exception, UserError) and "can't be read" in str(found.exception)
+        assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("name", ["out.tgz", "out.tar.gz", "out.ZIP"])
+def test_no_folder_is_named_as_an_archive_of_another_kind(tmp_path, name):
+    store = Store(tmp_path / "a")
+    put(store, 1)
+    run = run_folder(tmp_path / "run", 1)
+    call = ["cache", "export", str(run), "--to", str(tmp_path / name), "--store", str(store.path)]
+    found = CliRunner().invoke(command, call)
+    assert isinstance(found.exception, UserError) and found.exception.hint == "--to NAME.tar"
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()  # as an earlier version made it
+    assert CliRunner().invoke(command, call).exit_code == 0

@@ -17,6 +17,7 @@ from flowgen.cli.options import store_place
 def import_(source: Path | str, store: Path | str) -> None:
     """Take over the blocks of an exported folder or tar file, or of another store; each is verified."""
     from flowgen.store import Store
-    from flowgen.store.transfer import import_ as take
+    from flowgen.store.transfer import packed, take
 
-    report(take(Store(store), source), f"imported from {source}")
+    found = packed(source)  # before a store is made
+    report(take(Store(store), found), f"imported from {source}")
