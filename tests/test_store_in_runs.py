@@ -45,6 +45,13 @@ def test_a_run_stands_on_all_that_it_stored(lab):
     assert store.leases.held() == set()
 
 
+def test_nodes_and_outputs_may_have_any_name(lab):
+    text = TOY.replace("first", "file").replace("third", "allow_pickle")
+    run = lab.run(text)
+    assert run_keys(run.folder) == items_of(open_store(str(lab.store)))
+    assert run.results.allow_pickle.values.ravel().tolist() == [n + 110.0 for n in range(6)]
+
+
 COUNT = """\
 flowgen: 1
 sweep: {start: [1, 2, 3], by: [0.5, 1]}

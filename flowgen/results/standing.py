@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,8 @@ def replaced(keys: NDArray[np.bytes_], instead: Mapping[bytes, bytes]) -> NDArra
 
 
 def write_keys(path: Path, keys: Mapping[str, NDArray[np.bytes_]]) -> None:
-    """Keys by name, in one file."""
-    with whole(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **keys)  # type: ignore[arg-type]
+    """Keys by name, in one file that numpy reads; written by hand, as ``np.savez`` takes no array named ``file``."""
+    with whole(path) as aside, ZipFile(aside, "w", ZIP_DEFLATED) as archive:
+        for name, column in keys.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, column, allow_pickle=False)
