@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.model import GraphNode
-from flowgen.language.draw import restricted
 from flowgen.plan.compare import Change, Comparison, Mine, Point, shown
 from flowgen.plan.plan import Plan
+from flowgen.plan.question import asked_node, chosen, labels, origin, parsed, place
 from flowgen.plan.recipes import VERSION
 from flowgen.plan.trajectories import as_text
 from flowgen.store import Lost, Store, keys
@@ -100,79 +97,15 @@ def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:
         mine = Mine(plan)
         comparisons = [Comparison(mine, recipe) for recipe in told]
     fates = fate(store, [as_text(key) for key in column[missing[:EXPLAINED]]])
+    found = []
     for row in missing[:EXPLAINED].tolist():
-        answer.reasons.append(absent(plan, node, row, comparisons, fates.get(as_text(column[row]), ""), store))
+        lost = fates.get(as_text(column[row]), "")
+        found.append((row, absent(plan, *origin(plan, node, row), comparisons, lost, store)))
     answer.left = max(0, len(missing) - EXPLAINED)
     for row in there[: max(1, EXPLAINED - len(missing))].tolist():
-        answer.reasons.append(present(plan, node, row, store, runs))
+        found.append((row, present(plan, *origin(plan, node, row), store, runs)))
+    answer.reasons = [replace(reason, point=labels(plan, place(plan, node, row))) for row, reason in found]
     return answer
-
-
-def parsed(question: str) -> tuple[str, dict[str, list[str]]]:
-    """The node and, by axis, what the question names: ``sampler[seed=0,guidance=2]``."""
-    name, bracket, rest = question.partition("[")
-    if bracket and not rest.endswith("]"):
-        raise UserError(f"'{question}' lacks its ']'", hint="NODE or NODE[axis=label,...], in quotes")
-    where: dict[str, list[str]] = {}
-    last = ""
-    for part in rest[:-1].split(",") if rest[:-1] else []:
-        axis, equals, label = part.partition("=")
-        if equals:
-            last = axis.strip()
-            where.setdefault(last, []).append(label.strip())
-        elif last:  # a comma within a label
-            where[last][-1] += f",{part}"
-        else:
-            raise UserError(f"'{part}' in '{question}' names no axis", hint="NODE[axis=label,...]")
-    return name.strip(), where
-
-
-def asked_node(plan: Plan, name: str) -> GraphNode:
-    """A node whose items can be asked for. Raises UserError."""
-    graph = plan.graph
-    if name not in graph.nodes:
-        raise UserError(f"the graph has no node '{name}'", hint=did_you_mean(name, graph.nodes))
-    node = graph.nodes[name]
-    while node.body_of is not None:
-        node = graph.nodes[node.body_of]
-    if node.is_reference:
-        raise UserError(f"'{name}' is a model: it is read when a node needs it", hint="ask for a node that uses it")
-    if not plan.nodes[node.name].stored:
-        hint = f"ask for one of {', '.join(n for n, about in plan.nodes.items() if about.stored)}"
-        raise UserError(f"'{name}' is cheap: it is computed where it is needed and not stored", hint=hint)
-    return node
-
-
-def chosen(plan: Plan, node: GraphNode, where: Mapping[str, list[str]]) -> Any:
-    """The flat indices of the points that are asked for, along the node's axes. Raises UserError."""
-    every = plan.graph.document.axes
-    for axis in where:
-        if axis not in node.axes:
-            hint = f"it varies along {', '.join(node.axes)}" if node.axes else "it is one item"
-            raise UserError(f"'{node.name}' doesn't vary along '{axis}'", hint=hint)
-    try:
-        kept = restricted({axis: every[axis] for axis in node.axes}, where)
-    except UserError as error:
-        raise UserError(error.message.removeprefix("--where: "), hint=error.hint) from None
-    mask = np.ones(plan.graph.shape(node.axes), dtype=bool)
-    for n, axis in enumerate(node.axes):
-        if axis in where:
-            labels = {(type(label), label) for label in kept[axis].labels}
-            keep = np.array([(type(label), label) in labels for label in every[axis].labels])
-            mask &= keep.reshape([-1 if n == m else 1 for m in range(mask.ndim)])
-    return np.flatnonzero(mask.ravel())
-
-
-def place(plan: Plan, node: GraphNode, row: int) -> Point:
-    """A flat index as one on each axis."""
-    shape = plan.graph.shape(node.axes)
-    index = np.unravel_index(row, shape) if shape else ()
-    return {axis: int(n) for axis, n in zip(node.axes, index, strict=True)}
-
-
-def labels(plan: Plan, point: Point) -> dict[str, Any]:
-    """The labels of a point."""
-    return {axis: plan.graph.document.axes[axis].labels[n] for axis, n in point.items()}
 
 
 def present(plan: Plan, node: GraphNode, row: int, store: Store, runs: Path) -> Reason:

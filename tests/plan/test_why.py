@@ -34,6 +34,12 @@ def number(value: PerItem[int]) -> Score:
     return Score(data, torch.ones(len(data), dtype=torch.long))
 
 
+@node("why.doubled", stored=True)
+def doubled(value: PerItem[int]) -> Score:
+    """Twice a number."""
+    return number(value) * 2
+
+
 @node("why.twice", stored=True)
 def twice(x: Score) -> Score:
     """Twice x."""
@@ -272,6 +278,54 @@ def test_the_command_says_it_in_words_and_in_json(ran):
     found = json.loads(CliRunner().invoke(command, [*call, "--json"], catch_exceptions=False).output)
     assert (found["version"], found["known"], found["asked"]) == (1, 8, 12)
     assert found["reasons"][0]["changes"][0]["old"] == "4"
+
+
+SHORT = """\
+flowgen: 1
+sweep:
+  kind: {cases: {plain: {type: why.number}, doubled: {type: why.doubled}}}
+  value: [1, 2]
+nodes:
+  one: {type: $kind, value: $value}
+  twice: {type: why.twice, x: $one}
+  far: {type: at, of: $twice, value: 9}
+  there: {type: at, of: $one, kind: plain}
+  part: {type: ./part.yaml, x: $one}
+  pair: {type: ./part.yaml, x: $twice}
+outputs: {twice: $twice, far: $far, there: $there, part: $part, pair: $pair, inner: $pair.two}
+"""
+PART = """\
+flowgen: 1
+inputs: {x: {type: Score}}
+nodes:
+  two: {type: why.twice, x: $x}
+  three: {type: why.twice, x: $two}
+outputs: [three, two]
+"""
+
+
+def test_names_that_the_graph_was_written_with(lab):
+    (lab.folder / "part.yaml").write_text(PART)
+
+    def asked(question, *changes):
+        return lab.load(SHORT, *changes).why(question, lab.store, lab.runs)
+
+    lab.run(SHORT)
+    answers = {name: asked(name) for name in ("one", "far", "there", "part", "one[kind=doubled,value=2]")}
+    assert [(a.node, a.known, a.asked) for a in answers.values()] == [
+        ("one", 4, 4), ("far/twice", 2, 2), ("there/one", 2, 2), ("part/three", 4, 4), ("one", 1, 1),
+    ]  # fmt: skip
+    assert only(answers["one[kind=doubled,value=2]"]).point == {"kind": "doubled", "value": 2}
+    more = ("value: [1, 2]", "value: [1, 2, 3]")
+    new = [reason for reason in asked("one", more).reasons if reason.cause == "changed"]
+    assert [reason.point for reason in new] == [{"kind": "plain", "value": 3}, {"kind": "doubled", "value": 3}]
+    assert [reason.changes[0].node for reason in new] == ["one@plain", "one@doubled"]
+    with pytest.raises(UserError) as error:
+        asked("pair")
+    assert str(error.value) == "'pair' stands for 2 nodes\n  ask for one of pair/two, pair/three"
+    with pytest.raises(UserError) as error:
+        asked("nothing")
+    assert "/" not in error.value.hint and "@" not in error.value.hint and "far" in error.value.hint
 
 
 @pytest.mark.parametrize(
