@@ -72,14 +72,18 @@ class Finding:
 class Unfit(UserError):
     """A worker doesn't do a run's tasks: it joined later and lacks what they take, or its store or device refuses."""
 
-    def __init__(self, worker: str, problems: tuple[str, ...]) -> None:
+    def __init__(self, worker: str, problems: tuple[str, ...], refused: bool = False) -> None:
         super().__init__(f"the worker {worker} gets no tasks: {'; '.join(problems)}")
         self.worker = worker
         """address"""
         self.problems = problems
+        self.refused = refused
+        """whether it is its store or device that refuses: another worker's may too, of which one that lacks something
+        says nothing
+        """
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return Unfit, (self.worker, self.problems)
+        return Unfit, (self.worker, self.problems, self.refused)
 
 
 @lru_cache(maxsize=1)

@@ -37,6 +37,8 @@ TOGETHER = 16
 """tasks that are sent at once, divided by the workers' threads: a graph of many costs Dask a third of many graphs of
 one, but most tasks of a graph go to one worker, for which the others may wait
 """
+FRESH = 1.0
+"""seconds in which it isn't asked again which workers are there"""
 FEW = 8
 """items of a suspect that are sent one by one"""
 DEADLY, MOST = 3, 10
@@ -87,6 +89,10 @@ class Flight:
         """by address of a worker that died, the keys of what it was computing"""
         self.gone = gone
         """addresses of workers that went, of those too that had nothing to do"""
+        self.missed = 0
+        """how many of them were looked after"""
+        self.refusals: list[Unfit] = []
+        """those that nobody was told of yet"""
         self.count = 0
         """tasks sent, and to be sent again"""
         self.resent = 0
@@ -101,10 +107,13 @@ class Flight:
             waiting = iter(self.ordered())
             self.refill(waiting)
             while self.sent:
-                for key in self.post.next():
+                keys = self.post.next()
+                for key in keys:
                     if task := self.sent.pop(key, None):
                         self.items -= len(task.parcel)
                         yield from self.ended(task, self.post.outcome(task))
+                if not keys or self.refusals or len(self.gone) > self.missed:
+                    yield from self.look_after(quiet=not keys)
                 self.refill(waiting)
 
     def ordered(self) -> Ordered:
@@ -117,7 +126,7 @@ class Flight:
         """Send tasks while there are places, in their order: what they read is done, or sent before or with them."""
         while self.again and len(self.sent) < self.most:
             task = heapq.heappop(self.again)[-1]
-            self.send([task])
+            self.send([task], self.options(task))
             if task.lost:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
@@ -125,8 +134,8 @@ class Flight:
             return  # the next time there is room for several
         new = self.new(waiting)
         while tasks := list(self.several(new)):
-            for _, alike in groupby(tasks, self.options):
-                self.send(list(alike))
+            for options, alike in groupby(tasks, self.options):
+                self.send(list(alike), options)
 
     def several(self, new: Iterator[Task]) -> Iterator[Task]:
         """Tasks to be sent at once, until those that are on their way are many; by their items many for the cluster's
@@ -153,12 +162,50 @@ class Flight:
 
     def options(self, task: Task) -> dict[str, Any]:
         """What Dask is told of the workers that may have a task."""
-        there = self.client.nthreads() if self.workers.avoided else ()
-        return self.workers.options(self.plan, task.cut.stage, there)
+        if self.workers.avoided or self.workers.homes:
+            self.workers.see(self.client, FRESH)
+        return self.workers.options(self.plan, task.cut.stage)
 
-    def send(self, tasks: Sequence[Task]) -> None:
+    def look_after(self, quiet: bool) -> Iterator[tuple[str, Receipt | BaseException]]:
+        """Where workers came, went or refuse: name who died, send anew what waits for others than may have it now.
+
+        Gives stage and refusal if all refuse that might have what is next; raises NoWorkers if nobody has come for it
+        in time.
+        """
+        self.workers.see(self.client)
+        self.missed = len(self.gone)
+        for worker in self.post.at_work() & self.gone:
+            self.died(worker)
+        ready = [t for ts in self.open.values() for t in ts if self.open.keys().isdisjoint(t.parents)]
+        stages = list(dict.fromkeys(task.cut.stage for task in ready))
+        if self.refusals:
+            for stage in stages:
+                if refusal := self.workers.refusal(self.plan, stage):
+                    yield stage, refusal
+            for refusal in self.refusals:
+                self.note(str(refusal))
+            self.refusals.clear()
+        yield from self.take_back()
+        if any(self.workers.able(self.plan, stage) for stage in stages):
+            self.post.since = None
+        elif quiet:
+            self.post.deserted(self.workers.lacking(self.plan, stages[0]))
+
+    def take_back(self) -> Iterator[tuple[str, Receipt | BaseException]]:
+        """End tasks that nobody has in work and of which Dask would be told something else now: they are sent anew."""
+        idle = self.post.idle(self.workers.there.keys())
+        if found := [task for task in idle if task.options != self.options(task)]:
+            self.client.cancel([task.future for task in found])  # and what waits for them
+        for task in found:
+            del self.sent[task.key]
+            self.items -= len(task.parcel)
+            task.deaths += sum(worker in self.gone for worker in self.post.begun.get(task.key, ()))
+            yield from self.ended(task, CancelledError())
+
+    def send(self, tasks: Sequence[Task], options: dict[str, Any]) -> None:
         """Give tasks of the same options to the cluster as one graph."""
         for task in tasks:
+            task.options = options
             self.count += 1
             task.key = f"{self.run}-{task.cut.stage}-{task.cut.number}-{self.count}"
             self.sent[task.key] = task
@@ -175,7 +222,7 @@ class Flight:
             pure=False,
             retries=0,
             priority=-tasks[0].order,
-            **self.options(tasks[0]),
+            **options,
         )
         for task, future in zip(tasks, futures, strict=True):
             task.future = future
@@ -189,10 +236,10 @@ class Flight:
         """What a task's end means: a receipt, a failure, or that it is sent again."""
         self.sent_by_dask(task)
         self.open[task.name].remove(task)
-        if isinstance(result, Unfit) and self.others(result.worker):
+        if isinstance(result, Unfit):
             if result.worker not in self.workers.avoided:
-                self.workers.avoided.add(result.worker)
-                self.note(str(result))
+                self.workers.avoided[result.worker] = result
+                self.refusals.append(result)
             self.repeat(task, lost=False)
             return
         if isinstance(result, KilledWorker | CancelledError | Stopped):  # nobody should hear of the last
@@ -217,10 +264,6 @@ class Flight:
             if not self.broken.intersection(task.parents):  # else it's a parent's
                 yield task.cut.stage, result
 
-    def others(self, worker: str) -> list[str]:
-        """Workers that are there beside one, and didn't refuse."""
-        return [name for name in self.client.nthreads() if name != worker and name not in self.workers.avoided]
-
     def blame(self, task: Task, worker: str) -> None:
         """Note the death of a task's worker: against the task if it was running there, or if nobody knows what was."""
         self.died(worker)
@@ -231,7 +274,7 @@ class Flight:
     def died(self, worker: str) -> None:
         """Note that a worker died, once."""
         if worker not in self.dead:
-            self.dead[worker] = {key for key, addresses in self.post.begun.items() if worker in addresses}
+            self.dead[worker] = {key for key, addresses in list(self.post.begun.items()) if worker in addresses}
             self.events.died(worker, len(self.dead[worker]))
             self.note(f"worker {worker} died; what it had is computed again")
 

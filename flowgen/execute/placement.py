@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from distributed import Client
+
 from flowgen.errors import UserError
-from flowgen.execute.fitness import Finding, table
+from flowgen.execute.fitness import Finding, Unfit, table
 from flowgen.graph.references import used_parts
 from flowgen.plan.plan import Plan
 from flowgen.store.quantities import shown
@@ -15,6 +18,8 @@ from flowgen.values.model import Part
 
 GPU = "GPU"
 """Dask's resource of a worker that has one to itself; the name that Dask's and dask-cuda's pages use"""
+NOBODY = "tcp://0.0.0.0:0"
+"""an address that no worker has"""
 Weights = Mapping[frozenset[Part], int]
 """bytes in memory of parts that are used together"""
 
@@ -26,26 +31,61 @@ class Workers:
     findings: Mapping[str, Finding] = field(default_factory=dict)
     """by address, what each had when the run began"""
     resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """by address, what each declares to Dask"""
+    """by address, what each declared to Dask when the run began"""
+    there: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """by address, what those declare that were there last"""
+    seen: float = 0.0
+    """when that was, monotonic"""
     homes: dict[str, list[str]] = field(default_factory=dict)
     """by stage, the workers that hold its models, where none holds all"""
-    avoided: set[str] = field(default_factory=set)
-    """workers that joined later and don't fit"""
+    avoided: dict[str, Unfit] = field(default_factory=dict)
+    """by address, why a worker that was there last gets no more tasks"""
 
-    def options(self, plan: Plan, stage: str, there: Iterable[str]) -> dict[str, Any]:
-        """What Dask is told of a stage's task: the resource it takes, the workers it prefers.
-
-        A preference isn't a condition: if these workers are gone, or idle ones steal, the task runs elsewhere.
+    def see(self, client: Client, fresh: float = 0.0) -> None:
+        """See who is there, unless it was seen so many seconds ago, and forget who was avoided and went: who comes at
+        the same address is another process.
         """
-        found: dict[str, Any] = {}
-        if self.takes_gpu(plan, stage):
-            found["resources"] = {GPU: 1}
-        wanted = self.homes.get(stage, [])
-        if self.avoided:
-            wanted = [w for w in wanted or there if w not in self.avoided]
-        if wanted:
-            found |= {"workers": wanted, "allow_other_workers": True}
+        if time.monotonic() - self.seen >= fresh:
+            self.there, self.seen = resources(client), time.monotonic()
+            self.avoided = {worker: why for worker, why in self.avoided.items() if worker in self.there}
+
+    def options(self, plan: Plan, stage: str) -> dict[str, Any]:
+        """What Dask is told of a stage's task: the resource it takes, the workers it prefers or must go to.
+
+        Where every worker may have the task its homes are a preference: if they are gone, or idle ones steal, it runs
+        elsewhere. Else they are a condition, since of those that are no home Dask would take any, and breaks where that
+        one lacks the resource.
+        """
+        found: dict[str, Any] = {"resources": {GPU: 1}} if self.takes_gpu(plan, stage) else {}
+        able = self.able(plan, stage)
+        homes = [worker for worker in self.homes.get(stage, ()) if worker in able]
+        if homes and len(able) == len(self.there):
+            found |= {"workers": homes, "allow_other_workers": True}
+        elif homes or self.avoided:
+            found["workers"] = homes or able or [NOBODY]
         return found
+
+    def equipped(self, plan: Plan, stage: str) -> list[str]:
+        """The workers that are there and declare what a stage's tasks take."""
+        gpu = self.takes_gpu(plan, stage)
+        return [worker for worker, said in self.there.items() if not gpu or said.get(GPU, 0) >= 1]
+
+    def able(self, plan: Plan, stage: str) -> list[str]:
+        """The workers that are there and may have a stage's tasks."""
+        return [worker for worker in self.equipped(plan, stage) if worker not in self.avoided]
+
+    def refusal(self, plan: Plan, stage: str) -> Unfit | None:
+        """Why all that might have a stage's tasks get none, if the store or the device of one of them refuses."""
+        equipped = self.equipped(plan, stage)
+        if any(worker not in self.avoided for worker in equipped):
+            return None
+        return next((self.avoided[worker] for worker in equipped if self.avoided[worker].refused), None)
+
+    def lacking(self, plan: Plan, stage: str) -> str:
+        """The worker that a stage's tasks wait for while none is able, in words."""
+        if not self.there:
+            return "worker"
+        return "worker that fits" if self.equipped(plan, stage) else f"worker that declares a {GPU}"
 
     def takes_gpu(self, plan: Plan, stage: str) -> bool:
         """Whether a stage's tasks take a GPU: they run a model, and there are workers with one to themselves."""
@@ -77,6 +117,12 @@ class Workers:
             return True
         rooms = [finding.room for finding in self.findings.values()] or [room]
         return fits((weights_of(plan, stage) for stage in {cut.stage for cut in plan.parcels}), min(rooms))
+
+
+def resources(client: Client) -> dict[str, dict[str, float]]:
+    """The resources that each worker declares."""
+    there = client.scheduler_info(n_workers=-1)["workers"]
+    return {worker: dict(about["resources"]) for worker, about in there.items()}
 
 
 def parts_of(plan: Plan, stage: str) -> set[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -29,14 +29,14 @@ ENDS = ("finished", "error", "cancelled")
 LOOK = 5.0
 """seconds without news after which the cluster is looked at"""
 DESERTED = 120.0
-"""seconds without any worker after which a run stops, at least"""
+"""seconds without any worker that may have what is left after which a run stops, at least"""
 
 
 class NoWorkers(Exception):
     """Nobody is left to compute."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the cluster has had no worker for {seconds:.0f} s")
+    def __init__(self, worker: str, seconds: float) -> None:
+        super().__init__(f"the cluster has had no {worker} for {seconds:.0f} s")
 
 
 class Post:
@@ -54,6 +54,8 @@ class Post:
         """whether the user knows that the scheduler didn't answer"""
         self.asked = 0.0
         """when Dask was last asked which have ended, monotonic"""
+        self.since: float | None = None
+        """when it was seen that no worker may have what is left, monotonic; None while there are some"""
         self.begun: dict[str, list[str]] = {}
         """by key of a task that isn't done, the addresses of the workers that began it"""
         self.told: dict[str, bytes] = {}
@@ -82,25 +84,23 @@ class Post:
             self.news.put((task, steps, seconds))
 
     def next(self) -> list[str]:
-        """The keys of tasks that have ended, one at least, some perhaps again; tells how far others are meanwhile.
+        """The keys of tasks that have ended, some perhaps again, none if there is no news for a while; tells how far
+        others are meanwhile.
 
-        Raises NoWorkers, SchedulerGone.
+        Raises SchedulerGone.
         """
-        looked, since = time.monotonic(), None
-        while True:
+        end = time.monotonic() + LOOK
+        while time.monotonic() < end:
             self.ask()
             time.sleep(min(LONGEST, GATHER * len(self.sent)))
             with suppress(Empty):
                 if keys := self.ends(
                     [self.news.get(timeout=ASK), *(self.news.get() for _ in range(self.news.qsize()))]
                 ):
+                    self.since = None
                     return keys
-            if (now := time.monotonic()) - looked > LOOK:
-                looked = now
-                self.look()
-                since = None if self.client.nthreads() else since or now
-                if since and now - since > (patience := self.patience()):
-                    raise NoWorkers(patience)
+        self.look()
+        return []
 
     def look(self) -> None:
         """See whether the scheduler is still there, however long it takes to answer. Raises SchedulerGone."""
@@ -112,6 +112,15 @@ class Post:
         if not self.said:
             self.said = True
             self.events.note("the cluster's scheduler doesn't answer; the run waits for it")
+
+    def deserted(self, worker: str) -> None:
+        """Count the time without any worker that may have what is left, and say it once. Raises NoWorkers."""
+        now, patience = time.monotonic(), self.patience()
+        if self.since is None:
+            self.since = now
+            self.events.note(f"the cluster has no {worker}; the run waits {patience:.0f} s for one")
+        if now - self.since > patience:
+            raise NoWorkers(worker, patience)
 
     def patience(self) -> float:
         """How many seconds without any worker are borne: as many as for the first one, where others may come."""
@@ -134,6 +143,22 @@ class Post:
             for key, task in self.sent.items():
                 if task.future and task.future.status in ENDS and key not in self.told:
                     self.news.put(key)
+
+    def pending(self) -> list[Task]:
+        """The tasks whose end isn't known."""
+        return [
+            task
+            for key, task in self.sent.items()
+            if task.future and task.future.status not in ENDS and key not in self.told
+        ]
+
+    def at_work(self) -> set[str]:
+        """The addresses of workers that began tasks whose end isn't known."""
+        return {worker for task in self.pending() for worker in self.begun.get(task.key, ())}
+
+    def idle(self, there: Set[str]) -> list[Task]:
+        """The tasks whose end isn't known and that none of some workers has begun."""
+        return [task for task in self.pending() if there.isdisjoint(self.begun.get(task.key, ()))]
 
     def outcome(self, task: Task) -> Receipt | BaseException:
         """What became of a task. Raises SchedulerGone."""

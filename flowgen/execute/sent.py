@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from distributed import Future
 
@@ -37,6 +38,8 @@ class Task:
     key: str = ""
     """Dask's; empty while it waits to be sent"""
     future: Future | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """what Dask was told of the workers that may have it"""
 
     @property
     def name(self) -> Name:

@@ -249,7 +249,7 @@ def refused(error: Exception) -> Exception:
         worker = get_worker()
     except ValueError:  # called without a cluster
         return error
-    return error if shared(worker) else Unfit(worker.address, (getattr(error, "message", str(error)),))
+    return error if shared(worker) else Unfit(worker.address, (getattr(error, "message", str(error)),), refused=True)
 
 
 @lru_cache(maxsize=8)

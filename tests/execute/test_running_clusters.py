@@ -20,11 +20,11 @@ from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute import connection
 from flowgen.execute.clusters import Where, client
-from flowgen.execute.clusters.preflight import admitted, ask, judge, question_for, resources
+from flowgen.execute.clusters.preflight import admitted, ask, judge, question_for
 from flowgen.execute.clusters.running import running
 from flowgen.execute.connection import SchedulerGone
 from flowgen.execute.driver import Flight, Tally, run_once
-from flowgen.execute.placement import GPU, Workers
+from flowgen.execute.placement import GPU, Workers, resources
 from flowgen.execute.post import Post
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import Place

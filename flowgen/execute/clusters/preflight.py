@@ -18,7 +18,7 @@ from distributed.comm import CommClosedError
 
 from flowgen.errors import UserError
 from flowgen.execute.fitness import Finding, Question, table
-from flowgen.execute.placement import Workers, parts_of
+from flowgen.execute.placement import Workers, parts_of, resources
 from flowgen.execute.software import software
 from flowgen.execute.task import Place, found
 from flowgen.node import NodeType
@@ -168,9 +168,3 @@ def lines(findings: Mapping[str, Finding]) -> list[str]:
 def few(names: list[str]) -> str:
     """Names, the first ones of many."""
     return ", ".join(sorted(names)[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def resources(client: Client) -> dict[str, dict[str, float]]:
-    """The resources that each worker declares."""
-    there = client.scheduler_info(n_workers=-1)["workers"]
-    return {worker: dict(about["resources"]) for worker, about in there.items()}

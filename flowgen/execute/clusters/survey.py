@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgen.execute.clusters.connect import client
-from flowgen.execute.clusters.preflight import ask, question_of, resources, seen
+from flowgen.execute.clusters.preflight import ask, question_of, seen
 from flowgen.execute.clusters.where import Where
 from flowgen.execute.fitness import Finding, Question
+from flowgen.execute.placement import resources
 from flowgen.execute.task import Place, open_store
 from flowgen.node import node_types
 from flowgen.plan.plan import Plan
