@@ -108,6 +108,23 @@ def test_a_job_that_ends_in_the_middle_of_a_run_is_replaced(file, tmp_path, zoo_
 
 
 @pytest.mark.slow
+def test_a_job_that_ended_is_wanted_no_longer_than_it_is_known(file):
+    """Else it would be submitted again under its old name."""
+    with client(Where(cluster=str(file), wait=120)) as connected:
+        cluster = connected.cluster
+        (name,) = cluster.worker_spec
+        file.with_name("sbatch.full").touch()
+        os.killpg(jobs(file)[0], signal.SIGKILL)
+        for _ in range(1000):
+            known, wanted = name in cluster.workers, name in cluster.worker_spec
+            if not wanted:
+                break
+            assert known
+            time.sleep(0.01)
+        assert not wanted
+
+
+@pytest.mark.slow
 def test_jobs_that_end_at_once_are_not_submitted_for_ever(file, monkeypatch):
     monkeypatch.setattr(resubmitting, "PAUSE", 1.0)
     full, said = file.with_name("sbatch.full"), []

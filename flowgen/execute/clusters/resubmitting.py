@@ -77,6 +77,12 @@ class Resubmitting(SpecCluster):  # type: ignore[misc]
         self.periodic_callbacks["resubmit"] = PeriodicCallback(self.resubmit, EVERY)
         self.periodic_callbacks["resubmit"].start()
 
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        """Know which workers are there. Dask's own also lets go of the jobs of those that went, by itself, and would
+        submit them again under their old names.
+        """
+        super(SpecCluster, self)._update_worker_status(op, msg)
+
     async def resubmit(self) -> None:
         """Let go of jobs that ended, and submit as many."""
         if self.status != Status.running:
