@@ -20,7 +20,7 @@ from flowgen.graph.columns import Column
 from flowgen.graph.likeness import likeness
 from flowgen.graph.measure import Measure
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
-from flowgen.graph.parts import AbstractParts
+from flowgen.graph.parts import AbstractParts, first_line
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.stages import stages
@@ -36,6 +36,8 @@ from flowgen.values.model import Part, opening
 
 NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
 """what torch raises where code asks a tensor without numbers for one"""
+UNFIT = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""what code raises that is given tensors of shapes or dtypes that it doesn't take"""
 ITEMS = 2
 """items of an abstract batch: two, so that code which squeezes a single item away is found"""
 
@@ -280,11 +282,14 @@ def leads_to(graph: Graph, name: str, targets: set[str]) -> bool:
 
 def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
     """Message, argument and hint for an exception out of node code on abstract tensors."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (
-        f"'{node.name}' ({node.type.name}) doesn't accept what it is given: {first}",
-        "",
-        "its code needs numbers where 'check' has only shapes; its author can mend that: docs/own-nodes.md, 'abstract'"
-        if isinstance(error, NEEDS_NUMBERS)
-        else "the shapes or dtypes of what is wired into it don't fit",
-    )
+    name, first = f"'{node.name}' ({node.type.name})", first_line(error)
+    if isinstance(error, NEEDS_NUMBERS):
+        hint = (
+            "its code needs numbers where 'check' has only shapes; its author can mend that: "
+            "docs/own-nodes.md, 'abstract'"
+        )
+    elif isinstance(error, UNFIT):
+        hint = "the shapes or dtypes of what is wired into it don't fit"
+    else:
+        return f"{name} fails with {type(error).__name__}: {first}", "", ""
+    return f"{name} doesn't accept what it is given: {first}", "", hint

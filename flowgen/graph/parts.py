@@ -7,6 +7,7 @@ from typing import Any
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from flowgen.errors import UserError
 from flowgen.values.model import Part, loader_of, size_of
 
 
@@ -34,9 +35,25 @@ class AbstractParts:
 
         def open_part(part: Part) -> Any:
             if part not in self.built:
-                self.built[part] = loader_of(part).build(part)
+                self.built[part] = built(part)
             module = self.built[part]
             self.opened[part.name] = size_of(module)
             return module
 
         return open_part
+
+
+def built(part: Part) -> Any:
+    """A part from its configuration. Raises UserError where its code can't make anything of that."""
+    try:
+        return loader_of(part).build(part)
+    except UserError:
+        raise
+    except Exception as error:
+        said = f"the part '{part.name}' can't be built as its configuration says: {first_line(error)}"
+        raise UserError(said, hint=f"looked in {part.folder}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in a line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -47,6 +47,20 @@ def test_nothing_runs_that_was_not_allowed(lab):
         assert "--import ./own.py" in caught.value.hint
 
 
+def test_the_shapes_are_blamed_only_where_they_may_be_to_blame(lab):
+    sum_ = "uncond + scale * (cond - uncond)"
+    for wrong, expected in (
+        ("{}['a']", "'guided' (py:rescaled) fails with KeyError: 'a'"),
+        ("cond.mine", "'guided' (py:rescaled) fails with AttributeError: 'Prediction' object has no"),
+        ("cond.data.reshape(7)", "'guided' (py:rescaled) doesn't accept what it is given: "),
+    ):
+        (lab.folder / "own.py").write_text(CODE.replace(sum_, wrong))
+        with pytest.raises(UserError) as caught:
+            opened(lab).check()
+        assert caught.value.message.startswith(expected)
+        assert ("shapes or dtypes" in caught.value.hint) == ("doesn't accept" in expected)
+
+
 def test_the_same_computation_gives_the_same_pictures(lab, zoo_folder, tmp_path):
     mine = opened(lab).run(lab.store, lab.runs).results.image
     (tmp_path / "standard").mkdir()
