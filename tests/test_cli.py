@@ -1,5 +1,8 @@
 """The command line: what it prints, its exit codes, what it leaves alone."""
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
 
@@ -249,3 +252,18 @@ def test_workers_of_this_machine_listen_on_loopback_alone(tmp_path, zoo_folder):
     Lab(tmp_path, zoo_folder).run(FAST, options={"events": sockets, "workers": 2})
     assert sockets.looks
     assert sockets.listening == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_errors_have_no_colour_where_nobody_wants_one(tmp_path, environment):
+    others = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    ours, theirs = pty.openpty()
+    call = [sys.executable, "-c", "from flowgen.cli import main; main()", "check", "g.yaml"]
+    with contextlib.closing(os.fdopen(ours, "rb", buffering=0)) as terminal:
+        subprocess.run(
+            call, stderr=theirs, cwd=tmp_path, env={**others, "TERM": "xterm", **environment}, timeout=300, check=False
+        )
+        os.close(theirs)
+        shown = terminal.read(4096)
+    assert b"error: " in shown
+    assert (b"31m" in shown) == (not environment)

@@ -46,7 +46,10 @@ def main() -> None:
     try:
         flowgen(standalone_mode=False)
     except UserError as error:
-        click.echo(click.style("error: ", fg="red", bold=True) + explain(error), err=True)
+        from rich.console import Console
+
+        Console(stderr=True).print("error: ", style="bold red", end="")
+        click.echo(explain(error), err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
