@@ -25,7 +25,7 @@ from flowgen.execute.task import Place
 from flowgen.plan.expect import measured
 from flowgen.plan.plan import Plan
 from flowgen.plan.recipes import recipe
-from flowgen.store import Store, uses
+from flowgen.store import Lost, Store, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
 from flowgen.store.limits import remember
@@ -103,7 +103,10 @@ def run(
             give_back()  # a plan is a small part of what making it takes
             return made
 
-        def again() -> None:
+        def again(lost: list[Lost]) -> None:
+            for error in lost:
+                events.note(str(error))
+                tally.notes.append(str(error))
             tally.forgive()
             tally.add(execute(held, partial(client, where), place, events)[1])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import xarray
 from small import SMALL, Lab, computed
+from test_crash_often import TOY
 
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import open_store
@@ -55,6 +57,56 @@ def test_a_flipped_bit_is_computed_again_and_said(lab):
     assert computed(run)["image"] == 12
     assert np.abs(again.image.values - whole.image.values).max() < 1e-4
     assert np.isfinite(again["clip"].values).all()
+
+
+NUMBERS = TOY.replace("range: 6", "range: 120").replace("[third]", "[first, second, third]")
+DAMAGES = 20
+
+
+def hurt(rng, path):
+    """A bit of a block changes, or the file is cut short: anywhere, so in numbers, metadata or the archive's frame."""
+    data = bytearray(path.read_bytes())
+    if rng.random() < 0.2:
+        del data[rng.randrange(len(data)) :]
+    else:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(bytes(data))
+
+
+def hurt_index(lab, where):
+    """The index's header or the text of its schema becomes something else."""
+    (path,) = lab.store.glob("index-*.sqlite")
+    data = path.read_bytes()
+    at = data.index(where)
+    path.write_bytes(data[:at] + bytes([0xA0] * len(where)) + data[at + len(where) :])
+    for more in lab.store.glob("index-*.sqlite-*"):
+        more.unlink()
+
+
+@pytest.mark.parametrize("where", [b"", b"SQLite format 3", b"CREATE TABLE"])
+def test_many_damages_are_said_and_exactly_what_they_took_is_computed_again(lab, monkeypatch, where):
+    monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1.0)
+    rng = random.Random(repr(where))
+    whole = lab.run(NUMBERS, options={"batch": 4}).results.load()
+    store = open_store(str(lab.store))
+    items = {about.name: about.items for about in store.index.blocks()}
+    chosen = rng.sample(sorted(items), DAMAGES)
+    store.close()
+    for name in chosen:
+        hurt(rng, lab.store / "blocks" / name[:2] / f"{name}.zip")
+    if where:
+        hurt_index(lab, where)
+    forget(lab)
+    notes = Notes()
+    again = lab.run(NUMBERS, options={"batch": 4, "events": notes})
+    assert again.tally.computed() == sum(items[name] for name in chosen)
+    assert again.results.load().identical(whole)
+    store = open_store(str(lab.store))
+    assert set(chosen) == {path.name.partition(".")[0][:40] for path in (lab.store / "damaged").iterdir()}
+    assert store.verify() == []
+    said = "".join(notes.said)  # an index that is made anew reads what blocks say of themselves before a run begins
+    assert bool(said) and (where or all(name[:8] in said for name in chosen))
+    assert where or all(said in again.tally.notes for said in notes.said)
 
 
 LONG = IMAGES.replace("seed: {range: 3}", "seed: {range: 6}").replace("steps: 4", "steps: 15")

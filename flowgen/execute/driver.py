@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,7 +29,7 @@ from flowgen.plan.plan import Plan
 from flowgen.store import Lost, Store, Unwritable
 
 ATTEMPTS = 5
-"""how often a run is planned anew for blocks that were lost, or for a scheduler that was lost without anything done"""
+"""how often a run is planned anew for items lost again and again, or for a scheduler lost without anything done"""
 BARREN = 120.0
 """seconds without anything done before lost schedulers end a run: who starts one again and again may be slow at it"""
 USELESS = (Unwritable, DeviceBroken, Unfit)
@@ -160,6 +161,13 @@ class Drive:
     tally: Tally
     sent: dict[str, Task] = field(default_factory=dict)
     """tasks whose end isn't heard yet"""
+    lost: Counter[str] = field(default_factory=Counter)
+    """how often items were lost: a damage may come to light only when another is mended"""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether what was lost is lost again and again."""
+        return max(self.lost.values(), default=0) >= ATTEMPTS
 
     def until_known(self, client: Client) -> None:
         """Run the plan, and once more what was lost meanwhile, until nothing is missing.
@@ -168,7 +176,7 @@ class Drive:
         """
         client.subscribe_topic(NOTES, lambda event: self.note(event[1]))
         with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events) as gone:
-            for _ in range(ATTEMPTS):
+            while not self.hopeless:
                 flight = Flight(self.plan, client, place, workers, self.note, self.events, gone)
                 self.sent = flight.sent
                 lost = run_once(flight, self.events, self.tally)
@@ -176,6 +184,7 @@ class Drive:
                     return
                 for message in dict.fromkeys(str(error) for error in lost):
                     self.note(message)
+                self.lost.update({key for error in lost for key in error.keys or (error.reason,)})
                 self.plan_anew()
         raise RunFailed({"store": lost[-1]})
 

@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,23 +38,23 @@ ATTEMPTS = 3
 
 
 def write_run(
-    folder: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[], Any], told: Told = untold
+    folder: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[list[Lost]], Any], told: Told = untold
 ) -> None:
     """Fill the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
     give_back()
-    columns = outputs(plan, tally)
-    about = provenance(plan, tally)
     attributes: dict[str, Any] = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
     if plan.check.warnings:
         attributes["warnings"] = plan.check.warnings
     for attempt in range(ATTEMPTS):
+        columns = outputs(plan, tally)
         try:
             dataset = write_dataset(folder, plan.graph.document.axes, columns, store, attributes, told=told)
             break
-        except Lost:
+        except Lost as lost:
             if attempt + 1 == ATTEMPTS:
                 raise
-            again()
+            again([lost, *unreadable(store, columns)])
+    about = provenance(plan, tally)
     store.recent.clear()  # nobody reads blocks any more, and sheets take tens of megabytes
     write_text(folder / "graph.yaml", plan.graph.document.source)
     write_json(folder / "resolved.json", resolved(plan))
@@ -108,6 +108,16 @@ def outputs(plan: Plan, tally: Tally) -> list[Column]:
         keys = replaced(np.array(plan.keys[wire.node].values, dtype="S40"), instead)
         found.append(Column(name, node.axes, keys, stored_output(plan.graph, wire), form(plan, wire)))
     return found
+
+
+def unreadable(store: Store, columns: Sequence[Column]) -> Iterator[Lost]:
+    """The blocks with outputs' items that can't be read, all of them: each is set aside."""
+    keys = {key.decode() for column in columns for key in np.unique(column.keys) if key}
+    for block in sorted({place.block for place in store.find(keys).values()}):
+        try:
+            store.block(block)
+        except Lost as lost:
+            yield lost
 
 
 def form(plan: Plan, wire: Wire) -> Record:

@@ -24,6 +24,8 @@ KEPT = {
     sqlite3.SQLITE_CONSTRAINT,
 }
 """errors that don't mean that the file is damaged"""
+ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""what a damaged file raises: the second where the text of its own errors is damaged"""
 ATTEMPTS = 3
 CACHE = 4096
 """KiB of a file that a connection holds; the system holds more of it: with sixteen times as much nothing was faster"""
@@ -60,7 +62,7 @@ class Database:
                     self.remove()  # a log that was left would be replayed into the new file
                 try:
                     self.connection = self.connect()
-                except sqlite3.DatabaseError as error:
+                except ERRORS as error:
                     if not damaged(error):
                         raise
                     self.remove()
@@ -100,7 +102,7 @@ class Database:
                 self.follow()
                 try:
                     return work(self.connection)
-                except sqlite3.DatabaseError as error:
+                except ERRORS as error:
                     if not damaged(error):
                         raise
                     self.replace()
@@ -157,7 +159,7 @@ def inode_of(path: Path) -> int:
         return 0
 
 
-def damaged(error: sqlite3.DatabaseError) -> bool:
+def damaged(error: Exception) -> bool:
     """Whether an error says that the file itself is unusable."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in KEPT
 

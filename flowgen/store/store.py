@@ -142,12 +142,13 @@ class Store:
         for position, key in enumerate(keys):
             by_block.setdefault(places[key].block, []).append(position)
         groups: dict[tuple[Any, ...], tuple[list[int], list[Record]]] = {}
+        lost: list[Lost] = []
         for name, positions in by_block.items():
             try:
                 found = self.block(name)
-            except Lost as lost:
-                asked = [keys[position] for position in positions]
-                raise Lost(list(dict.fromkeys([*lost.keys, *asked])), lost.reason) from None
+            except Lost as error:  # the others are looked at too, so that all is known at once
+                lost.append(Lost([*error.keys, *(keys[position] for position in positions)], error.reason))
+                continue
             rows = [places[keys[position]].row for position in positions]
             if any(
                 not 0 <= row < len(found.keys) or found.keys[row] != keys[n]
@@ -159,6 +160,9 @@ class Store:
             held = groups.setdefault(part.signature(), ([], []))
             held[0].extend(positions)
             held[1].append(part)
+        if lost:
+            reasons = "; ".join(error.reason for error in lost)
+            raise Lost(list(dict.fromkeys(key for error in lost for key in error.keys)), reasons)
         return [in_order(positions, type(parts[0]).concat(parts)) for positions, parts in groups.values()]
 
     def block(self, name: str) -> Block:
