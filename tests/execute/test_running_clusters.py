@@ -19,11 +19,12 @@ from small import SMALL, Lab, computed
 from flowgen.cli import flowgen as command
 from flowgen.errors import UserError
 from flowgen.execute import connection
-from flowgen.execute.clusters import Where, client
+from flowgen.execute.clusters import Where, client, preflight
 from flowgen.execute.clusters.preflight import admitted, ask, judge, question_for
 from flowgen.execute.clusters.running import running
 from flowgen.execute.connection import SchedulerGone
 from flowgen.execute.driver import Flight, Tally, run_once
+from flowgen.execute.messages import NOTES
 from flowgen.execute.placement import GPU, Workers, resources
 from flowgen.execute.post import Post
 from flowgen.execute.progress import Silent
@@ -192,6 +193,28 @@ def test_a_scheduler_that_does_not_answer_is_waited_for_and_said_once(tmp_path, 
         process.kill()
         with pytest.raises(SchedulerGone):
             post.look()
+
+
+def test_a_worker_that_does_not_answer_before_a_run_is_named(tmp_path, planned, monkeypatch):
+    monkeypatch.setattr(preflight, "ANSWERS", 0.5)
+    plan, place = planned
+    said = []
+    with ExitStack() as started:
+        started.enter_context(scheduler(tmp_path))
+        hung = started.enter_context(worker(address(tmp_path)))
+        connected = started.enter_context(client(Where(cluster=address(tmp_path), wait=120)))
+        probe = started.enter_context(Probe(place.store))
+        pool = started.enter_context(ThreadPoolExecutor(1))
+        connected.subscribe_topic(NOTES, lambda event: said.append(event[1]))
+        hung.send_signal(signal.SIGSTOP)
+        asking = pool.submit(ask, connected, question_for(plan, place, probe.name))
+        try:
+            time.sleep(3)
+        finally:
+            hung.send_signal(signal.SIGCONT)
+        found = asking.result(timeout=120)
+        judge(found, probe)
+    assert said == [f"no answer yet from {' '.join(found)}; the run waits for it, 600 s at most"]
 
 
 def where_ran(flight: Flight) -> dict[tuple[str, int], int]:

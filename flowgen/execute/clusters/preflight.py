@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from distributed import Client
 from distributed.comm import CommClosedError
 
 from flowgen.errors import UserError
+from flowgen.execute.connection import ANSWERS
 from flowgen.execute.fitness import Finding, Question, table
+from flowgen.execute.messages import NOTES
 from flowgen.execute.placement import Workers, parts_of, resources
 from flowgen.execute.software import software
 from flowgen.execute.task import Place, found
@@ -83,7 +85,7 @@ def ask(client: Client, question: Question, patience: float = PATIENCE) -> dict[
     """Every worker's answer by its address, all asked at once; one that gives none is a finding too.
 
     A worker whose connection breaks may be dying: it is asked again while it is listed, and who comes in its place is
-    asked too.
+    asked too. Who takes long is told to those who listen to ``NOTES``.
     """
     found: dict[str, Any] = {}
     for again in range(TRIES):
@@ -115,7 +117,13 @@ def asked_at_once(client: Client, question: Question, workers: list[str], patien
             return error
 
     async def gathered() -> list[Any]:
-        return await asyncio.gather(*map(one, workers))
+        answers = {worker: asyncio.ensure_future(one(worker)) for worker in workers}
+        _, silent = await asyncio.wait(answers.values(), timeout=ANSWERS)
+        if names := [worker for worker, answer in answers.items() if answer in silent]:
+            with suppress(OSError):  # that the scheduler is gone is noticed without it
+                text = f"no answer yet from {few(names)}; the run waits for it, {patience:.0f} s at most"
+                await client.scheduler.log_event(topic=NOTES, msg=text)
+        return await asyncio.gather(*answers.values())
 
     return dict(zip(workers, client.sync(gathered), strict=True))
 
