@@ -6,9 +6,7 @@ import heapq
 import uuid
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import CancelledError
-from dataclasses import replace
 from itertools import groupby
-from math import isqrt
 from typing import Any
 
 from dask.task_spec import TaskRef
@@ -16,12 +14,11 @@ from distributed import Client, KilledWorker
 
 from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
-from flowgen.execute.failures import select
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.memory import cycles
 from flowgen.execute.placement import Workers
 from flowgen.execute.post import Post
-from flowgen.execute.sent import SUSPECT, Name, Task, given_up
+from flowgen.execute.sent import Name, Task, given_up
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.task import Place, Receipt, run_parcel
 from flowgen.plan.cuts import Cut
@@ -39,8 +36,6 @@ one, but most tasks of a graph go to one worker, for which the others may wait
 """
 FRESH = 1.0
 """seconds in which it isn't asked again which workers are there"""
-FEW = 8
-"""items of a suspect that are sent one by one"""
 DEADLY, MOST = 3, 10
 """workers that die at a single item before it counts as failed: so many if no others die meanwhile, one more for each
 other one, up to the second number: where workers die of anything, an item may only be unlucky"""
@@ -296,17 +291,7 @@ class Flight:
 
         lost: whether a worker had begun it.
         """
-        size = len(task.parcel)
-        if task.suspect and size > 1:
-            each = isqrt(size - 1) if size > FEW else 1  # two rounds find one of a thousand items
-            pieces = [select(task.parcel, list(range(n, min(n + each, size)))) for n in range(0, size, each)]
-            again = [
-                Task(task.order, task.cut, task.parents, piece, doubts=SUSPECT, since=self.deaths(), lost=lost)
-                for piece in pieces
-            ]
-        else:
-            again = [replace(task, key="", future=None, lost=lost)]
-        for piece in again:
+        for piece in task.again(self.deaths(), lost):
             self.open[task.name].append(piece)
             self.count += 1
             heapq.heappush(self.again, (task.order, self.count, piece))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isqrt
 from typing import Any
 
 from distributed import Future
 
+from flowgen.execute.failures import select
 from flowgen.execute.task import Receipt
 from flowgen.plan.cuts import Cut
 from flowgen.plan.program import Parcel
@@ -15,6 +17,8 @@ Name = tuple[str, int]
 """a parcel's stage and number"""
 SUSPECT = 2
 """workers that die at a task before it is sent in pieces"""
+FEW = 8
+"""items of a suspect that are sent one by one"""
 
 
 @dataclass(slots=True)
@@ -50,6 +54,20 @@ class Task:
     def suspect(self) -> bool:
         """Whether it may be what its workers die of."""
         return max(self.deaths, self.doubts) >= SUSPECT
+
+    def again(self, deaths: int, lost: bool) -> list[Task]:
+        """What is sent once more: it as it is, or pieces of it if one of its items may be to blame.
+
+        deaths: workers that died until now. lost: whether a worker had begun it.
+        """
+        size = len(self.parcel)
+        if not self.suspect or size == 1:
+            return [replace(self, key="", future=None, lost=lost)]
+        each = isqrt(size - 1) if size > FEW else 1  # two rounds find one of a thousand items
+        pieces = [select(self.parcel, list(range(n, min(n + each, size)))) for n in range(0, size, each)]
+        return [
+            Task(self.order, self.cut, self.parents, piece, doubts=SUSPECT, since=deaths, lost=lost) for piece in pieces
+        ]
 
     def share(self, steps: int) -> float:
         """How much of its work so many steps are; what failed and is tried again counts twice."""
