@@ -197,13 +197,15 @@ outputs: {drawn: $drawn, latent: $drawn.sampler, sampled: $sampler}
 
 
 def test_nodes_shows_graphs(tmp_path):
-    listed = CliRunner().invoke(command, ["nodes"], catch_exceptions=False).output
+    wide = CliRunner(env={"COLUMNS": None})
+    listed = wide.invoke(command, ["nodes"], catch_exceptions=False).output
     assert "\nstd:text_to_image   Image, Latent " in listed
-    rows = CliRunner().invoke(command, ["nodes", "std:text_to_image"], catch_exceptions=False).output.splitlines()
+    rows = wide.invoke(command, ["nodes", "std:text_to_image"], catch_exceptions=False).output.splitlines()
     assert rows[0] == "std:text_to_image (graph)"
     assert "parameter  prompt    text                         what to paint" in rows
     (tmp_path / "part.yaml").write_text(PART)
-    shown = CliRunner().invoke(command, ["nodes", str(tmp_path / "part.yaml")], catch_exceptions=False).output
+    call = ["nodes", str(tmp_path / "part.yaml")]
+    shown = wide.invoke(command, call, catch_exceptions=False).output
     assert [line.split() for line in shown.splitlines()[1:]] == [
         ["Draws", "with", "a", "solver."],
         [],
@@ -217,7 +219,7 @@ def test_nodes_shows_graphs(tmp_path):
         ["output", "sampled", "Latent"],
     ]
     (tmp_path / "part.yaml").write_text(PART.replace("std:text_to_image", "./part.yaml"))
-    around = CliRunner().invoke(command, ["nodes", str(tmp_path / "part.yaml")], catch_exceptions=False)
+    around = wide.invoke(command, call, catch_exceptions=False)
     assert around.exit_code == 0
 
 
