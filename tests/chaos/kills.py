@@ -71,6 +71,7 @@ class Killer(threading.Thread):
             if found := workers():
                 worker = dice.choice(found)
                 with suppress(psutil.NoSuchProcess):
+                    worker.suspend()  # or one that starts might listen only after this look
                     ports = {at.laddr.port for at in worker.net_connections() if at.status == psutil.CONN_LISTEN}
                     worker.kill()
                     self.killed.append(ports)

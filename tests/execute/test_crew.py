@@ -126,3 +126,12 @@ def test_workers_are_kept_that_were_silent_while_their_scheduler_was(tmp_path):
         time.sleep(9)  # between two of the scheduler's looks at who is silent, as it happens
         os.kill(sleeper.pid, signal.SIGCONT)
         assert sleeper.communicate("\n", timeout=60)[0] == "kept\n"
+
+
+def test_a_worker_that_starts_in_place_of_one_that_died_is_left_alone():
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}), client(Where(workers=1)) as connected:
+        (before,) = connected.nthreads()
+        (nanny,) = connected.cluster.workers.values()
+        os.kill(nanny.pid, signal.SIGKILL)
+        assert until(lambda: connected.nthreads() and before not in connected.nthreads())
+        assert list(connected.cluster.workers.values()) == [nanny]

@@ -7,9 +7,10 @@ from typing import Any
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import Scheduler, SchedulerPlugin, SpecCluster, Status
+from distributed import Scheduler, SchedulerPlugin, Status
 from tornado.ioloop import PeriodicCallback
 
+from flowgen.execute.clusters.lasting import Lasting
 from flowgen.execute.messages import NOTES
 
 EVERY = 1000
@@ -41,8 +42,8 @@ class Seen(SchedulerPlugin):  # type: ignore[misc]
             self.computed.add(str(self.scheduler.workers[about["worker"]].name))
 
 
-class Resubmitting(SpecCluster):  # type: ignore[misc]
-    """Dask's cluster of jobs, which cancels a job some seconds after its workers went, and leaves it at that.
+class Resubmitting(Lasting):
+    """Dask's cluster of jobs, which doesn't ask what becomes of them.
 
     A job that ended (its time was over, the system gave its place away, its machine failed) is submitted again, under
     another name. One that ends before it has a worker isn't noticed: dask-jobqueue asks no system how its jobs are.
@@ -76,12 +77,6 @@ class Resubmitting(SpecCluster):  # type: ignore[misc]
         self.scheduler.add_plugin(self.seen)
         self.periodic_callbacks["resubmit"] = PeriodicCallback(self.resubmit, EVERY)
         self.periodic_callbacks["resubmit"].start()
-
-    def _update_worker_status(self, op: str, msg: Any) -> None:
-        """Know which workers are there. Dask's own also lets go of the jobs of those that went, by itself, and would
-        submit them again under their old names.
-        """
-        super(SpecCluster, self)._update_worker_status(op, msg)
 
     async def resubmit(self) -> None:
         """Let go of jobs that ended, and submit as many."""

@@ -6,15 +6,16 @@ import logging
 from collections.abc import Generator
 from typing import Any, Self
 
-from distributed import SpecCluster
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
+
+from flowgen.execute.clusters.lasting import Lasting
 
 EVERY = 500
 """milliseconds between two looks"""
 
 
-class Reviving(SpecCluster):  # type: ignore[misc]
+class Reviving(Lasting):
     """Dask's cluster, whose nannies start a worker again that died, but give up if it dies while it starts.
 
     Nannies that gave up, or were let go because their worker hung, are replaced.
