@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flowgen.cli.tables import ENDLESS, amount, axes_of, indented
-from flowgen.plan.plan import NodePlan, Plan
+from flowgen.plan.plan import Plan
 from flowgen.plan.rows import Rows
+from flowgen.plan.summary import NodePlan
 from flowgen.store.quantities import duration
 
 COLUMNS = (

@@ -25,9 +25,12 @@ from flowgen.plan.numerics import Numerics
 from flowgen.plan.parcels import Cutter
 from flowgen.plan.program import Parcel, Program, program
 from flowgen.plan.rows import Rows, body_rows
+from flowgen.plan.summary import NodePlan, describe, summary
 from flowgen.store.key_columns import DTYPE, Distinct, distinct
 
 Mask = NDArray[np.bool_]
+Needs = dict[str, Mask]
+"""by node, the points that are needed of it"""
 
 
 class Known(Protocol):
@@ -58,36 +61,6 @@ class Options:
     """by call, its node type first, the most items where memory ran out in earlier runs"""
     pace: Pace | None = None
     """what earlier runs took"""
-
-
-@dataclass(slots=True)
-class NodePlan:
-    """What the plan says of a node outside loop bodies; of those within, ``Plan.bodies`` has the rows."""
-
-    name: str
-    type: str
-    axes: tuple[str, ...]
-    points: int
-    items: int
-    """distinct results"""
-    stored: bool
-    known: int = 0
-    """items in the store"""
-    compute: int = 0
-    """items to compute"""
-    reason: str = ""
-    batch: int = 0
-    parcels: int = 0
-    rows: Rows | None = None
-    """rows of model calls for the items to compute; None for a node without a model, or in an inner loop"""
-    flops: int = 0
-    """work of the items to compute, the nodes of a loop's body included"""
-    bytes: int = 0
-    """size of the items to compute"""
-    steps: int = 0
-    """a loop's steps of all items to compute, shared ones once; the number of items for other nodes"""
-    seconds: float | None = None
-    """expected from earlier runs; None if they don't tell"""
 
 
 @dataclass(slots=True, repr=False)
@@ -182,58 +155,73 @@ def plan(checked: Check, store: Known, numerics: Numerics, options: Options | No
 
 
 def planned(checked: Check, store: Known, numerics: Numerics, options: Options) -> Plan:
-    """The plan, made from the outputs backwards."""
+    """What is left to compute, marked from the outputs backwards; then parcels of it, in the order of the stages."""
     graph = checked.graph
     keying = Keying(graph, checked.stretches, numerics, store.file_digest)
     keys = keying.run()
     kept = stages(graph)
     stored = {node.name for node in kept}
     made = Plan(graph, checked, numerics, options, keying, keys, {}, {})
+    items = {node.name: distinct(keys[node.name].values.ravel()) for node in graph.top()}
+    missing = {node.name: ~known(keys[node.name], items[node.name], store) for node in kept}
+    for node in graph.top():
+        made.nodes[node.name] = summary(graph, node, len(items[node.name]), node.name in stored)
+    for node in kept:
+        made.programs[node.name] = program(graph, node, stored, numerics, keying.trajectories.get(node.name))
+        made.nodes[node.name].known = len(items[node.name]) - int(missing[node.name].sum())
     wanted = {name: np.zeros(graph.shape(graph.nodes[name].axes), dtype=bool) for name in stored}
     for wire in graph.outputs.values():
         want(graph, wire, np.ones(graph.shape(graph.nodes[wire.node].axes), dtype=bool), wanted)
     claims = Claims(kept, keys, wanted)
-    todo: dict[str, tuple[Mask, dict[str, Mask]]] = {}
-    items = {node.name: distinct(keys[node.name].values.ravel()) for node in graph.top()}
-    missing = {node.name: ~known(keys[node.name], items[node.name], store) for node in kept}
+    todo, shown = mark(made, kept, claims, {name: missing[name][items[name].item] for name in stored})
+    for node in kept:
+        compute, needs = todo[node.name]
+        cut = cut_up(made, node, items[node.name], compute, needs, store, shown.get(node.name))
+        claims.lend(node, made.makers)
+        describe(made.nodes[node.name], checked, node, wanted[node.name], cut, made.bodies)
+    return made
+
+
+def mark(
+    made: Plan, kept: list[GraphNode], claims: Claims, missing: Mapping[str, Mask]
+) -> tuple[dict[str, tuple[Mask, Needs]], dict[str, Mask]]:
+    """By stage, the points left to compute and what they need of each node; by loop, the points that show states."""
+    graph = made.graph
+    todo: dict[str, tuple[Mask, Needs]] = {}
     shown: dict[str, Mask] = {}
     for node in reversed(kept):
-        made.programs[node.name] = program(graph, node, stored, numerics, keying.trajectories.get(node.name))
-        compute = missing[node.name][items[node.name].item].reshape(wanted[node.name].shape) & wanted[node.name]
-        compute = claims.left(node, compute)
+        wanted = claims.wanted[node.name]
+        compute = claims.left(node, missing[node.name].reshape(wanted.shape) & wanted)
         if node.name in shown:  # also where another node has the result: its loop shows no states
             compute = compute | shown[node.name]
-        needs = propagate(graph, made.programs[node.name], node, compute, keying)
+        needs = propagate(graph, made.programs[node.name], node, compute, made.keying)
         for name in made.programs[node.name].reads:
-            wanted[name] |= needs[name]
+            claims.wanted[name] |= needs[name]
         todo[node.name] = (compute, needs)
         if loop := shown_loop(node):
             shown[loop] = needs[loop]
-    for node in graph.top():
-        made.nodes[node.name] = summary(graph, node, len(items[node.name]), node.name in stored)
-    for node in kept:
-        compute, needs = todo[node.name]
-        code = made.programs[node.name]
-        code.parts.update(keying.parts)
-        code.sizes.update(checked.sizes)
-        made.cutters[node.name] = Cutter(checked, code, node, keys, keying.unused, needs)
-        cut: list[Cut] = []
-        if loop := shown_loop(node):
-            wide = spread(made.makers[loop], graph.nodes[loop].axes, node.axes, graph.lengths)
-            made.makers[node.name] = wide.copy()
-        else:
-            way = keying.trajectories.get(node.name)
-            states = Checkpoints(graph, node, way, store.find, shown.get(node.name)) if way else None
-            cut = cuts(checked, code, first_points(items[node.name], compute), options, way, states)
-            made.makers[node.name] = makers(items[node.name], cut, len(made.parcels)).reshape(compute.shape)
-            made.parcels += cut
-        claims.lend(node, made.makers)
-        about = made.nodes[node.name]
-        about.known = about.items - int(missing[node.name].sum())
-        if node.name in keying.trajectories:
-            made.bodies |= body_rows(graph, node, keying.trajectories[node.name], cut)
-        describe(about, checked, node, wanted[node.name], cut, made.bodies)
-    return made
+    return todo, shown
+
+
+def cut_up(
+    made: Plan, node: GraphNode, items: Distinct, compute: Mask, needs: Needs, store: Known, shown: Mask | None
+) -> list[Cut]:
+    """The parcels of a stage, noted in the plan; none where a loop stores its states on its way."""
+    graph, checked, code = made.graph, made.check, made.programs[node.name]
+    code.parts.update(made.keying.parts)
+    code.sizes.update(checked.sizes)
+    made.cutters[node.name] = Cutter(checked, code, node, made.keys, made.keying.unused, needs)
+    if loop := shown_loop(node):
+        made.makers[node.name] = spread(made.makers[loop], graph.nodes[loop].axes, node.axes, graph.lengths).copy()
+        return []
+    way = made.keying.trajectories.get(node.name)
+    states = Checkpoints(graph, node, way, store.find, shown) if way else None
+    cut = cuts(checked, code, first_points(items, compute), made.options, way, states)
+    made.makers[node.name] = makers(items, cut, len(made.parcels)).reshape(compute.shape)
+    made.parcels += cut
+    if way:
+        made.bodies |= body_rows(graph, node, way, cut)
+    return cut
 
 
 def known(keys: Column, items: Distinct, store: Known) -> Mask:
@@ -256,45 +244,4 @@ def makers(items: Distinct, cut: list[Cut], first: int) -> NDArray[np.int64]:
     return made[items.item]
 
 
-def summary(graph: Graph, node: GraphNode, items: int, stored: bool) -> NodePlan:
-    """Axes and counts of a node."""
-    points = int(np.prod(graph.shape(node.axes)))
-    reason = "" if stored else "cheap: computed where it is needed"
-    return NodePlan(node.name, node.type.name, node.axes, points, items, stored, reason=reason)
-
-
-def describe(
-    about: NodePlan, checked: Check, node: GraphNode, wanted: Mask, cut: list[Cut], bodies: dict[str, Rows]
-) -> None:
-    """Counts and the reason of a stage."""
-    about.compute = sum(len(part) for part in cut)
-    about.parcels = len(cut)
-    about.batch = max((part.batch for part in cut), default=0)
-    if about.compute:
-        about.reason = "not computed yet"
-    elif loop := shown_loop(node):
-        about.reason = f"'{loop}' stores these states on its way"
-    elif about.known == about.items:
-        about.reason = "in the store"
-    else:
-        about.reason = (
-            "not needed: what follows is in the store" if not wanted.any() else "in the store as far as needed"
-        )
-    outcome = checked.outcomes[node.name][0]
-    about.bytes = about.compute * outcome.bytes
-    about.steps = sum(part.steps for part in cut)
-    about.flops = flops(checked, node, about.steps, bodies)
-    if node.type.uses_model and node.type.kind == "function":
-        about.rows = Rows(about.compute, about.compute)
-
-
-def flops(checked: Check, node: GraphNode, steps: int, bodies: dict[str, Rows]) -> int:
-    """Work of a stage: each node of a body for the rows that it has, everything else for each step of each item."""
-    total = checked.outcomes[node.name][0].flops * steps
-    for name in checked.graph.bodies.get(node.name, ()):
-        if name in bodies:
-            total += checked.outcomes[name][0].flops * (bodies[name].planned - steps)
-    return total
-
-
-__all__ = ["NodePlan", "Options", "Plan", "plan"]
+__all__ = ["Options", "Plan", "plan"]
