@@ -47,10 +47,11 @@ def with_scheduled(document: Document, loop: set[str], edges: nx.DiGraph[str]) -
     """A loop with the nodes that change with its steps although they depend on none: they stand in its body too."""
     if len(loop) == 1:
         return loop
-    before = {name for name in nx.ancestors(edges, next(iter(loop))) if name not in loop}
-    alone = {n for part in nx.strongly_connected_components(edges) if len(part) == 1 for n in part} & before
-    first = {name for name in alone if any(map(has_schedule, arguments_of(document.nodes[name], document).values()))}
-    return loop | first.union(*(nx.descendants(edges, name) & before for name in first))
+    alone = {n for part in nx.strongly_connected_components(edges) if len(part) == 1 for n in part}
+    apart = edges.subgraph(alone | loop)  # what another loop makes changes with the steps of that one
+    before = nx.ancestors(apart, next(iter(loop))) - loop
+    first = {name for name in before if any(map(has_schedule, arguments_of(document.nodes[name], document).values()))}
+    return loop | first.union(*(nx.descendants(apart, name) & before for name in first))
 
 
 def has_schedule(expression: Any) -> bool:

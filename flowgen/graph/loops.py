@@ -102,9 +102,9 @@ def find_bodies(nodes: dict[str, GraphNode], order: tuple[str, ...]) -> dict[str
                 check_closing(loop, port, wires[0], shown)
                 body |= ({wires[0].node} | nx.ancestors(cut, wires[0].node)) & reached[loop.name]
         bodies[loop.name] = body
+    check_disjoint(nodes, bodies)
     for loop_name, body in bodies.items():
         check_inside(nodes, order, loop_name, reached[loop_name], body, bodies)
-    check_disjoint(nodes, bodies)
     return {name: tuple(n for n in order if n in body) for name, body in bodies.items()}
 
 
@@ -203,7 +203,6 @@ def check_disjoint(nodes: dict[str, GraphNode], bodies: dict[str, set[str]]) -> 
     for loop, body in bodies.items():
         for name in body:
             if name in owner:
-                raise nodes[name].error(
-                    f"'{name}' lies in the loops of '{owner[name]}' and '{loop}', which are not nested"
-                )
+                said = f"'{name}' lies in the loops of '{owner[name]}' and '{loop}', which are not nested"
+                raise nodes[name].error(said, hint="write it once for each: a step is a step of one loop")
             owner[name] = loop

@@ -8,6 +8,7 @@ from typing import Any
 import networkx as nx
 
 from flowgen.errors import UserError, did_you_mean
+from flowgen.graph.cases import with_scheduled
 from flowgen.graph.expand import AT, fixing, in_case, redirected, rewritten, used, wiring
 from flowgen.language.axes import Axis
 from flowgen.language.document import Document
@@ -38,6 +39,8 @@ def written_out(document: Document, entry: NodeEntry, edges: nx.DiGraph[str]) ->
     before = nx.ancestors(edges, of.name) | {of.name}
     direct = {name for name in before if depends(document, document.nodes[name], set(values))}
     changed = {name for name in before if name in direct or nx.ancestors(edges, name) & direct}
+    for loop in nx.strongly_connected_components(edges.subgraph(changed)):
+        changed |= with_scheduled(document, loop, edges)
     if of.name not in changed:
         said = f"nothing that '{of.name}' is made from uses {' or '.join(sorted(values))}"
         raise UserError(said, entry.at)

@@ -23,6 +23,13 @@ SWITCH = (
     )
     .replace("[image, clip, fid]", "[image]")
 )
+SWITCHED = SWITCH.replace("inputs: {second: 0}\n", "").replace("$second", "{during: [0.5, 1], value: 1, else: 0}")
+AGAIN = """\
+nodes:
+  plain: {type: at, of: $image, guidance: 1}
+  again: {type: scheduler.ddim, start: $noise, init: $sampler.sample, strength: 0.5, prediction: $guided, steps: 4}
+  cond2: {type: denoiser, x: $again.x, context: $text}
+"""
 CASES = SMALL.replace(
     "sweep:\n", "sweep:\n  solver: {cases: {ddim: {type: scheduler.ddim, eta: 0}, ddpm: scheduler.ddpm}}\n"
 ).replace("sampler: {type: scheduler.ddim", "sampler: {type: $solver")
@@ -91,6 +98,30 @@ def test_a_prompt_switched_in_the_loop_shares_its_beginning(lab):
     assert run.tally.calls()["denoiser"][1] == 4 + 2  # two steps in common, then two and two
     plain = keys(lab.plan(prompt="a red three", seed=0, guidance=1), "image")
     assert keys(run.plan, "image")[1].tolist() == plain.tolist()  # step 4 never comes: 4 steps
+
+
+@pytest.mark.parametrize("point", ["guidance: 1", "seed: 0"])
+def test_another_point_of_a_loop_in_which_a_prompt_is_switched(lab, point):
+    text = SWITCHED.replace("nodes:\n", f"nodes:\n  plain: {{type: at, of: $image, {point}}}\n")
+    plan = lab.plan(text.replace("[image]", "[image, plain]"))
+    taken = keys(plan, "image")[:, 0] if point.startswith("guidance") else keys(plan, "image")[:, :, 0]
+    assert keys(plan, "plain/image").tolist() == taken.tolist()
+    assert sum(to_compute(plan)[name] for name in ("image", "plain/image") if name in to_compute(plan)) == 12
+    assert "plain/other" not in plan.graph.nodes
+
+
+def test_another_point_leaves_the_switch_of_an_earlier_loop_alone(lab):
+    text = (
+        SWITCHED.replace("prediction: $guided", "prediction: $cond")
+        .replace("cond: $cond,", "cond: $cond2,")
+        .replace("x: $sampler.x, context: $empty", "x: $again.x, context: $empty")
+        .replace("$sampler.sample", "$again.sample")
+        .replace("nodes:\n", AGAIN)
+    )
+    plan = lab.plan(text.replace("[image]", "[image, plain]"))
+    assert "plain/again" in plan.graph.nodes
+    assert "plain/sampler" not in plan.graph.nodes
+    assert keys(plan, "plain/image").tolist() == keys(plan, "image")[:, 0].tolist()
 
 
 def test_a_select_as_an_output_is_stored_where_it_comes_from(lab):
@@ -270,6 +301,9 @@ WRONG = [
     (BASE, ("of: $image, guidance: 1}", "of: $fid, seed: 1}"), "8:37: 'fid' pools 'seed', so 'plain' can't set it\n"
      "  leave it out, or take the point of what 'fid' pools"),
     (BASE, ("guidance: 1}", "guidance: $text}"), "'guidance' is an input and can't take a node"),
+    (SWITCHED, ("sampler: {", "two: {type: scheduler.ddim, start: $noise, prediction: $both, steps: 4}\n"
+     "  both: {type: denoiser, x: $two.x, context: $context}\n  sampler: {"),
+     "'context' lies in the loops of 'two' and 'sampler', which are not nested\n  write it once for each"),
     (SWITCH, ("second: 0", "second: 2"), "'index' is 0 to 1, not 2"),
     (SWITCH, ("[$text, $other]", "[$text, $noise]"), "values of one kind: '$text' is a Conditioning and '$noise'"),
     (SWITCH, ("from: [$text, $other], ", ""), "lists what to select from"),
