@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT 
 CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, changed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gone (key BLOB PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS gone_by_time ON gone (at);
-CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
+DROP TABLE IF EXISTS files;
 """
 CHUNK = 500
 """keys of one query; they are looked up in order, which keeps to few pages of the file"""
@@ -219,16 +220,16 @@ class Index:
         query = "INSERT OR REPLACE INTO shards VALUES (?, ?)"
         self.database.transact(lambda c: c.executemany(query, list(changed.items())))
 
-    def digest(self, path: str, size: int, mtime: int) -> str | None:
-        """A file's remembered digest, if size and time are as they were."""
-        query = "SELECT digest FROM files WHERE path = ? AND size = ? AND mtime = ?"
-        row = self.database.run(lambda c: c.execute(query, (path, size, mtime)).fetchone())
+    def digest(self, path: str, stamp: str) -> str | None:
+        """A file's remembered digest, if its stamp is as it was."""
+        query = "SELECT digest FROM digests WHERE path = ? AND stamp = ?"
+        row = self.database.run(lambda c: c.execute(query, (path, stamp)).fetchone())
         return row[0] if row else None
 
-    def remember(self, path: str, size: int, mtime: int, digest: str) -> None:
+    def remember(self, path: str, stamp: str, digest: str) -> None:
         """Keep a file's digest."""
-        query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)"
-        self.database.transact(lambda c: c.execute(query, (path, size, mtime, digest)))
+        query = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?)"
+        self.database.transact(lambda c: c.execute(query, (path, stamp, digest)))
 
     def close(self) -> None:
         """Let the file go."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,6 +17,7 @@ from flowgen.store.answers import Gone, Location, Lost, in_order
 from flowgen.store.aside import ROOM
 from flowgen.store.block import Block, End
 from flowgen.store.copies import Copies
+from flowgen.store.file_digests import file_digest
 from flowgen.store.index import About, Index
 from flowgen.store.leases import Leases
 from flowgen.store.manifest import parsed, size_of
@@ -267,15 +266,8 @@ class Store:
         return {name for shard in self.medium.shards({}) for name in shard.blocks}
 
     def file_digest(self, path: Path) -> str:
-        """sha256 of a file's content, remembered by path, size and time."""
-        absolute = str(Path(path).resolve())
-        about = os.stat(absolute)
-        known = self.index.digest(absolute, about.st_size, about.st_mtime_ns)
-        if known is None:
-            with open(absolute, "rb") as file:
-                known = hashlib.file_digest(file, "sha256").hexdigest()
-            self.index.remember(absolute, about.st_size, about.st_mtime_ns, known)
-        return known
+        """sha256 of a file's content, remembered while the file stays as it was."""
+        return file_digest(self.index, path)
 
     def close(self) -> None:
         """Let the index and the leases go."""

@@ -326,19 +326,6 @@ def test_many_keys_are_looked_up_at_once(tmp_path):
     assert found.data.tolist() == [99_999.0 - n for n in range(10)]
 
 
-def test_a_file_is_hashed_again_when_it_changes(tmp_path, monkeypatch):
-    store = Store(tmp_path / "store")
-    file = tmp_path / "weights"
-    file.write_bytes(b"one")
-    first = store.file_digest(file)
-    monkeypatch.setattr("hashlib.file_digest", None)
-    assert store.file_digest(file) == first
-    monkeypatch.undo()
-    file.write_bytes(b"two")
-    os.utime(file, ns=(1, 1))
-    assert store.file_digest(file) != first
-
-
 def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path, monkeypatch):
     store = Store(tmp_path)
     store.write([key(0)], {"value": RECORDS["image"](1)}, {})
