@@ -29,9 +29,8 @@ def logs(run: str, follow: bool, settings: Settings) -> None:
     from flowgen.results.runs import PRINTED, find_run, judged, replay
 
     folder = find_run(settings.runs, run)
-    course, events, printed = Course(), 0, 0
+    course, events, printed, ended = Course(), 0, 0, not follow
     while True:
-        ended = not follow or bool(course.about and judged(folder, course).ended)
         if (folder / NAME).is_file():
             records, events = read_records(folder / NAME, events)
             replay(records, course)
@@ -43,7 +42,8 @@ def logs(run: str, follow: bool, settings: Settings) -> None:
                 click.echo(f"| {line}")
         if ended:
             return
-        time.sleep(PAUSE)
+        ended = judged(folder, course).ended  # what it wrote until then is read once more
+        time.sleep(0 if ended else PAUSE)
 
 
 def whole_lines(path: Path, start: int) -> tuple[list[str], int]:

@@ -88,13 +88,16 @@ def detail(seen: Seen) -> None:
     """One run: where, its nodes, its workers, what it had to say."""
     from flowgen.cli.tables import ENDLESS
     from flowgen.cli.tables import console as wide_console
+    from flowgen.execute.event_log import NAME
     from flowgen.execute.view import view
-    from flowgen.results.runs import SUSPENDED
+    from flowgen.results.runs import SUSPENDED, UNREADABLE
 
     console, course = wide_console(), seen.course
     said = f"{seen.folder.name}: {seen.state}"
     if seen.gone:
         said += ": its process is gone"
+    elif seen.state == UNREADABLE:
+        said += f": {NAME} doesn't say whose run it is"
     elif seen.state == SUSPENDED:
         said += f" (Ctrl-Z): 'fg' in its terminal, or 'kill -CONT {course.about['pid']}', goes on"
     console.print(said, highlight=False, markup=False, soft_wrap=True)

@@ -93,7 +93,7 @@ def read_records(path: Path, start: int = 0) -> tuple[list[Record], int]:
     for line in whole.splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and isinstance(entry.get("event"), str) and isinstance(entry.get("time"), str):
             found.append(entry)

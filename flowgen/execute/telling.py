@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from flowgen.execute.fields import sound
 from flowgen.execute.records import Record, seconds_of
 from flowgen.execute.view import rate, retries
 from flowgen.store.quantities import counted, duration
@@ -12,12 +13,10 @@ from flowgen.store.quantities import counted, duration
 
 def told(found: Record) -> str:
     """A record as a line; empty for one that this version doesn't know, or that can't be read."""
-    try:
-        words = WORDS[found["event"]](found) if found["event"] in WORDS else ""
-        clock = time.strftime("%H:%M:%S", time.localtime(seconds_of(found["time"])))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    if found["event"] not in WORDS or not sound(found):
         return ""
-    return f"{clock}  {words}" if words else ""
+    clock = time.strftime("%H:%M:%S", time.localtime(seconds_of(found["time"])))
+    return f"{clock}  {WORDS[found['event']](found)}"
 
 
 def started(found: Record) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from flowgen.errors import UserError
 from flowgen.execute.course import ENDS, Course
 from flowgen.execute.event_log import NAME, read_records
+from flowgen.execute.fields import sound
 from flowgen.execute.records import Record
 from flowgen.store.processes import born, suspended
 
@@ -23,6 +25,8 @@ PRINTED = "run.log"
 """in the folder of a detached run, what its process printed"""
 SUSPENDED = "suspended"
 """the state of a run whose process sleeps until it is told to go on, whatever it was at"""
+UNREADABLE = "unreadable"
+"""the state of a run whose folder doesn't say whose it is"""
 LATEST = "last"
 NAMED = 3
 """runs that are named where one isn't found"""
@@ -39,14 +43,14 @@ class Seen:
     folder: Path
     course: Course
     state: str
-    """planning, running, writing, stopping; finished, failed, stopped; suspended"""
+    """planning, running, writing, stopping; finished, failed, stopped; suspended; unreadable"""
     here: bool
     """whether its process lives, on this machine"""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more comes."""
-        return self.state in ENDS
+        return self.state in ENDS or self.state == UNREADABLE
 
     @property
     def host(self) -> str:
@@ -96,7 +100,8 @@ def find_run(runs: Path, name: str) -> Path:
 def look(folder: Path) -> Seen:
     """A run by what its folder says, and by whether its process lives."""
     course = Course()
-    replay(read_records(folder / NAME)[0] if (folder / NAME).is_file() else [], course)
+    with suppress(OSError):
+        replay(read_records(folder / NAME)[0] if (folder / NAME).is_file() else [], course)
     return judged(folder, course)
 
 
@@ -108,7 +113,9 @@ def judged(folder: Path, course: Course) -> Seen:
     state = course.state
     if (folder / FINISHED).is_file():
         state = "finished"
-    elif not course.about or (mine and not here and state not in ENDS):
+    elif not about:
+        state = UNREADABLE
+    elif mine and not here and state not in ENDS:
         state = "stopped"
     elif here and suspended(about["pid"]):
         state = SUSPENDED
@@ -117,11 +124,8 @@ def judged(folder: Path, course: Course) -> Seen:
 
 def replay(records: list[Record], course: Course) -> None:
     """Apply records, without those that can't be understood."""
-    for found in records:
-        try:
-            course.apply(found)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue
+    for found in filter(sound, records):
+        course.apply(found)
 
 
 def document(seen: Seen) -> dict[str, Any]:
@@ -169,6 +173,8 @@ def document(seen: Seen) -> dict[str, Any]:
 
 def stop(seen: Seen, wait: float) -> bool:
     """Ask a run's process to end, and wait so many seconds for it; whether it has ended. Raises UserError."""
+    if seen.state == UNREADABLE:
+        raise UserError(f"nobody can tell whose run '{seen.folder.name}' is: its {NAME} can't be read")
     if seen.ended:
         return True
     if seen.abroad:

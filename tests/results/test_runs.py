@@ -204,6 +204,73 @@ def test_a_log_cut_off_or_damaged_is_read_as_far_as_it_goes(tmp_path):
     assert not look(path.parent).course.planned
 
 
+SOUND = {"host": socket.gethostname(), "pid": 2**17, "born": "1", "graph": "g.yaml", "store": "s"}
+NODE = {"items": 3, "known": 0, "compute": 3, "flops": 1.0, "seconds": None}
+
+
+def written(tmp_path, *records):
+    """A run's folder with these records; one that is a text stands as it is."""
+    found = tmp_path / "runs" / "2026-11-27_120000_g"
+    found.mkdir(parents=True)
+    stamp = {"v": 1, "time": "2026-11-27T12:00:00.000Z"}
+    lines = (record if isinstance(record, str) else json.dumps(stamp | record) for record in records)
+    (found / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return found
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"event": "started", "host": socket.gethostname()},
+        {"event": "started", **SOUND, "pid": "x"},
+        {"event": "started", **SOUND, "host": [1]},
+        {"event": "started", "host": "elsewhere", "pid": 1, "born": "1", "graph": "g.yaml"},
+        {"event": "started", **SOUND, "time": "0001-01-01T00:00:00"},
+        "[" * 100_000,
+        "\0\1",
+    ],
+)
+def test_a_folder_that_does_not_say_whose_run_it_is_hides_no_other(tmp_path, record):
+    broken = written(tmp_path, record)
+    other = folder(tmp_path, "2026-11-28_120000_g", born="1")
+    (tmp_path / "runs" / "directory" / "events.jsonl").mkdir(parents=True)
+    options = ["--runs", str(tmp_path / "runs")]
+    table = CliRunner().invoke(command, ["status", *options], catch_exceptions=False).output.splitlines()
+    states = {line.split()[0]: line.split()[1] for line in table[1:]}
+    assert states == {broken.name: "unreadable", other.name: "stopped", "directory": "unreadable"}
+    shown = CliRunner().invoke(command, ["status", broken.name, *options], catch_exceptions=False).output
+    assert f"{broken.name}: unreadable: events.jsonl doesn't say whose run it is" in shown
+    for call in (["status", "--json"], ["logs", broken.name, "--follow"]):
+        assert CliRunner().invoke(command, [*call, *options], catch_exceptions=False).exit_code == 0
+    asked = CliRunner().invoke(command, ["stop", broken.name, *options])
+    assert "its events.jsonl can't be read" in str(asked.exception)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"event": "failed", "causes": [1, 2]},
+        {"event": "planned", "compute": 3, "parcels": 1, "seconds": None, "nodes": {"n": {**NODE, "known": []}}},
+        {"event": "planned", "compute": 3, "parcels": 1, "seconds": None, "nodes": {"n": {**NODE, "flops": 1e999}}},
+        {"event": "workers", "count": "lots", "dashboard": 5},
+        {"event": "parcel", "node": "n", "parcel": 0, "items": 10**400, "known": 0, "seconds": 1},
+        {"event": "parcel", "node": "n", "parcel": 0, "items": 1, "known": 0, "seconds": -5},
+        {"event": "under_way", "node": "n", "parcel": [], "items": 1, "share": 0.5, "seconds": 1},
+        {"event": "note", "message": None},
+    ],
+)
+def test_a_record_of_other_fields_changes_nothing(tmp_path, record):
+    plan = {"event": "planned", "compute": 3, "parcels": 1, "seconds": None, "nodes": {"m": NODE}}
+    started = {"event": "started", **SOUND}
+    found, other = written(tmp_path / "a", started, plan, record), written(tmp_path / "b", started, plan)
+    assert look(found).course == look(other).course
+    for call in (["status"], ["status", "last"], ["status", "last", "--json"]):
+        done = CliRunner().invoke(command, [*call, "--runs", str(found.parent)], catch_exceptions=False)
+        assert done.exit_code == 0
+    logs = CliRunner().invoke(command, ["logs", "--runs", str(found.parent)], catch_exceptions=False).output
+    assert len(logs.splitlines()) == 2
+
+
 def test_looking_at_runs_needs_no_torch(tmp_path):
     name = folder(tmp_path, born="1").name
     code = (
