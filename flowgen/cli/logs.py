@@ -26,6 +26,7 @@ def logs(run: str, follow: bool, settings: Settings) -> None:
     from flowgen.execute.course import Course
     from flowgen.execute.event_log import NAME, read_records
     from flowgen.execute.telling import told
+    from flowgen.language.labels import readable
     from flowgen.results.runs import PRINTED, find_run, judged, replay
 
     folder = find_run(settings.runs, run)
@@ -39,7 +40,7 @@ def logs(run: str, follow: bool, settings: Settings) -> None:
         if (folder / PRINTED).is_file():
             lines, printed = whole_lines(folder / PRINTED, printed)
             for line in lines:
-                click.echo(f"| {line}")
+                click.echo(f"| {readable(line)}")
         if ended:
             return
         ended = judged(folder, course).ended  # what it wrote until then is read once more

@@ -60,6 +60,7 @@ def listed(found: list[Seen], width: int) -> Table:
     from rich.text import Text
 
     from flowgen.execute.view import ABOUT, rate
+    from flowgen.language.labels import readable
     from flowgen.store.quantities import duration
 
     table = Table(box=None, pad_edge=False)
@@ -71,7 +72,7 @@ def listed(found: list[Seen], width: int) -> Table:
         course = seen.course
         left = course.left() if seen.state == "running" else None
         cells = {
-            "run": seen.folder.name,
+            "run": readable(seen.folder.name),
             "state": seen.state,
             "done": f"{course.done}/{course.total}" if course.total else "all known" if course.planned else "",
             "rate": rate(course.rate),
@@ -90,9 +91,15 @@ def detail(seen: Seen) -> None:
     from flowgen.cli.tables import console as wide_console
     from flowgen.execute.event_log import NAME
     from flowgen.execute.view import view
+    from flowgen.language.labels import readable
     from flowgen.results.runs import SUSPENDED, UNREADABLE
 
     console, course = wide_console(), seen.course
+
+    def say(text: str, style: str = "") -> None:
+        lines = "\n".join(map(readable, text.splitlines()))
+        console.print(lines, style=style, highlight=False, markup=False, soft_wrap=True)
+
     said = f"{seen.folder.name}: {seen.state}"
     if seen.gone:
         said += ": its process is gone"
@@ -100,22 +107,21 @@ def detail(seen: Seen) -> None:
         said += f": {NAME} doesn't say whose run it is"
     elif seen.state == SUSPENDED:
         said += f" (Ctrl-Z): 'fg' in its terminal, or 'kill -CONT {course.about['pid']}', goes on"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    say(said)
     if about := course.about:
-        where = f"{about['graph']}, process {about['pid']} on {about['host']}, store {about['store']}"
-        console.print(where, highlight=False, markup=False, soft_wrap=True)
+        say(f"{about['graph']}, process {about['pid']} on {about['host']}, store {about['store']}")
     if course.planned:
         course.state = seen.state
         width, now = min(console.width, ROOM), course.first + seen.seconds
         console.print(view(course, width, ENDLESS, now, bars=console.is_terminal))
     for note in course.notes[-NOTES:]:
-        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        say(note, "yellow")
     for node, cause in course.causes.items():
-        console.print(f"'{node}' failed: {cause}", style="red", highlight=False, markup=False, soft_wrap=True)
+        say(f"'{node}' failed: {cause}", "red")
     if seen.abroad:
-        console.print(f"it runs on {seen.host}: from here one can't see whether it lives", highlight=False)
+        say(f"it runs on {seen.host}: from here one can't see whether it lives")
     elif seen.state in ("stopped", "failed"):
-        console.print(f"{course.keeps}; the same 'flowgen run' goes on from there", highlight=False)
+        say(f"{course.keeps}; the same 'flowgen run' goes on from there")
     click.echo(str(seen.folder))
 
 

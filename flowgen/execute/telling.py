@@ -8,6 +8,7 @@ from collections.abc import Callable
 from flowgen.execute.fields import sound
 from flowgen.execute.records import Record, seconds_of
 from flowgen.execute.view import rate, retries
+from flowgen.language.labels import readable
 from flowgen.store.quantities import counted, duration
 
 
@@ -16,7 +17,7 @@ def told(found: Record) -> str:
     if found["event"] not in WORDS or not sound(found):
         return ""
     clock = time.strftime("%H:%M:%S", time.localtime(seconds_of(found["time"])))
-    return f"{clock}  {WORDS[found['event']](found)}"
+    return readable(f"{clock}  {WORDS[found['event']](found)}")
 
 
 def started(found: Record) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowgen.execute.course import ENDS, Course, NodeCourse
+from flowgen.language.labels import readable
 from flowgen.store.quantities import counted, duration
 
 WIDEST = 110
@@ -53,7 +54,7 @@ def view(course: Course, width: int, height: int, now: float, bars: bool = True)
     for name in shown:
         node, cells = nodes[name], row(nodes[name])
         drawn = [bar(node.done + node.begun, node.total)] if bars else []
-        table.add_row(Text(name), *drawn, *(cells[c] for c in kept))
+        table.add_row(Text(readable(name)), *drawn, *(cells[c] for c in kept))
     if later:
         table.add_row(Text(f"{later} more", style="dim"))
     return Group(*([table] if nodes else []), written(wrote, table.width), whole)
@@ -67,7 +68,7 @@ def written(wrote: Sequence[tuple[str, tuple[int, int]]], width: int | None) -> 
         table.add_column(ratio=1)
     table.add_column(justify="right", no_wrap=True)
     for what, (done, total) in wrote:
-        table.add_row(Text(f"writing {what}"), *([bar(done, total)] if width else []), f"{done}/{total}")
+        table.add_row(Text(readable(f"writing {what}")), *([bar(done, total)] if width else []), f"{done}/{total}")
     return table
 
 
@@ -114,7 +115,7 @@ def summary(course: Course, now: float) -> list[str]:
         found.append(counted(course.workers, "worker"))
     found += retries(course.deaths, course.repeated)
     if course.dashboard:
-        found.append(course.dashboard)
+        found.append(readable(course.dashboard))
     return found
 
 

@@ -271,6 +271,31 @@ def test_a_record_of_other_fields_changes_nothing(tmp_path, record):
     assert len(logs.splitlines()) == 2
 
 
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere\x1b[2J"])
+def test_what_a_folder_says_controls_no_terminal(tmp_path, host):
+    evil = "\x1b[2J\x1b]52;c;aGk=\x07\x9bm"
+    totals = {"computed": 0, "compute": 3, "failed": 0, "deaths": 0, "sent_again": 0, "seconds": 1.0}
+    nodes = {f"n{evil}": NODE}
+    found = written(
+        tmp_path,
+        {"event": "started", **SOUND, "host": host, "graph": evil, "store": evil},
+        {"event": "planned", "compute": 3, "parcels": 1, "seconds": None, "nodes": nodes},
+        {"event": "workers", "count": 2, "dashboard": f"http://{evil}"},
+        {"event": "writing", "what": evil, "done": 0, "total": 1},
+        {"event": "note", "message": f"first{evil}\nsecond"},
+        *([{"event": "failed", **totals, "causes": {f"n{evil}": f"no{evil}"}}] if "else" not in host else []),
+    )
+    (found / "run.log").write_bytes(f"printed {evil}\n".encode())
+    for call in (["status"], ["status", "last"], ["logs", "last"]):
+        said = CliRunner().invoke(command, [*call, "--runs", str(found.parent)], catch_exceptions=False).output
+        assert all(line.isprintable() for line in said.split("\n"))
+        assert "status" in call or "| printed  [2J" in said
+    assert (
+        "\nfirst [2J ]52;c;aGk=  m\nsecond\n"
+        in CliRunner().invoke(command, ["status", "last", "--runs", str(found.parent)], catch_exceptions=False).output
+    )
+
+
 def test_looking_at_runs_needs_no_torch(tmp_path):
     name = folder(tmp_path, born="1").name
     code = (
