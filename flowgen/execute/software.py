@@ -36,9 +36,15 @@ def differences(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
 
 
 def version(name: str) -> str:
-    """A distribution's version."""
+    """A library's version: the one that this process has loaded, whatever was installed since."""
+    return str(getattr(sys.modules.get(name), "__version__", "") or installed(name)).partition("+")[0]
+
+
+@lru_cache(maxsize=64)
+def installed(name: str) -> str:
+    """The version of a distribution, as it was when it was first asked for."""
     try:
-        return importlib.metadata.version(name).partition("+")[0]
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ABSENT
 
