@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,19 @@ class EventLog(Recorder):
         self.folder = folder
         self.course = Course()
         self.file: int | None = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.unwritten = bytearray()
+        """what a full disk had no room for, until it has"""
+        self.lock = threading.Lock()
 
     def take(self, found: Record) -> None:
-        """One write a line, from whichever thread. A disk that is full ends the log, not the run."""
+        """From whichever thread. What a disk that is full has no room for is tried again with the next record."""
         self.course.apply(found)
-        try:
+        line = json.dumps(found, ensure_ascii=False, allow_nan=False) + "\n"
+        with self.lock, suppress(OSError):
             if self.file is not None:
-                line = json.dumps(found, ensure_ascii=False, allow_nan=False) + "\n"
-                os.write(self.file, line.encode("utf-8", "backslashreplace"))
-        except OSError:
-            self.close()
+                self.unwritten += line.encode("utf-8", "backslashreplace")
+                while self.unwritten:
+                    del self.unwritten[: os.write(self.file, self.unwritten)]
 
     def begin(self, **about: Any) -> None:
         """Who runs what."""
