@@ -16,7 +16,7 @@ from small import Lab
 from test_crash_often import TOY
 
 from flowgen.cli import flowgen as command
-from flowgen.cli.detach import ENDED, PLANNED, READY, said
+from flowgen.cli.detach import ENDED, PLANNED, READY, killed, said
 from flowgen.execute.event_log import read_records
 from flowgen.results.runs import look
 
@@ -139,6 +139,16 @@ def test_a_cluster_that_cannot_be_reached_ends_the_command(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("no Dask scheduler answers at tcp://127.0.0.1:1") == 1
     assert look(next((tmp_path / "runs").iterdir())).state == "failed"
+
+
+def test_a_process_that_is_killed_before_it_has_workers_is_told(tmp_path):
+    (tmp_path / "own.py").write_text(f"import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n{SLOW}")
+    (tmp_path / "g.yaml").write_text(GRAPH)
+    done = flowgen(tmp_path, "run", "g.yaml", "--import", "own.py", "--detach")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "the run's process was ended by signal 9 (SIGKILL)\n"
+    assert killed(9, "runs/one") == "the run's process was ended by signal 9 (SIGKILL); its folder is runs/one"
+    assert "signal 40 " in killed(40, "")  # real-time signals have no names
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -53,6 +54,8 @@ def detach(ctx: click.Context) -> None:
             code = child.wait()
             if folder:
                 click.echo(printed(Path(folder)).read_text(encoding="utf-8"), err=True, nl=False)
+            if code < 0:
+                click.echo(killed(-code, folder), err=True)
             sys.exit(code if code > 0 else 1)
     except KeyboardInterrupt:
         child.terminate()
@@ -63,6 +66,12 @@ def detach(ctx: click.Context) -> None:
     if end == PLANNED:
         click.echo(LATE.format(PATIENCE), err=True)
     click.echo(folder)
+
+
+def killed(number: int, folder: str) -> str:
+    """That a signal ended the run's process, and what it leaves."""
+    name = signal.Signals(number).name if number in set(signal.Signals) else "no name"
+    return f"the run's process was ended by signal {number} ({name})" + (f"; its folder is {folder}" if folder else "")
 
 
 def said(pipe: int) -> tuple[str, str]:
