@@ -1,6 +1,7 @@
 """What is removed, what stays, and what can be said of it afterwards."""
 
 import os
+import re
 import time
 from contextlib import suppress
 
@@ -255,6 +256,19 @@ def test_a_merge_that_ends_anywhere_loses_nothing(tmp_path, monkeypatch, owner, 
     assert at > calls
 
 
+def test_what_a_merge_frees_is_announced(store, tmp_path):
+    for n in range(4):
+        put(store, n)
+    dry = cache("compact", "--dry-run", store=store).output
+    assert dry.splitlines()[0] == "4 blocks written anew as 1, which frees what their manifests take"
+    put(store, 3, 4, by="another")
+    some = run_folder(tmp_path / "run", 0, 1)
+    dry = cache("compact", some, "--dry-run", store=store).output
+    assert re.match(r"5 blocks written anew as 1, without 4 items not wanted, which frees about [\d.]+ k?B\n", dry)
+    done = cache("compact", "--yes", store=store).output
+    assert re.search(r"^freed [\d.]+ kB$", done, flags=re.MULTILINE)
+
+
 def test_a_reader_follows_what_was_compacted_meanwhile(store, monkeypatch):
     put(store, 1, 2, 3)
     put(store, 1, 2, 3, 4, by="another")
@@ -295,7 +309,7 @@ def test_runs_are_named_alike_and_one_that_is_not_planned_stands_on_nothing(stor
     (planning / "events.jsonl").touch()
     for name in ("last", "planned", planned):
         assert "exported to" in cache("export", name, "--to", tmp_path / "copy", store=store).output
-        assert "1 items" in cache("compact", name, "--share", 1, "--dry-run", store=store).output
+        assert "without 1 item not wanted" in cache("compact", name, "--share", 1, "--dry-run", store=store).output
     done = cache("collect", "--unreachable", planning, planned, "--yes", store=store)
     assert done.exit_code == 0, done.output
     assert store.on_disk() == {wanted}
@@ -323,7 +337,7 @@ def test_the_other_commands(store, tmp_path):
     old.write_text("{}")
     said = cache("size", store=store).output
     assert "1 entries of " in said and "of an earlier version: they are not read and may be deleted" in said
-    assert "0 blocks are written anew" in cache("compact", store=store).output
+    assert cache("compact", store=store).output == "no block needs to be written anew\n"
     assert cache("unpin", run, store=store).exit_code == 0
     nowhere = CliRunner().invoke(command, ["cache", "size", "--store", str(tmp_path / "none")])
     assert "there is no store at" in str(nowhere.exception)

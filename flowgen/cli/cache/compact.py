@@ -21,15 +21,21 @@ def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, stor
     too. What is pinned or needed by a run that is under way is wanted always.
     """
     from flowgen.store import compact as compacting
-    from flowgen.store.quantities import shown
+    from flowgen.store.quantities import counted, shown
     from flowgen.store.reach import keys_of
 
     opened = existing(store)
     found = compacting.plan(opened, keys_of(map(run_folder, runs)) if runs else None, share)
+    if not found:
+        click.echo("no block needs to be written anew")
+        return
     out = sum(rewrite.left_out for rewrite in found)
-    freed = shown(sum(rewrite.freed for rewrite in found))
-    count = sum(len(rewrite.parts) for rewrite in found)
-    said = f"{count} blocks are written anew as {sum(any(p.rows for p in r.parts) for r in found)}"
-    click.echo(f"{said}, without {out} items that aren't wanted, which frees {freed}")
-    if found and agreed(yes, dry_run):
+    count = counted(sum(len(rewrite.parts) for rewrite in found), "block")
+    freed = f"about {shown(sum(rewrite.freed for rewrite in found))}" if out else "what their manifests take"
+    click.echo(
+        f"{count} written anew as {sum(any(p.rows for p in r.parts) for r in found)}"
+        + (f", without {counted(out, 'item')} not wanted" if out else "")
+        + f", which frees {freed}"
+    )
+    if agreed(yes, dry_run):
         click.echo(f"freed {shown(compacting.compact(opened, found))}")
