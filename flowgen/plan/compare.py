@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgen.graph.columns import Column, spread
+from flowgen.graph.columns import spread
 from flowgen.graph.model import GraphNode, Wire
-from flowgen.plan import recipes
-from flowgen.plan.plan import Plan
-from flowgen.store import keys
-
-Point = Mapping[str, int]
-"""an item's place on each axis"""
+from flowgen.plan.sides import Mine, Point, at
+from flowgen.plan.wording import gap, short, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +29,6 @@ class Change:
     new: str = ""
     because: tuple[Change, ...] = field(default=())
     """for a parent: what has changed of it"""
-
-
-class Mine:
-    """What a plan's items are made of, as recipes say it; made once for all comparisons of the plan."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.numerics: dict[str, Any] = json.loads(plan.numerics.text())
-        self.columns: dict[tuple[str, ...], Column] = {}
-        self.axes: dict[str, list[str]] = {}
-
-    def labels(self, axis: str) -> list[str]:
-        """The labels of an axis."""
-        if axis not in self.axes:
-            self.axes[axis] = [keys.canonical(label) for label in self.plan.graph.document.axes[axis].labels]
-        return self.axes[axis]
-
-    def parameter(self, node: GraphNode, param: str, point: Point) -> str | None:
-        """A parameter of an item, as keys hold it."""
-        if param not in node.params:
-            return None
-        if (node.name, param) not in self.columns:
-            self.columns[node.name, param] = self.plan.keying.texts(node, param, node.params[param])
-        found: str | None = at(self.columns[node.name, param], point)
-        return found
-
-    def weights(self, node: GraphNode, port: str, wire: Wire, point: Point) -> dict[str, str]:
-        """The digests of the parts of a model that an item uses."""
-        if (node.name, port, wire.node) not in self.columns:
-            self.columns[node.name, port, wire.node] = recipes.weights(self.plan, node, port, wire)
-        found: dict[str, str] = at(self.columns[node.name, port, wire.node], point)
-        return found
 
 
 class Comparison:
@@ -247,48 +210,3 @@ class Comparison:
         index = [where.get(axis, 0) for axis in column["axes"]]
         shape = [self.lengths[axis] for axis in column["axes"]]
         return column["values"][int(np.ravel_multi_index(index, shape)) if shape else 0]
-
-
-def at(column: Column, point: Point) -> Any:
-    """A column's value at a point."""
-    return column.values[tuple(point[axis] for axis in column.axes)]
-
-
-def gap(one: str, other: str | None) -> int:
-    """How far two canonical labels are from each other: 0 if they are equal, 20 for texts, less for near numbers."""
-    if one == other:
-        return 0
-    first, second = (number(text) for text in (one, other))
-    if first is None or second is None or not (size := abs(first) + abs(second)):
-        return 20
-    return 10 + round(10 * abs(first - second) / size)
-
-
-def number(text: str | None) -> float | None:
-    """The number that a canonical text stands for, if it is one."""
-    value = None if text is None else json.loads(text)
-    if isinstance(value, dict) and set(value) == {"number"}:
-        return float.fromhex(value["number"])
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def short(old: Mapping[str, str], new: Mapping[str, str], part: str) -> tuple[str, str]:
-    """Two digests, as much of them as tells them apart at a glance."""
-    return old.get(part, "")[:12], new.get(part, "")[:12]
-
-
-def shown(text: str | None) -> str:
-    """A canonical value as a user writes it."""
-    return "nothing" if text is None else written(json.loads(text))
-
-
-def written(value: Any) -> str:
-    """Plain JSON of a key as text."""
-    if (found := number(json.dumps(value))) is not None:
-        return f"{found:g}" if isinstance(value, dict) else str(value)
-    if isinstance(value, dict) and "schedule" in value:
-        pieces = [f"{by} [{written(lo)}, {written(hi)}]: {written(v)}" for by, lo, hi, v in value["schedule"]]
-        return f"{{{'; '.join(pieces)}; else: {written(value['else'])}}}"
-    if isinstance(value, str):
-        return value or '""' if len(value) <= 60 else value[:59] + "…"
-    return json.dumps(value, ensure_ascii=False)

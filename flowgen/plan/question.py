@@ -11,8 +11,8 @@ from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.selects import sources
 from flowgen.language.draw import restricted
-from flowgen.plan.compare import Point
 from flowgen.plan.plan import Plan
+from flowgen.plan.sides import Point
 
 
 def parsed(question: str) -> tuple[str, dict[str, list[str]]]:

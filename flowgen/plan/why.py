@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.graph.model import GraphNode
-from flowgen.plan.compare import Change, Comparison, Mine, Point, shown
+from flowgen.plan.compare import Change, Comparison
 from flowgen.plan.plan import Plan
 from flowgen.plan.question import asked_node, chosen, labels, origin, parsed, place
 from flowgen.plan.recipes import VERSION
+from flowgen.plan.sides import Mine, Point
 from flowgen.plan.trajectories import as_text
+from flowgen.plan.wording import shown
 from flowgen.store import Lost, Store, keys
 from flowgen.store.compact import made_in
 from flowgen.store.history import History
