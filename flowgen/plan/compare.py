@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flowgen.graph.columns import spread
 from flowgen.graph.model import GraphNode, Wire
+from flowgen.plan import recipes
 from flowgen.plan.sides import Mine, Point, at
 from flowgen.plan.wording import gap, short, shown
 
@@ -98,9 +99,7 @@ class Comparison:
         axes = other["axes"]
         yield (other["version"] != node.type.version) + (self.recipe["numerics"] != self.mine.numerics)
         yield len(self.pooled(node, other))
-        for param in {**node.params, **other["params"]}:
-            mine = self.mine.parameter(node, param, point)
-            earlier = other["params"].get(param, {"axes": [], "values": [None]})
+        for _, mine, earlier in self.params(node, other, point):
             yield self.wide([value != mine for value in earlier["values"]], earlier["axes"], axes)
         for port, mine_wires, wires in self.ports(node, other, point):
             yield abs(len(mine_wires) - len(wires))
@@ -122,7 +121,8 @@ class Comparison:
         found = self.distance(parent, earlier["node"], self.projected(wire.node, point), seen, below)
         have = self.recipe["nodes"][earlier["node"]]["axes"]
         kept = tuple(slice(None) if axis in axes else 0 for axis in have)
-        return spread(np.asarray(found[kept]), [a for a in have if a in axes], axes, self.lengths)
+        found = found[kept] + len(self.output(node, port, wire, earlier))
+        return spread(found, [a for a in have if a in axes], axes, self.lengths)
 
     def wide(self, values: list[bool], have: list[str], axes: list[str]) -> NDArray[Any]:
         """A column of an earlier run over more of its axes (at the first point of those that are pooled)."""
@@ -142,13 +142,12 @@ class Comparison:
         found = []
         if other["version"] != node.type.version:
             found.append(Change("version", node.name, node.type.name, str(other["version"]), str(node.type.version)))
-        for field_, old in self.recipe["numerics"].items():
-            if (new := self.mine.numerics.get(field_)) != old:
-                found.append(Change("numerics", node.name, field_, str(old), str(new)))
-        for param in {**node.params, **other["params"]}:
-            mine = self.mine.parameter(node, param, point)
-            earlier = self.at(other["params"].get(param, {"axes": [], "values": [None]}), where)
-            if mine != earlier:
+        for name_ in {**self.recipe["numerics"], **self.mine.numerics}:
+            old, new = (numerics.get(name_, "") for numerics in (self.recipe["numerics"], self.mine.numerics))
+            if old != new:
+                found.append(Change("numerics", node.name, name_, str(old), str(new)))
+        for param, mine, column in self.params(node, other, point):
+            if mine != (earlier := self.at(column, where)):
                 found.append(Change("parameter", node.name, param, shown(earlier), shown(mine)))
         found += self.pooled(node, other)
         for port, mine_wires, wires in self.ports(node, other, point):
@@ -174,9 +173,25 @@ class Comparison:
         there = {axis: where.get(axis, 0) for axis in axes}
         found = self.changes(parent, earlier["node"], self.projected(wire.node, point), there, seen)
         within = parent.body_of is not None and (parent.body_of == node.name or parent.body_of == node.body_of)
-        if within or not found:
-            return found
-        return [Change("parent", parent.name, because=tuple(found))]
+        if found and not within:
+            found = [Change("parent", parent.name, because=tuple(found))]
+        return found + self.output(node, port, wire, earlier)
+
+    def output(self, node: GraphNode, port: str, wire: Wire, earlier: Any) -> list[Change]:
+        """Whether another output of a node arrives at a port."""
+        alike = self.graph.nodes[wire.node].type.name == self.recipe["nodes"][earlier["node"]]["type"]
+        if not alike or earlier["output"] == wire.output:
+            return []
+        old, new = f"${earlier['node']}.{earlier['output']}", f"${wire.node}.{wire.output}"
+        return [Change("wiring", node.name, port, old, new)]
+
+    def params(self, node: GraphNode, other: Any, point: Point) -> Iterator[tuple[str, str | None, Any]]:
+        """What an item's key holds beside what it is wired to, by name, and the earlier columns of it."""
+        held = self.mine.parameters(node)
+        for name in {**held, **other["params"]}:
+            if name in other["params"] or name in node.params or name not in recipes.ADDED:
+                mine = at(held[name], point) if name in held else None
+                yield name, mine, other["params"].get(name, {"axes": [], "values": [None]})
 
     def pooled(self, node: GraphNode, other: Any) -> list[Change]:
         """The axes along which a reduction pools other points."""

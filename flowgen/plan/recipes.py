@@ -11,14 +11,20 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from flowgen.graph.columns import Column
+import numpy as np
+
+from flowgen.graph.columns import Column, constant
 from flowgen.graph.model import GraphNode, Wire
 from flowgen.graph.references import used_parts
+from flowgen.graph.trajectory import AXIS, shown_loop
 from flowgen.plan.plan import Plan
 from flowgen.store import keys
 
 VERSION = 1
 """raised when a recipe changes its form; others are not read"""
+MISSING = "missing"
+ADDED = frozenset({MISSING, AXIS})
+"""beside a node's parameters; recipes of earlier versions lack them"""
 FAILURES = 1000
 """failed items that are remembered, and as many that were made without them"""
 
@@ -48,9 +54,30 @@ def node_recipe(plan: Plan, node: GraphNode) -> dict[str, Any]:
         "axes": list(node.axes),
         "over": list(node.entry.over),
         "body": list(plan.graph.bodies.get(node.name, ())),
-        "params": {name: column(plan.keying.texts(node, name, c)) for name, c in node.params.items()},
+        "params": {name: column(held) for name, held in parameters(plan, node).items()},
         "ports": {port: [wire(plan, node, port, w) for w in wires] for port, wires in node.wires.items()},
     }
+
+
+def parameters(plan: Plan, node: GraphNode) -> dict[str, Column]:
+    """What a node's keys hold beside what it is wired to, canonical: its parameters, and those words of its entry that
+    they hold too.
+    """
+    found = {name: plan.keying.texts(node, name, values) for name, values in node.params.items()}
+    if node.type.kind == "reduce":
+        found[MISSING] = constant(keys.canonical(node.entry.missing or "fail"))
+    if loop := shown_loop(node):
+        found[AXIS] = shown_steps(plan, plan.graph.nodes[loop])
+    return found
+
+
+def shown_steps(plan: Plan, loop: GraphNode) -> Column:
+    """How many steps lie behind each state that a loop's trajectory shows."""
+    marks, program = loop.entry.trajectory, plan.keying.trajectories[loop.name].program
+    assert marks is not None
+    steps = [[keys.canonical(step) for step in marks.steps(chain.length)] for chain in program.values.flat]
+    axes = (*program.axes, AXIS)
+    return Column(axes, np.array(steps, dtype=object).reshape(plan.graph.shape(axes)))
 
 
 def weights(plan: Plan, node: GraphNode, port: str, source: Wire) -> Column:

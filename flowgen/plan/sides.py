@@ -22,7 +22,8 @@ class Mine:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.numerics: dict[str, Any] = json.loads(plan.numerics.text())
-        self.columns: dict[tuple[str, ...], Column] = {}
+        self.params: dict[str, dict[str, Column]] = {}
+        self.models: dict[tuple[str, str, str], Column] = {}
         self.axes: dict[str, list[str]] = {}
 
     def labels(self, axis: str) -> list[str]:
@@ -31,20 +32,17 @@ class Mine:
             self.axes[axis] = [keys.canonical(label) for label in self.plan.graph.document.axes[axis].labels]
         return self.axes[axis]
 
-    def parameter(self, node: GraphNode, param: str, point: Point) -> str | None:
-        """A parameter of an item, as keys hold it."""
-        if param not in node.params:
-            return None
-        if (node.name, param) not in self.columns:
-            self.columns[node.name, param] = self.plan.keying.texts(node, param, node.params[param])
-        found: str | None = at(self.columns[node.name, param], point)
-        return found
+    def parameters(self, node: GraphNode) -> dict[str, Column]:
+        """A node's parameters and what else its keys hold, as they hold it."""
+        if node.name not in self.params:
+            self.params[node.name] = recipes.parameters(self.plan, node)
+        return self.params[node.name]
 
     def weights(self, node: GraphNode, port: str, wire: Wire, point: Point) -> dict[str, str]:
         """The digests of the parts of a model that an item uses."""
-        if (node.name, port, wire.node) not in self.columns:
-            self.columns[node.name, port, wire.node] = recipes.weights(self.plan, node, port, wire)
-        found: dict[str, str] = at(self.columns[node.name, port, wire.node], point)
+        if (node.name, port, wire.node) not in self.models:
+            self.models[node.name, port, wire.node] = recipes.weights(self.plan, node, port, wire)
+        found: dict[str, str] = at(self.models[node.name, port, wire.node], point)
         return found
 
 
