@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -23,13 +24,23 @@ ASKING = 2.0
 """seconds in which a dashboard answers"""
 
 
+@dataclass(slots=True)
+class Crew:
+    """Who came and went."""
+
+    gone: set[str] = field(default_factory=set)
+    """addresses of those that went and weren't told to"""
+    changes: int = 0
+    """how often one came or went"""
+
+
 @contextmanager
-def crew(client: Client, events: Events) -> Iterator[set[str]]:
+def crew(client: Client, events: Events) -> Iterator[Crew]:
     """Tell of a client's workers as long as the context lasts, and of the wish to stop if it ends by that.
 
-    Gives the addresses of those that went and weren't told to, which become more meanwhile.
+    Gives who came and went, which goes on meanwhile.
     """
-    there, gone = set[str](), set[str]()
+    there, found = set[str](), Crew()
     link, listening = dashboard(client), threading.Event()
 
     def heard(event: tuple[float, Any]) -> None:
@@ -39,12 +50,13 @@ def crew(client: Client, events: Events) -> Iterator[set[str]]:
         elif about.get("action") == "remove-worker":
             there.discard(about["worker"])
             if not about.get("expected"):
-                gone.add(about["worker"])
+                found.gone.add(about["worker"])
         elif about.get("action") == HERE:
             listening.set()
             return
         else:
             return
+        found.changes += 1
         if listening.is_set():
             events.workers(len(there), link)
 
@@ -57,7 +69,7 @@ def crew(client: Client, events: Events) -> Iterator[set[str]]:
     listening.set()
     events.workers(len(there), link)
     try:
-        yield gone
+        yield found
     except KeyboardInterrupt:
         events.stopping()
         raise

@@ -175,9 +175,9 @@ class Drive:
         Raises RunFailed, SchedulerGone.
         """
         client.subscribe_topic(NOTES, lambda event: self.note(event[1]))
-        with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events) as gone:
+        with admitted(client, self.plan, self.place) as (place, workers), crew(client, self.events) as known:
             while not self.hopeless:
-                flight = Flight(self.plan, client, place, workers, self.note, self.events, gone)
+                flight = Flight(self.plan, client, place, workers, self.note, self.events, known)
                 self.sent = flight.sent
                 lost = run_once(flight, self.events, self.tally)
                 if not lost:

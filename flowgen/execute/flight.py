@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import uuid
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from itertools import groupby
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from dask.task_spec import TaskRef
 from distributed import Client, KilledWorker
 
+from flowgen.execute.ahead import ahead_of
+from flowgen.execute.crew import Crew
 from flowgen.execute.device import device_of, room_for_weights
 from flowgen.execute.events import Events
 from flowgen.execute.fitness import Unfit
@@ -25,15 +27,6 @@ from flowgen.plan.cuts import Cut
 from flowgen.plan.order import Ordered, by_stage, depth_first
 from flowgen.plan.plan import Plan
 
-IN_FLIGHT = 128
-"""tasks that are sent and not done, at least; four for each thread where that is more"""
-AHEAD = 4096
-"""items of tasks that are sent and not done, about at most: what is told of one takes a kilobyte and a half, the copies
-that Dask makes included"""
-TOGETHER = 16
-"""tasks that are sent at once, divided by the workers' threads: a graph of many costs Dask a third of many graphs of
-one, but most tasks of a graph go to one worker, for which the others may wait
-"""
 FRESH = 1.0
 """seconds in which it isn't asked again which workers are there"""
 DEADLY, MOST = 3, 10
@@ -52,7 +45,7 @@ class Flight:
         workers: Workers,
         note: Callable[[str], None],
         events: Events,
-        gone: Set[str] = frozenset(),
+        crew: Crew | None = None,
     ) -> None:
         self.plan = plan
         self.client = client
@@ -61,10 +54,6 @@ class Flight:
         self.note = note
         self.events = events
         self.run = uuid.uuid4().hex[:8]
-        threads = sum(client.nthreads().values())
-        self.least = 4 * threads
-        self.most = max(IN_FLIGHT, self.least)
-        self.together = max(1, min(TOGETHER // max(1, threads), self.most // 4))
         self.sent: dict[str, Task] = {}
         """by Dask's key"""
         self.items = 0
@@ -82,10 +71,10 @@ class Flight:
         """without a result: what reads them is not sent"""
         self.dead: dict[str, set[str]] = {}
         """by address of a worker that died, the keys of what it was computing"""
-        self.gone = gone
-        """addresses of workers that went, of those too that had nothing to do"""
-        self.missed = 0
+        self.crew = crew or Crew()
+        self.missed = self.crew.changes
         """how many of them were looked after"""
+        self.ahead = ahead_of(sum(client.nthreads().values()))
         self.refusals: list[Unfit] = []
         """those that nobody was told of yet"""
         self.count = 0
@@ -107,7 +96,7 @@ class Flight:
                     if task := self.sent.pop(key, None):
                         self.items -= len(task.parcel)
                         yield from self.ended(task, self.post.outcome(task))
-                if not keys or self.refusals or len(self.gone) > self.missed:
+                if not keys or self.refusals or self.crew.changes > self.missed:
                     yield from self.look_after(quiet=not keys)
                 self.refill(waiting)
 
@@ -119,13 +108,13 @@ class Flight:
 
     def refill(self, waiting: Iterator[tuple[Cut, list[Name]]]) -> None:
         """Send tasks while there are places, in their order: what they read is done, or sent before or with them."""
-        while self.again and len(self.sent) < self.most:
+        while self.again and len(self.sent) < self.ahead.most:
             task = heapq.heappop(self.again)[-1]
             self.send([task], self.options(task))
             if task.lost:
                 self.resent += 1
                 self.events.repeated(task.cut.stage, len(task.parcel))
-        if len(self.sent) > self.most - self.together:
+        if len(self.sent) > self.ahead.most - self.ahead.together:
             return  # the next time there is room for several
         new = self.new(waiting)
         while tasks := list(self.several(new)):
@@ -136,9 +125,9 @@ class Flight:
         """Tasks to be sent at once, until those that are on their way are many; by their items many for the cluster's
         threads are enough.
         """
-        count, items = len(self.sent), self.items
-        for most in range(count, min(count + self.together, self.most)):
-            if (items >= AHEAD and most >= self.least) or (task := next(new, None)) is None:
+        count, items, ahead = len(self.sent), self.items, self.ahead
+        for most in range(count, min(count + ahead.together, ahead.most)):
+            if (items >= ahead.items and most >= ahead.least) or (task := next(new, None)) is None:
                 return
             items += len(task.parcel)
             yield task
@@ -167,9 +156,11 @@ class Flight:
         Gives stage and refusal if all refuse that might have what is next; raises NoWorkers if nobody has come for it
         in time.
         """
+        if self.crew.changes > self.missed:
+            self.missed = self.crew.changes
+            self.ahead = ahead_of(sum(self.client.nthreads().values()))
         self.workers.see(self.client)
-        self.missed = len(self.gone)
-        for worker in self.post.at_work() & self.gone:
+        for worker in self.post.at_work() & self.crew.gone:
             self.died(worker)
         ready = [t for ts in self.open.values() for t in ts if self.open.keys().isdisjoint(t.parents)]
         stages = list(dict.fromkeys(task.cut.stage for task in ready))
@@ -194,7 +185,7 @@ class Flight:
         for task in found:
             del self.sent[task.key]
             self.items -= len(task.parcel)
-            task.deaths += sum(worker in self.gone for worker in self.post.begun.get(task.key, ()))
+            task.deaths += sum(worker in self.crew.gone for worker in self.post.begun.get(task.key, ()))
             yield from self.ended(task, CancelledError())
 
     def send(self, tasks: Sequence[Task], options: dict[str, Any]) -> None:
@@ -275,7 +266,7 @@ class Flight:
 
     def deaths(self) -> int:
         """How many workers died until now, as far as one knows."""
-        return len(self.gone | self.dead.keys())
+        return len(self.crew.gone | self.dead.keys())
 
     def sent_by_dask(self, task: Task) -> None:
         """Note the workers that died after they had begun a task which Dask then sent again by itself: the scheduler of

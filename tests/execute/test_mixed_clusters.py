@@ -189,7 +189,7 @@ def test_what_only_one_worker_has_the_models_for_goes_to_others_with_a_gpu_when_
         connected = started.enter_context(client(where))
         asking, workers = started.enter_context(admitted(connected, plan, place))
         workers.homes["one"] = [at for at, process in connected.run(os.getpid).items() if process == cards[0].pid]
-        gone = started.enter_context(crew(connected, notes))
+        known = started.enter_context(crew(connected, notes))
 
         def story():
             until(lambda: computed(lab, "heavy"))
@@ -197,7 +197,7 @@ def test_what_only_one_worker_has_the_models_for_goes_to_others_with_a_gpu_when_
 
         with ThreadPoolExecutor(1) as pool:
             told = pool.submit(story)
-            assert run_once(Flight(plan, connected, asking, workers, notes.note, notes, gone), notes, tally) == []
+            assert run_once(Flight(plan, connected, asking, workers, notes.note, notes, known), notes, tally) == []
             told.result()
     assert tally.computed() == plan.compute
     assert set(computed(lab, "heavy")) == {card.pid for card in cards}

@@ -148,7 +148,7 @@ def test_few_parcels_exist_at_once(lab, monkeypatch, bound):
 
     monkeypatch.setattr(driver, "Flight", Counting)
     for name, value in bound.items():
-        monkeypatch.setattr(f"flowgen.execute.flight.{name}", value)
+        monkeypatch.setattr(f"flowgen.execute.ahead.{name}", value)
     monkeypatch.setattr("flowgen.plan.cuts.PARCEL_FLOPS", 1)
     text = "flowgen: 1\nsweep: {prompt: {lines: prompts.txt}}\nnodes:\n"
     text += "  digits: {type: model, from: ZOO/digits}\n"
