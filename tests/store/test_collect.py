@@ -260,11 +260,13 @@ def test_what_a_merge_frees_is_announced(store, tmp_path):
     for n in range(4):
         put(store, n)
     dry = cache("compact", "--dry-run", store=store).output
-    assert dry.splitlines()[0] == "4 blocks written anew as 1, which frees what their manifests take"
+    assert dry.splitlines()[0] == "4 blocks to be written anew as 1, which frees what their manifests take"
     put(store, 3, 4, by="another")
     some = run_folder(tmp_path / "run", 0, 1)
     dry = cache("compact", some, "--dry-run", store=store).output
-    assert re.match(r"5 blocks written anew as 1, without 4 items not wanted, which frees about [\d.]+ k?B\n", dry)
+    assert re.match(
+        r"5 blocks to be written anew as 1, without 4 items not wanted, which frees about [\d.]+ k?B\n", dry
+    )
     done = cache("compact", "--yes", store=store).output
     assert re.search(r"^freed [\d.]+ kB$", done, flags=re.MULTILINE)
 

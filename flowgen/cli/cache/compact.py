@@ -33,7 +33,7 @@ def compact(runs: tuple[Path, ...], share: float, yes: bool, dry_run: bool, stor
     count = counted(sum(len(rewrite.parts) for rewrite in found), "block")
     freed = f"about {shown(sum(rewrite.freed for rewrite in found))}" if out else "what their manifests take"
     click.echo(
-        f"{count} written anew as {sum(any(p.rows for p in r.parts) for r in found)}"
+        f"{count} to be written anew as {sum(any(p.rows for p in r.parts) for r in found)}"
         + (f", without {counted(out, 'item')} not wanted" if out else "")
         + f", which frees {freed}"
     )
