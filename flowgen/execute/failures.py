@@ -50,6 +50,7 @@ def select(parcel: Parcel, rows: list[int]) -> Parcel:
         saves=chosen(parcel.saves) if parcel.saves else [],
         resume=chosen(parcel.resume) if parcel.resume else [],
         batch=parcel.batch,
+        files=parcel.files,
     )
 
 

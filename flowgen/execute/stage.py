@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from flowgen.execute.caller import Call, Caller, chunks
+from flowgen.execute.files import Files
 from flowgen.execute.held import Held
 from flowgen.execute.reduction import reduce_items
 from flowgen.execute.states import Publish, States
@@ -25,15 +27,26 @@ class Reader(Protocol):
     def read(self, keys: Sequence[str], output: str) -> list[tuple[list[int], Record]]:
         """Items in groups of equal signature."""
 
+    def file_digest(self, path: Path) -> str:
+        """A file's content, hashed."""
+
 
 class StageRun:
     """The computation of some items of a parcel; all have parents of one shape."""
 
     def __init__(
-        self, code: Program, parcel: Parcel, caller: Caller, device: str, values: dict[Wire, Held], states: States
+        self,
+        code: Program,
+        parcel: Parcel,
+        caller: Caller,
+        device: str,
+        values: dict[Wire, Held],
+        states: States,
+        files: Files,
     ) -> None:
         self.code = code
         self.states = states
+        self.files = files
         self.parcel = parcel
         self.caller = caller
         self.device = device
@@ -94,7 +107,11 @@ class StageRun:
         outputs: dict[str, list[Record]] = {}
         order: list[int] = []
         for (unused, *_), rows in self.alike(step, items).items():
-            found, _ = self.caller.run(self.call(step, rows, unused, self.values))
+            made = self.call(step, rows, unused, self.values)
+            try:
+                found, _ = self.caller.run(made)
+            finally:  # a picture that breaks off may be one that is being changed
+                self.files.end()
             order += rows
             for name, value in found.items():
                 outputs.setdefault(name, []).append(value)
@@ -126,7 +143,9 @@ class StageRun:
             wires = step.wires.get(name, ())
             found = [values[wire].rows(items) for n, wire in enumerate(wires) if element(name, n, unused)]
             ports[name] = found if port.many else found[0] if found else None
-        return Call(step.type, {**ports, **self.params(step, items)}, len(items))
+        params = self.params(step, items)
+        self.files.begin(params.values())
+        return Call(step.type, {**ports, **params}, len(items))
 
     def params(self, step: Step, items: list[int]) -> dict[str, Any]:
         """A node's parameters for some items."""
@@ -158,16 +177,23 @@ def compute(
     ``publish`` stores states of a loop on the way. Where the run is stopped, the results of items that are done.
     """
     step = code.steps[code.stage]
-    states = States(reader, publish, code.carries, device)
+    files = Files(parcel.files, reader.file_digest)
+
+    def as_planned(keys: list[str], outputs: dict[str, Record]) -> None:
+        files.check()
+        publish(keys, outputs)
+
+    states = States(reader, as_planned, code.carries, device)
     found = []
     for items, values in read_inputs(code, parcel, reader, device):
         if caller.stop.asked():
             break
-        run = StageRun(code, parcel, caller, device, values, states)
+        run = StageRun(code, parcel, caller, device, values, states, files)
         if step.type.kind == "reduce":
             found += reduce_items(run, step, items, reader)
         else:
             found.append(run.compute(items))
+        files.end()
     return [(items, {name: value.to("cpu") for name, value in outputs.items()}) for items, outputs in found]
 
 

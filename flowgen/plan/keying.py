@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from flowgen.graph.trajectory import shown_loop
 from flowgen.node import Source
 from flowgen.node.registry import element
 from flowgen.plan.checkpoints import trajectory_keys
+from flowgen.plan.contents import FileDigest, content
 from flowgen.plan.numerics import Numerics
 from flowgen.plan.programs import Programs
 from flowgen.plan.trajectories import Trajectories, as_text
@@ -25,7 +24,6 @@ from flowgen.store import key_columns, keys
 from flowgen.store.key_columns import DTYPE
 from flowgen.values.model import Model, Part, loader_of
 
-FileDigest = Callable[[Path], str]
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -48,6 +46,8 @@ class Keying:
         self.models: dict[tuple[int, tuple[str, ...]], str] = {}
         self.parts: dict[Part, str] = {}
         """digests of the parts in use: a worker loads these weights or none"""
+        self.files: dict[str, str] = {}
+        """digests of the files and folders that parameters name, by path: nodes read these or none"""
 
     def run(self) -> dict[str, Column]:
         """Keys of all nodes; those outside bodies along the node's own axes."""
@@ -168,12 +168,9 @@ class Keying:
             return {name: self.content(entry) for name, entry in value.items()}
         if not isinstance(value, Source):
             return value
-        path = value.path
-        found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        names = [p.name if path.is_file() else p.relative_to(path).as_posix() for p in found]
-        if path.is_file():
-            names = [""]
-        return keys.content([(name, self.file_digest(p)) for name, p in zip(names, found, strict=True)])
+        if (path := str(value.path)) not in self.files:
+            self.files[path] = content(value.path, self.file_digest)
+        return self.files[path]
 
     def wire(self, node: GraphNode, port: str, wire: Wire) -> Column:
         """The keys that arrive at a port."""

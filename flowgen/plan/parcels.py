@@ -11,8 +11,9 @@ from flowgen.graph.check import Check
 from flowgen.graph.columns import Column, numbers
 from flowgen.graph.model import Graph, GraphNode
 from flowgen.graph.selects import sources
+from flowgen.plan.contents import files_in
 from flowgen.plan.cuts import Cut
-from flowgen.plan.keying import pooled_rows
+from flowgen.plan.keying import Keying, pooled_rows
 from flowgen.plan.program import Parcel, Program
 from flowgen.plan.trajectories import APART, texts
 
@@ -28,7 +29,7 @@ class Cutter:
         code: Program,
         node: GraphNode,
         keys: dict[str, Column],
-        unused: dict[str, Column],
+        keying: Keying,
         needs: dict[str, Mask],
     ) -> None:
         self.checked = checked
@@ -36,7 +37,8 @@ class Cutter:
         self.code = code
         self.node = node
         self.keys = keys
-        self.unused = unused
+        self.unused = keying.unused
+        self.files = keying.files
         self.needs = needs
 
     def parcel(self, cut: Cut) -> Parcel:
@@ -62,6 +64,7 @@ class Cutter:
             share=[] if cut.share is None else [APART, *cut.share[1:].tolist()],
             saves=cut.states.saves if cut.states else [],
             resume=cut.states.resume if cut.states else [],
+            files=self.read((statics, per_item)),
         )
 
     def makers(self, name: str, rows: NDArray[np.int64], maker: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -115,6 +118,11 @@ class Cutter:
                 else:
                     statics[name][port] = each[0]
         return statics, per_item
+
+    def read(self, arguments: Any) -> dict[str, str]:
+        """The digests of the files and folders in nodes' arguments, by path."""
+        paths = [str(source.path) for source in files_in(arguments)] if self.files else []
+        return {path: self.files[path] for path in paths if path in self.files}
 
     def differs(self, column: Column, rows: NDArray[np.int64]) -> bool:
         """Whether some rows have several values of a column."""

@@ -210,7 +210,7 @@ def cut_up(
     graph, checked, code = made.graph, made.check, made.programs[node.name]
     code.parts.update(made.keying.parts)
     code.sizes.update(checked.sizes)
-    made.cutters[node.name] = Cutter(checked, code, node, made.keys, made.keying.unused, needs)
+    made.cutters[node.name] = Cutter(checked, code, node, made.keys, made.keying, needs)
     if loop := shown_loop(node):
         made.makers[node.name] = spread(made.makers[loop], graph.nodes[loop].axes, node.axes, graph.lengths).copy()
         return []

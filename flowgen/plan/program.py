@@ -79,6 +79,8 @@ class Parcel:
     """for a loop with checkpoints: the stored state that an item starts from"""
     batch: int = 1
     """items that a node's code is given at once"""
+    files: dict[str, str] = field(default_factory=dict)
+    """by path of a file or folder that a parameter names: the digest that keys hold"""
 
     def __len__(self) -> int:
         return len(self.keys)
