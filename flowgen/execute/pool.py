@@ -110,18 +110,31 @@ class Opened:
         for each in part.whole():
             if each.away:
                 loader_of(each).fetch(each)
-        digest = part.digest(self.file_digest)
-        if self.digests.get(part, digest) != digest:
-            raise StaleWeights(
-                f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
-            )
+        digest = self.compared(part, self.digests.get(part))
         key = self.key(part, digest)
+        held = key in self.pool.held
         try:
-            self.opened[id(part)] = part, key, self.pool.get(part, key, size)
+            module = self.pool.get(part, key, size)
         except NoRoom:
             self.refused.add(part)
             raise
-        return self.opened[id(part)][2]
+        if not held:
+            try:
+                self.compared(part, digest)
+            except StaleWeights:  # what was loaded may be the other weights
+                self.pool.drop([key])
+                raise
+        self.opened[id(part)] = part, key, module
+        return module
+
+    def compared(self, part: Part, planned: str | None) -> str:
+        """The part's digest. Raises StaleWeights if it isn't the one that was planned with."""
+        digest = part.digest(self.file_digest)
+        if planned not in (None, digest):
+            raise StaleWeights(
+                f"the weights in {part.folder} changed after the run was planned", hint="start the run again"
+            )
+        return digest
 
     def key(self, part: Part, digest: str) -> Key:
         """The part's key in the pool."""

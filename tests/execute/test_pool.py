@@ -85,6 +85,18 @@ def test_weights_that_changed_after_the_plan_are_refused():
         Pool().opener("cpu", {one: "another"}, lambda path: "")(one)
 
 
+@pytest.mark.parametrize("planned", [True, False])
+def test_weights_that_change_while_they_are_loaded_are_refused(tmp_path, planned):
+    part = Part("part0", f"{__name__}:Selves", str(tmp_path), '{"n": 0}', files=("weights",))
+    contents = ["one", "two", "two"]
+    digests = {part: part.digest(lambda path: "one")} if planned else {}
+    pool = Pool()
+    with pytest.raises(StaleWeights, match="changed after the run was planned"):
+        pool.opener("cpu", digests, lambda path: contents.pop(0))(part)
+    assert (pool.loads, len(pool.held)) == (1, 0)
+    assert pool.opener("cpu", {}, lambda path: "two")(part) is next(iter(pool.held.values()))
+
+
 class Card:
     """A device with room for some bytes of weights, and for an item of a call in as many bytes as a part's."""
 
