@@ -17,8 +17,31 @@ from flowgen.cli import main
 from flowgen.cli.options import doing, read_settings, read_sweep
 from flowgen.errors import UserError
 from flowgen.execute.progress import Silent, progress
+from flowgen.results.runs import look
 
 FAST = SMALL.replace("range: 3", "range: 2").replace(", a blue seven on a yellow background", "")
+
+
+NUMBER = '''\
+"""Numbers."""
+import torch
+
+from flowgen.node import node
+from flowgen.values import Score
+
+
+@node("number", stored=True)
+def number(value: int) -> Score:
+    """The number."""
+    return Score(torch.tensor([float(value)]), torch.ones(1, dtype=torch.long))
+'''
+TOY = """\
+flowgen: 1
+sweep: {value: {range: 3}}
+nodes:
+  one: {type: ./own.py:number, value: $value}
+outputs: [one]
+"""
 
 
 def flowgen(*arguments, cwd=None):
@@ -269,3 +292,43 @@ def test_errors_have_no_colour_where_nobody_wants_one(tmp_path, environment):
         shown = terminal.read(4096)
     assert b"error: " in shown
     assert (b"31m" in shown) == (not environment)
+
+
+def into(output, folder, *arguments):
+    """A command whose standard output is an open file: its exit code and what it says."""
+    call = [sys.executable, "-c", "from flowgen.cli import main; main()", *arguments]
+    done = subprocess.run(
+        call, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, cwd=folder, timeout=300,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(params=["full", "unread"])
+def lost(request):
+    """An output that can't be written, with the exit code and the words of commands that print to it."""
+    if request.param == "full":
+        with open("/dev/full", "wb") as file:
+            yield file, (2, "error: can't write to standard output: No space left on device\n")
+        return
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as file:
+        yield file, (141, "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["config"], ["nodes"]])
+def test_a_command_whose_output_cannot_be_written_ends(tmp_path, lost, arguments):
+    assert into(lost[0], tmp_path, *arguments) == lost[1]
+
+
+def test_a_run_whose_output_cannot_be_written_goes_on(tmp_path, lost):
+    (tmp_path / "g.yaml").write_text(TOY)
+    (tmp_path / "own.py").write_text(NUMBER)
+    assert into(lost[0], tmp_path, "run", "g.yaml", "--import", "own.py", "--store", "store") == lost[1]
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert look(folder).state == "finished"
+    # a mistake keeps its own exit code and words
+    code, words = into(lost[0], tmp_path, "run", "none.yaml")
+    assert code == 2
+    assert "none.yaml" in words and "standard output" not in words

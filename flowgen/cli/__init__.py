@@ -1,8 +1,8 @@
 """The command line: ``flowgen check | plan | why | run | status | logs | stop | show | nodes | cache | cluster |
 config``.
 
-Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong, 130 it was stopped. Commands import what
-they need when they are called.
+Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong or the output can't be written, 130 it was stopped,
+141 nobody reads the output any more. Commands import what they need when they are called.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from flowgen.cli.config import config
 from flowgen.cli.interrupts import STOPPED
 from flowgen.cli.logs import logs
 from flowgen.cli.nodes import nodes
+from flowgen.cli.output import output
 from flowgen.cli.plan import plan
 from flowgen.cli.run import run
 from flowgen.cli.show import show
@@ -43,20 +44,21 @@ for command in (check, plan, why, run, status, logs, stop, show, nodes, cache, c
 
 def main() -> None:
     """The entry point: a mistake of the user's ends in a message, never in a traceback."""
-    try:
-        flowgen(standalone_mode=False)
-    except UserError as error:
-        from rich.console import Console
+    with output():
+        try:
+            flowgen(standalone_mode=False)
+        except UserError as error:
+            from rich.console import Console
 
-        Console(stderr=True).print("error: ", style="bold red", end="")
-        click.echo(explain(error), err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; what was computed is kept", err=True)
-        sys.exit(STOPPED)
+            Console(stderr=True).print("error: ", style="bold red", end="")
+            click.echo(explain(error), err=True)
+            sys.exit(2)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("stopped; what was computed is kept", err=True)
+            sys.exit(STOPPED)
 
 
 SHOWN = 160

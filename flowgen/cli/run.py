@@ -13,6 +13,7 @@ from flowgen.cli.detach import Detachable, Detaching, Folder
 from flowgen.cli.detach import detach as away
 from flowgen.cli.interrupts import end, interruptible
 from flowgen.cli.options import computing, graph_argument, insecure_option, planned, planning, reaching, setting
+from flowgen.cli.output import go_on_unheard
 from flowgen.config import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def run(
     if detach and told is None:
         away(ctx)
         return
+    go_on_unheard()
     with interruptible():
         compute(graph, given, settings, insecure, told, quiet)
 
