@@ -18,7 +18,7 @@ from flowgen.execute.clusters.gpus import no_gpus
 from flowgen.execute.clusters.where import GPUS
 from flowgen.execute.device import card, device_of
 from flowgen.execute.driver import Tally, execute
-from flowgen.execute.event_log import EventLog
+from flowgen.execute.event_log import NAME, EventLog
 from flowgen.execute.events import Both, Events
 from flowgen.execute.memory import give_back
 from flowgen.execute.task import Place
@@ -94,7 +94,7 @@ def run(
     log.begin(graph=graph, store=place.store, device=place.device, processes=where.workers)
     standing = Standing(folder, store)
     events = Both(log, Both(standing, events))
-    with log.until_the_end(), within(store, limit, events), standing:
+    with log.until_the_end(), there(folder), within(store, limit, events), standing:
         events.begun(folder)
 
         def held() -> Plan:
@@ -113,6 +113,7 @@ def run(
         first, tally = execute(held, partial(client, where), place, events)
         Timings(store.medium).learn(measured(first, tally.receipts, place_of(place.device, where)))
         remember(store.medium, tally.limits)
+        (folder / NAME).stat()  # one that is gone isn't made anew
         write_run(folder, first, tally, store, again, events.writing)
         standing.settle(first, tally)
         standing.close()
@@ -120,6 +121,20 @@ def run(
         History(store.medium).keep(recipe(first, folder.name, when, tally.failed, tally.renamed))
         uses.tell(store)
     return Run(folder, first, tally)
+
+
+@contextmanager
+def there(folder: Path) -> Iterator[None]:
+    """Within, a folder that somebody removes is a UserError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if (folder / NAME).exists():
+            raise
+        raise UserError(
+            f"the run's folder {folder} is gone: somebody removed it",
+            hint="what was computed is kept in the store; the same command goes on from there",
+        ) from error
 
 
 @contextmanager

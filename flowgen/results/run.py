@@ -22,6 +22,7 @@ from flowgen.graph.model import Wire
 from flowgen.graph.selects import stored_output
 from flowgen.plan.plan import Plan
 from flowgen.results.columns import Column
+from flowgen.results.dataset import NAME as RESULTS
 from flowgen.results.dataset import write_dataset
 from flowgen.results.failures import failures
 from flowgen.results.files import Told, untold, write_json, write_text
@@ -40,7 +41,10 @@ ATTEMPTS = 3
 def write_run(
     folder: Path, plan: Plan, tally: Tally, store: Store, again: Callable[[list[Lost]], Any], told: Told = untold
 ) -> None:
-    """Fill the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost."""
+    """Fill the folder of a run whose items are all in the store. ``again`` computes what turns out to be lost.
+
+    Raises FileNotFoundError if somebody removes the folder.
+    """
     give_back()
     attributes: dict[str, Any] = {"graph": plan.graph.document.file, "description": plan.graph.document.description}
     if plan.check.warnings:
@@ -74,6 +78,7 @@ def write_run(
     )
     told("the report", 1, 1)
     about["files"] = {name: [path.relative_to(folder).as_posix() for path in made.files[name]] for name in made.files}
+    (folder / RESULTS).stat()  # a folder that was removed meanwhile isn't finished
     # last, since a folder that has it is a finished run
     write_json(folder / "provenance.json", about)
 

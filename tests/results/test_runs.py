@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,6 +91,36 @@ def test_a_run_that_cannot_be_planned_leaves_no_folder(tmp_path):
     with pytest.raises(UserError):
         lab.run(TOY, options={"events": Breaks()})
     assert list(lab.runs.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["planned", "done", "results", "the report"])
+def test_a_folder_that_somebody_removes_is_told_and_what_was_computed_is_kept(tmp_path, moment):
+    class Removes(Silent):
+        folder = None
+
+        def begun(self, folder):
+            self.folder = folder
+
+        def planned(self, plan):
+            self.remove("planned")
+
+        def done(self, receipt):
+            self.remove("done")
+
+        def writing(self, what, done, total):
+            if done == total:
+                self.remove(what)
+
+        def remove(self, now):
+            if now == moment:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    lab, events = Lab(tmp_path, tmp_path), Removes()
+    with pytest.raises(UserError, match="is gone: somebody removed it") as caught:
+        lab.run(TOY, options={"events": events})
+    assert "what was computed is kept" in caught.value.hint
+    assert runs_in(lab.runs) == []
+    assert lab.load(TOY).plan(lab.store).compute == 0
 
 
 def test_a_run_that_breaks_says_why(tmp_path, monkeypatch):
