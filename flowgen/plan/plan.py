@@ -178,6 +178,8 @@ def planned(checked: Check, store: Known, numerics: Numerics, options: Options) 
         compute, needs = todo[node.name]
         cut = cut_up(made, node, items[node.name], compute, needs, store, shown.get(node.name))
         claims.lend(node, made.makers)
+        unneeded = missing[node.name][items[node.name].item] & (made.makers[node.name].ravel() < 0)
+        made.nodes[node.name].whole = not unneeded.any()
         describe(made.nodes[node.name], checked, node, wanted[node.name], cut, made.bodies)
     return made
 

@@ -48,11 +48,13 @@ def recipe(plan: Plan, run: str, when: str, failed: Mapping[str, str], renamed: 
 
 def node_recipe(plan: Plan, node: GraphNode) -> dict[str, Any]:
     """What one node's keys are made of."""
+    about = plan.nodes.get(node.name)  # none for those within loops
     return {
         "type": node.type.name,
         "version": node.type.version,
         "axes": list(node.axes),
         "over": list(node.entry.over),
+        "whole": about is not None and about.stored and about.whole,
         "body": list(plan.graph.bodies.get(node.name, ())),
         "params": {name: column(held) for name, held in parameters(plan, node).items()},
         "ports": {port: [wire(plan, node, port, w) for w in wires] for port, wires in node.wires.items()},

@@ -29,6 +29,8 @@ class NodePlan:
     """items in the store"""
     compute: int = 0
     """items to compute"""
+    whole: bool = False
+    """whether each item is in the store or will be; else nothing needs some of those that are missing"""
     reason: str = ""
     batch: int = 0
     parcels: int = 0

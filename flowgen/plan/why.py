@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from flowgen.store.compact import made_in
 from flowgen.store.history import History
 from flowgen.store.key_columns import distinct
 from flowgen.store.quantities import counted
+from flowgen.store.reach import listed
 
 EXPLAINED = 24
 """missing items of one question that are explained one by one"""
@@ -36,7 +37,7 @@ class Reason:
     state: str
     """in the store, to compute, not needed"""
     cause: str
-    """stored, never computed, changed, lost, failed, without failed"""
+    """stored, never computed, changed, lost, failed, without failed, unknown"""
     text: str
     changes: tuple[Change, ...] = ()
     """against the nearest item of an earlier run"""
@@ -102,7 +103,7 @@ def why(plan: Plan, store: Store, question: str, runs: Path) -> Answer:
     found = []
     for row in missing[:EXPLAINED].tolist():
         lost = fates.get(as_text(column[row]), "")
-        found.append((row, absent(plan, *origin(plan, node, row), comparisons, lost, store)))
+        found.append((row, absent(plan, *origin(plan, node, row), comparisons, lost, store, runs)))
     answer.left = max(0, len(missing) - EXPLAINED)
     for row in there[: max(1, EXPLAINED - len(missing))].tolist():
         found.append((row, present(plan, *origin(plan, node, row), store, runs)))
@@ -141,7 +142,9 @@ def makers(runs: Path, block: str) -> list[str]:
     return found
 
 
-def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparison], fate: str, store: Store) -> Reason:
+def absent(
+    plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparison], fate: str, store: Store, runs: Path
+) -> Reason:
     """An item that isn't in the store, beside the nearest that a run computed."""
     key = as_text(plan.keys[node.name].values.ravel()[row])
     point = place(plan, node, row)
@@ -162,11 +165,22 @@ def absent(plan: Plan, node: GraphNode, row: int, comparisons: Iterable[Comparis
         there = "and it is in the store" if store.find([other]) else "and it is gone from the store"
         text = f"{recipe['run']} computed it ({recipe['when']}) without items that failed, {there}"
         return Reason(told, state, "without failed", text, nearest=nearest)
-    changes = tuple(comparison.changes(node, name, point, where))
-    if not changes:
+    if changes := tuple(comparison.changes(node, name, point, where)):
+        return Reason(told, state, "changed", "; ".join(map(sentence, changes)), changes, nearest)
+    if had(recipe, runs, name, key):
         text = f"{recipe['run']} computed it ({recipe['when']}), and it is gone from the store"
         return Reason(told, state, "lost", text, nearest=nearest)
-    return Reason(told, state, "changed", "; ".join(map(sentence, changes)), changes, nearest)
+    text = f"nothing that the history holds of {recipe['run']} ({recipe['when']}) differs"
+    text += ", and nothing shows that it ever was in the store"
+    return Reason(told, state, "unknown", text, nearest=nearest)
+
+
+def had(recipe: Mapping[str, Any], runs: Path, name: str, key: str) -> bool:
+    """Whether a run is known to have had an item in the store: its folder lists also those that nothing needed, unless
+    its recipe says that there were none.
+    """
+    whole = recipe["nodes"][name].get("whole", False)  # recipes of earlier versions don't tell
+    return whole and bool((listed(runs / recipe["run"], name) == key.encode()).any())
 
 
 def closest(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flowgen.errors import UserError
 from flowgen.store import keys as key_format
+from flowgen.store.key_columns import DTYPE
 from flowgen.store.lease import split
 from flowgen.store.store import Store
 
@@ -48,6 +49,15 @@ def run_keys(folder: Path) -> set[bytes]:
     if (folder / RENAMED).is_file():
         found.update(split((folder / RENAMED).read_bytes()))
     return found
+
+
+def listed(folder: Path, node: str) -> NDArray[np.bytes_]:
+    """The items of a node that a run's folder lists; none where that can't be read."""
+    try:
+        with np.load(folder / STORED, allow_pickle=False) as arrays:
+            return np.asarray(arrays[node], dtype=DTYPE)
+    except (KeyError, ValueError, OSError, BadZipFile):
+        return np.zeros(0, dtype=DTYPE)
 
 
 def keys_of(folders: Iterable[Path]) -> set[bytes]:

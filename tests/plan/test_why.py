@@ -195,6 +195,10 @@ def test_damaged_and_lost_items(lab):
     (folder,) = lab.runs.iterdir()
     assert reason.text.startswith(f"{folder.name} computed it (")
     assert reason.text.endswith("and it is gone from the store")
+    (folder / "stored.npz").unlink()  # nothing proves that it was there
+    reason = only(asked(lab, question))
+    assert (reason.cause, reason.nearest["run"]) == ("unknown", folder.name)
+    assert reason.text.startswith(f"nothing that the history holds of {folder.name} (")
     shutil.rmtree(lab.store / "history")
     assert only(asked(lab, question)).cause == "never computed"
 

@@ -9,6 +9,7 @@ from small import Lab
 
 from flowgen.execute.task import open_store
 from flowgen.node import node
+from flowgen.store import keys
 from flowgen.store.history import History
 from flowgen.values import PerItem, Score
 
@@ -41,6 +42,14 @@ nodes:
   all: {type: mean, of: $both.plus, over: [value]}
   twice: {type: changes.twice, x: $all}
 outputs: [all, twice]
+"""
+UNNEEDED = """\
+flowgen: 1
+nodes:
+  one: {type: toy.scale, x: $number, by: 2, store: always}
+  number: {type: toy.number, value: 3}
+  twice: {type: toy.scale, x: $one, by: 3, store: always}
+outputs: [twice]
 """
 STATES = """\
 flowgen: 1
@@ -103,3 +112,18 @@ def test_what_recipes_of_earlier_versions_lack_has_not_changed(lab):
     assert said(lab, POOLED, "all", ("[1, 2]", "[1, 3]")).startswith("other points are pooled")
     changed = said(lab, STATES, "sum.trajectory[step=0.5]", ("steps: 4", "steps: 6"))
     assert changed == "parent changed: sum (parameter changed: steps of sum was 4, is 6)"
+
+
+def test_what_a_run_neither_had_nor_needed_is_not_said_to_be_lost(lab):
+    for stored in ("never", "always"):
+        lab.run(UNNEEDED.replace("by: 2, store: always", f"by: 2, store: {stored}"))
+        (reason,) = lab.load(UNNEEDED).why("one", lab.store, lab.runs).reasons
+        assert (reason.state, reason.cause) == ("not needed", "unknown")
+
+
+def test_what_keys_hold_and_runs_do_not_keep_is_not_said_to_be_lost(lab, monkeypatch):
+    lab.run(POOLED)
+    monkeypatch.setattr(keys, "node_head", lambda *fields: f"other {fields}")
+    (reason,) = lab.load(POOLED).why("all", lab.store, lab.runs).reasons
+    assert reason.cause == "unknown"
+    assert reason.text.endswith(" differs, and nothing shows that it ever was in the store")
