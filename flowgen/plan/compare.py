@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgen.graph.columns import spread
+from flowgen.graph.columns import constant, spread
 from flowgen.graph.model import GraphNode, Wire
+from flowgen.node.registry import element
 from flowgen.plan import recipes
-from flowgen.plan.sides import Mine, Point, at
+from flowgen.plan.sides import ALONE, Earlier, Mine, Point, at, firsts
 from flowgen.plan.wording import gap, short, shown
 
 
@@ -41,6 +44,7 @@ class Comparison:
         self.graph = mine.plan.graph
         self.recipe = recipe
         self.lengths = {name: len(labels) for name, labels in recipe["axes"].items()}
+        self.earlier = Earlier(recipe, self.lengths)
 
     def nearest(self, node: GraphNode, point: Point, below: float = math.inf) -> tuple[int, str, Point] | None:
         """How many things differ, the earlier node and its point that differ least; the same labels decide a tie.
@@ -104,7 +108,12 @@ class Comparison:
         for port, mine_wires, wires in self.ports(node, other, point):
             yield abs(len(mine_wires) - len(wires))
             for wire, earlier in zip(mine_wires, wires, strict=False):
-                yield self.wire_distance(node, port, wire, earlier, point, axes, seen, below)
+                points = self.pooled_points(node, point)
+                each = [
+                    self.wire_distance(node, port, wire, earlier, at_, axes, dict(seen) if points[1:] else seen, below)
+                    for at_ in points
+                ]
+                yield reduce(np.maximum, each)
 
     def wire_distance(
         self, node: GraphNode, port: str, wire: Wire, earlier: Any, point: Point, axes: Any, seen: Any, below: float
@@ -114,15 +123,43 @@ class Comparison:
         if is_model != ("models" in earlier):
             return np.ones((), dtype=np.int64)
         if is_model:
-            mine = self.mine.weights(node, port, wire, point)
-            held = earlier["models"]
-            return self.wide([value != mine for value in held["values"]], held["axes"], axes)
-        parent = self.graph.nodes[wire.node]
-        found = self.distance(parent, earlier["node"], self.projected(wire.node, point), seen, below)
-        have = self.recipe["nodes"][earlier["node"]]["axes"]
-        kept = tuple(slice(None) if axis in axes else 0 for axis in have)
-        found = found[kept] + len(self.output(node, port, wire, earlier))
-        return spread(found, [a for a in have if a in axes], axes, self.lengths)
+            weights, held = self.mine.weights(node, port, wire, point), earlier["models"]
+            return self.wide([value != weights for value in held["values"]], held["axes"], axes)
+        listed = self.earlier.ways(earlier)
+        mine = self.mine.passed(wire, point)
+        if listed is None and mine is None:
+            parent = self.graph.nodes[wire.node]
+            found = self.distance(parent, earlier["node"], self.projected(wire.node, point), seen, below)
+            found = found + len(self.output(node, port, wire, earlier))
+            return self.kept(found, self.recipe["nodes"][earlier["node"]]["axes"], axes, point)
+        pattern, wires = mine or (ALONE, [wire])
+        have = axes if listed is None else self.recipe["nodes"][earlier["node"]]["axes"]
+        whole = np.zeros([self.lengths[axis] for axis in have], dtype=np.int64)
+        for where, other, others in listed or [(constant(True), ALONE, [earlier])]:
+            count = np.full(whole.shape, int(pattern != other))
+            for one, another in zip(wires, others, strict=False):
+                count = count + self.wire_distance(node, port, one, another, point, have, seen, below)
+            there = where.over(have, self.lengths).reshape(whole.shape).astype(bool)
+            whole = np.where(there, count, whole)
+        return whole if listed is None else self.kept(whole, have, axes, point)
+
+    def kept(self, found: NDArray[Any], have: list[str], axes: list[str], point: Point) -> NDArray[Any]:
+        """What differs along an earlier node's axes, along those of one that reads it: of what that pools, the same
+        point as the item's.
+        """
+        index = tuple(slice(None) if axis in axes else self.same(axis, point) for axis in have)
+        return spread(np.asarray(found[index]), [a for a in have if a in axes], axes, self.lengths)
+
+    def same(self, axis: str, point: Point) -> int:
+        """The item's place on an axis that has the same points as in the earlier run, else the first."""
+        return point[axis] if axis in point and self.mine.labels(axis) == self.recipe["axes"].get(axis) else 0
+
+    def pooled_points(self, node: GraphNode, point: Point) -> list[Point]:
+        """An item's point, with each place of the axes that it pools at which selects choose otherwise."""
+        columns = [*self.mine.indices(), *self.earlier.indices.values()]
+        axes = [axis for axis in node.entry.over if self.mine.labels(axis) == self.recipe["axes"].get(axis)]
+        places = [firsts(columns, axis, self.lengths[axis]) for axis in axes]
+        return [{**point, **dict(zip(axes, each, strict=True))} for each in product(*places)]
 
     def wide(self, values: list[bool], have: list[str], axes: list[str]) -> NDArray[Any]:
         """A column of an earlier run over more of its axes (at the first point of those that are pooled)."""
@@ -154,7 +191,8 @@ class Comparison:
             if len(mine_wires) != len(wires):
                 found.append(Change("wiring", node.name, port, f"{len(wires)} nodes", f"{len(mine_wires)} nodes"))
             for wire, earlier in zip(mine_wires, wires, strict=False):
-                found += self.wire_changes(node, port, wire, earlier, point, where, seen)
+                for each in self.pooled_points(node, point):
+                    found += self.wire_changes(node, port, wire, earlier, each, where, seen)
         return list(dict.fromkeys(found))
 
     def wire_changes(
@@ -168,9 +206,16 @@ class Comparison:
             new, old = self.mine.weights(node, port, wire, point), self.at(earlier["models"], where)
             parts = [part for part in {**old, **new} if old.get(part) != new.get(part)]
             return [Change("weights", node.name, f"{part} of {wire.node}", *short(old, new, part)) for part in parts]
-        parent = self.graph.nodes[wire.node]
         axes = self.recipe["nodes"][earlier["node"]]["axes"]
-        there = {axis: where.get(axis, 0) for axis in axes}
+        there = {axis: where[axis] if axis in where else self.same(axis, point) for axis in axes}
+        listed, mine = self.earlier.passed(earlier, there), self.mine.passed(wire, point)
+        if listed or mine:
+            (pattern, wires), (other, others) = mine or (ALONE, [wire]), listed or (ALONE, [earlier])
+            index = Change("parameter", wire.node, "index", shown(other), shown(pattern))
+            turned = [index] if pattern != other else []
+            pairs = zip(wires, others, strict=False)
+            return turned + [c for a, b in pairs for c in self.wire_changes(node, port, a, b, point, where, seen)]
+        parent = self.graph.nodes[wire.node]
         found = self.changes(parent, earlier["node"], self.projected(wire.node, point), there, seen)
         within = parent.body_of is not None and (parent.body_of == node.name or parent.body_of == node.body_of)
         if found and not within:
@@ -211,7 +256,7 @@ class Comparison:
         unread = at(unused, point) if unused else frozenset()
         names = [port for port in {**node.wires, **other["ports"]} if port not in unread]
         return [
-            (port, node.wires.get(port, ()), other["ports"].get(port, ()))
+            (port, *(read(port, wires.get(port, ()), unread) for wires in (node.wires, other["ports"])))
             for port in names
             if port in node.type.signature.ports
         ]
@@ -225,3 +270,8 @@ class Comparison:
         index = [where.get(axis, 0) for axis in column["axes"]]
         shape = [self.lengths[axis] for axis in column["axes"]]
         return column["values"][int(np.ravel_multi_index(index, shape)) if shape else 0]
+
+
+def read(port: str, wires: Sequence[Any], unread: frozenset[str]) -> list[Any]:
+    """The elements of a port that are read."""
+    return [wire for n, wire in enumerate(wires) if element(port, n, unread)]

@@ -127,3 +127,24 @@ def test_what_keys_hold_and_runs_do_not_keep_is_not_said_to_be_lost(lab, monkeyp
     (reason,) = lab.load(POOLED).why("all", lab.store, lab.runs).reasons
     assert reason.cause == "unknown"
     assert reason.text.endswith(" differs, and nothing shows that it ever was in the store")
+
+
+def test_what_is_not_chosen_is_no_reason(lab):
+    text = (
+        POOLED.replace("sweep: {value: [1, 2]}", "sweep: {value: [1, 2], w: [0, 1], kind: KIND}")
+        .replace(
+            "  all: {type: mean, of: $both.plus, over: [value]}\n",
+            "  three: {type: changes.both, value: 3}\n  four: {type: changes.both, value: 4}\n"
+            "  pick: {type: select, from: [$three, $four], index: $w}\n  case: {type: $kind, value: $value}\n"
+            "  all: {type: mean, of: $case, over: [value, kind]}\n  plus: {type: changes.twice, x: $pick}\n",
+        )
+        .replace("KIND", "{cases: {p: {type: changes.both}, q: {type: changes.both, value: 9}}}")
+    )
+    text = text.replace("outputs: [all, twice]", "outputs: [plus, twice]")
+    lab.run(text)
+    four = "parent changed: four (parameter changed: value of four was 4, is 6)"
+    three = ("value: 3}", "value: 5}")
+    assert said(lab, text, "plus[w=1]", ("value: 4}", "value: 6}"), three) == four
+    assert said(lab, text, "plus[w=1]", ("value: 4}", "value: 6}"), three, ("w: [0, 1]", "w: [1]")) == four
+    nine = "parent changed: case@q (parameter changed: value of case@q was 9, is 8)"
+    assert said(lab, text, "all", ("value: 9}", "value: 8}")) == nine
