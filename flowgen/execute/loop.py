@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from flowgen.execute.body import Body
-from flowgen.execute.branches import Parked, branches, family
 from flowgen.execute.held import Held
+from flowgen.execute.parked import Parked
 from flowgen.graph.model import Wire
 from flowgen.node import Loop, Phase, Stretch
 from flowgen.node.call import instance, named
+from flowgen.plan.branches import Leaving, branches, family
 from flowgen.plan.program import Step
 from flowgen.values import PerItem, Record
 
@@ -57,7 +58,7 @@ class LoopRun:
         self.stretches: dict[int, Stretch] = {}
         """by item"""
         self.carried: dict[tuple[str, str], Tensor] = {}
-        self.leaving: dict[int, list[tuple[int, int]]] = {}
+        self.leaving: Leaving = {}
         """by item, the steps at which others leave its lane"""
         self.parked: list[Parked] = []
         """items that left a lane and wait for a place"""
@@ -81,8 +82,9 @@ class LoopRun:
     def run(self, items: list[int]) -> tuple[list[int], dict[str, Record]]:
         """These items and the loop's results for them; where the run is stopped, of those that came to their end."""
         starts = [start.step if start else 0 for start in self.resume]
-        waiting, self.leaving = branches(items, self.share, starts)
         self.stretches = dict(zip(items, self.loop(items).stretch(), strict=True))
+        lengths = {item: stretch.steps for item, stretch in self.stretches.items()}
+        waiting, self.leaving = branches(items, self.share, starts, lengths)
         first = dict(enumerate(starts))
         waiting.sort(key=lambda item: -self.left(item, first.get(item, 0)))  # so that the last ones end together
         results: list[tuple[list[int], dict[str, Record]]] = []
@@ -202,7 +204,7 @@ class LoopRun:
         for row, (lane, at) in enumerate(zip(self.active, self.at, strict=True)):
             leaving = self.leaving.get(lane, [])
             for step, item in list(leaving):
-                if min(step, self.stretches[lane].steps - 1) == at:
+                if step == at:
                     leaving.remove((step, item))
                     rows.append(row)
                     self.twins[item] = lane
@@ -217,7 +219,7 @@ class LoopRun:
             return 1
         least = min(self.left(item, at) for item, at in zip(self.active, self.at, strict=True))
         for item, at in zip(self.active, self.at, strict=True) if self.leaving or self.saves else ():
-            ahead = [min(step, self.stretches[item].steps - 1) for step, _ in self.leaving.get(item, ())]
+            ahead = [step for step, _ in self.leaving.get(item, ())]
             ahead += [save.step for save in self.saves[item]] if self.saves else []
             least = min([least, *(step - at for step in ahead if step > at)])
         return least

@@ -8,6 +8,7 @@ import toys
 from small import Lab
 
 from flowgen.errors import UserError
+from flowgen.execute.task import open_store
 from flowgen.plan import checkpoints
 
 COUNT = """\
@@ -101,8 +102,6 @@ def test_a_trajectory_is_made_where_another_loop_has_the_same_results(lab):
 
 
 def run_manifest(lab, block):
-    from flowgen.execute.task import open_store
-
     return open_store(str(lab.store)).manifest(block)
 
 
@@ -162,6 +161,41 @@ def test_items_that_resume_share_what_lies_between_the_checkpoint_and_their_part
     items()
     lab.run(text.replace("LATE", "1, 2, 3, 4"))
     assert items() == 2 * (2 + 3 * 3)
+
+
+def test_items_that_part_where_they_resume_share_that_step(lab):
+    text = count("checkpoint: {step: [5]}").replace("more: {type: toy.counted, x: $sum.x, by: 0.5}", "more: MORE")
+    text = text.replace("MORE", "{type: toy.scale, x: $half, by: {step: [5, 8], value: $late, else: 1}}")
+    text = text.replace("outputs:", "  half: {type: toy.counted, x: $sum.x, by: 0.5}\noutputs:")
+    text = text.replace("steps: [4, 8]", "steps: [8], late: [LATE]")
+    lab.run(text.replace("LATE", "2"))
+    assert items() == 2 * 8
+    found = lab.run(text.replace("LATE", "2, 3, 4")).results["sum"].sel(steps=8).squeeze()
+    assert items() == 2 * (1 + 2 * 2)
+    for start in (1, 2):
+        for late in (2, 3, 4):
+            assert float(found.sel(start=start, late=late)) == start * 1.5**5 * (1 + late / 2) ** 3
+
+
+@pytest.mark.parametrize("shown", [1, 2])
+def test_an_item_whose_way_is_shown_passes_the_states_on_it(lab, shown):
+    text = count("MARKS", "sum").replace("by: 0.5", "by: {step: [6, 8], value: $late, else: 0.5}")
+    text = text.replace("steps: [4, 8]", "steps: [8], late: [LATE]").replace("[1, 2]", "[1]")
+    lab.run(text.replace("MARKS", "checkpoint: {step: [5]}").replace("LATE", "3"))
+    text = text.replace("MARKS", "checkpoint: {step: [5]}, trajectory: {step: [2, 4]}")
+    text = text.replace(
+        "outputs: [sum]", "  way: {type: toy.scale, x: $sum.trajectory, by: $late}\noutputs: [sum, way]"
+    )
+    other = lab.run(text.replace("LATE", str(3 - shown)))
+    for block in (block for r in other.tally.receipts if r.stage == "sum" for block in r.blocks):
+        next(lab.store.glob(f"blocks/*/{block}*")).unlink()
+    open_store(str(lab.store)).rebuild_index()
+    items()
+    run = lab.run(text.replace("LATE", "1, 2"))  # the other's way is known; it needs the states behind step 5 alone
+    assert items() == 8 + 2
+    found = run.results["way"].squeeze()
+    assert found.values.tolist() == [[late * 1.5**2, late * 1.5**4] for late in (1, 2)]
+    assert run.results["sum"].values.ravel().tolist() == [1.5**6 * (1 + late) ** 2 for late in (1, 2)]
 
 
 def starts(plan):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small import SMALL, Lab
 
-from flowgen.execute.branches import branches
 from flowgen.execute.failures import share_of
+from flowgen.plan.branches import branches
 
 STEPS = 8
 INTERVALS = (
@@ -122,6 +122,21 @@ def test_sharing_changes_no_bit(lab, tmp_path, zoo_folder):
             assert np.array_equal(found[name].values, mine)
 
 
+def test_sharing_from_stored_states_changes_no_bit(lab, tmp_path, zoo_folder):
+    strict = INTERVALS.replace("flowgen: 1", "flowgen: 1\nnumerics: strict").replace("seed: {range: 3}", "seed: [5]")
+    strict = strict.replace("prompt: [a red three, a blue seven on a yellow background]", "prompt: [a red three]")
+    strict = strict.replace("[image]", "[sampler]")
+    (tmp_path / "straight").mkdir()
+    straight = Lab(tmp_path / "straight", zoo_folder).run(strict, options={"batch": 4}).results.load()
+    stored = strict.replace(f"steps: {STEPS}", f"steps: {STEPS}, checkpoint: {{step: [2, 5]}}")
+    stored = stored.replace("guidance: [1, 2, 4]", "guidance: [4]").replace("[0, 0.25, 0.5]", "[0.25, 0.5]")
+    lab.run(stored, options={"batch": 4})
+    run = lab.run(strict, options={"batch": 4})
+    starts = [start.step if start else 0 for cut in run.plan.parcels if cut.states for start in cut.states.resume]
+    assert sorted(starts) == [0, 0, 2, 2, 2]
+    assert run.results.load().equals(straight)
+
+
 def test_stochastic_steps_share_too(lab):
     text = INTERVALS.replace(f"steps: {STEPS}", f"steps: {STEPS}, eta: 1")
     run = lab.run(text)
@@ -134,4 +149,20 @@ def test_items_leave_the_nearest_lane_that_still_is_one():
     assert leaving == {0: [(3, 1), (3, 3), (0, 4)], 1: [(5, 2)]}
     assert branches([0, 2, 4], [-1, 3, 5, 3, 0, -1]) == ([0], {0: [(3, 2), (0, 4)]})
     assert branches([0, 1], []) == ([0, 1], {})
+    assert branches([0, 1, 2], [-1, 3, 1], [0, 4, 0]) == ([0, 1], {0: [(1, 2)]})  # beside one that starts later
     assert share_of([-1, 3, 5, 3, 0, -1], [0, 2, 4]) == [-1, 3, 0]
+
+
+def test_items_beside_one_that_resumes_share_what_they_did_without_it(lab):
+    text = INTERVALS.replace("prompt: [a red three, a blue seven on a yellow background]", "prompt: [a red three]")
+    text = text.replace("seed: {range: 3}", "seed: [5]").replace("outputs: [image]", "outputs: [sampler]")
+    text = text.replace("low: [0, 0.25, 0.5]\n  guidance: [1, 2, 4]", "cut: {rows: {ROWS}}")
+    text = text.replace("[$low, 0.75], value: $guidance", "[$low, $high], value: $guidance")
+    text = text.replace(f"steps: {STEPS}", "steps: 10, checkpoint: {every: 4}")
+    lab.run(text.replace("ROWS", "one: {low: 0.3, high: 1, guidance: 3}"))
+    short = "short: {low: 0.3, high: 0.9, guidance: 3}"
+    run = lab.run(
+        text.replace("ROWS", f"{short}, x: {{low: 0.3, high: 1, guidance: 6}}, b: {{low: 0.1, high: 1, guidance: 6}}")
+    )
+    # from step 8: 2 rows and 1; x: 3 steps unguided, 7 guided; b leaves it at step 1 and shares that one's conditional
+    assert run.tally.calls()["denoiser"][1] == 3 + (3 + 2 * 7) + (1 + 2 * 8)
