@@ -74,7 +74,7 @@ class LoopRun:
         """whether it is the stage's, not one within another's body"""
         self.share = stage.parcel.share if own else []
         self.resume = stage.parcel.resume if own else []
-        self.saves = stage.parcel.saves if own else []
+        self.saves = list(stage.parcel.saves) if own else []
         self.scheduled = [name for name in step.body if stage.has_schedule(stage.code.steps[name])]
         """nodes of the body that change with the step"""
         self.carries = any(stage.code.steps[name].type.signature.carries for name in step.body)
@@ -85,6 +85,8 @@ class LoopRun:
         self.stretches = dict(zip(items, self.loop(items).stretch(), strict=True))
         lengths = {item: stretch.steps for item, stretch in self.stretches.items()}
         waiting, self.leaving = branches(items, self.share, starts, lengths)
+        for item in waiting if self.saves else ():
+            self.pass_by(item)
         first = dict(enumerate(starts))
         waiting.sort(key=lambda item: -self.left(item, first.get(item, 0)))  # so that the last ones end together
         results: list[tuple[list[int], dict[str, Record]]] = []
@@ -122,6 +124,16 @@ class LoopRun:
         place = {item: n for n, item in enumerate(order)}
         items = [item for item in items if item in place]
         return items, {k: v.take([place[item] for item in items]) for k, v in outputs.items()}
+
+    def pass_by(self, item: int) -> None:
+        """Let an item store also the marked states of those that leave its lane later: their programs, of another
+        length, may mark others.
+        """
+        passed = {save.key: save for save in self.saves[item]}
+        for step, child in self.leaving.get(item, ()):
+            self.pass_by(child)
+            passed |= {save.key: save for save in self.saves[child] if save.step <= step}
+        self.saves[item] = tuple(passed.values())
 
     def next(self, waiting: list[int]) -> list[int]:
         """Take from those that wait the items to begin: as many as there are places, while there is room for the states

@@ -77,6 +77,12 @@ def test_changes_at_several_steps_share_the_first_loop(lab):
     assert calls(run) == 2 * (8 + 8 + 5 + 2)
 
 
+def test_states_that_the_longer_loop_marks_are_stored_on_the_way_that_both_share(lab):
+    text = FIRST.replace("SWEEP", "part: [0.7, 1],").replace("UNTIL", "$part, trajectory: {at: [0, 0.5]}")
+    run = lab.run(text + "outputs: [first.trajectory]\n")
+    assert calls(run) == 2 * STEPS  # the one marks the states after 0 and 4 steps, the other those after 0 and 5
+
+
 def test_a_loop_left_early_starts_from_the_whole_ones_state(lab):
     assert calls(lab.run(WHOLE)) == 2 * 10
     ended = ENDED.replace("until: 0.6", "until: 0.6, checkpoint: {at: [1]}")
