@@ -1,6 +1,6 @@
 """Trajectories that begin alike: which item leaves whose lane at which step.
 
-The runner follows these branches.
+The runner follows these branches, and the plan counts rows by them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from bisect import bisect, insort
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
 Leaving = dict[int, list[tuple[int, int]]]
 """by item, the (step, item) pairs that leave its lane"""
 ENDLESS = 1 << 62
@@ -93,6 +97,18 @@ class Lanes:
             if before is None or before.step < step:
                 return Left(lane, share, step)
             lane, share = before.lane, min(share, before.share)
+
+
+def own_steps(share: Ints, starts: Ints, lengths: Ints) -> Ints:
+    """The step from which each item has a lane of its own, if all run as ``branches`` says."""
+    if not starts.any() and (share[1:] < np.minimum(lengths[1:], lengths[:-1])).all():
+        return np.maximum(share, 0)  # each leaves where it parts from the one before it
+    _, leaving = branches(range(len(share)), share.tolist(), starts.tolist(), dict(enumerate(lengths.tolist())))
+    own = starts.copy()
+    for pairs in leaving.values():
+        for step, item in pairs:
+            own[item] = step
+    return own
 
 
 def family(item: int, leaving: Leaving) -> int:

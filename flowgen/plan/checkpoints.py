@@ -50,11 +50,6 @@ class States:
     saves: list[tuple[Save, ...]]
     resume: list[Resume | None]
 
-    @property
-    def begins(self) -> NDArray[np.int64]:
-        """The step at which each item starts."""
-        return np.array([start.step if start else 0 for start in self.resume], dtype=np.int64)
-
 
 class Checkpoints:
     """The marked states of one loop node."""
@@ -108,6 +103,12 @@ class Checkpoints:
     def every(self, point: Point) -> dict[int, str]:
         """The keys of all states that an item could start from, by step."""
         return {step: self.trajectories.key(*point, steps=step) for step in range(1, last(point[0]) + 1)}
+
+
+def starts_of(states: States | None, count: int) -> NDArray[np.int64]:
+    """The step at which each of some items can start."""
+    resume = states.resume if states else [None] * count
+    return np.array([start.step if start else 0 for start in resume], dtype=np.int64)
 
 
 def marked_steps(node: GraphNode, chain: Chain) -> list[int]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from flowgen.graph.check import Check, Outcome
 from flowgen.graph.model import GraphNode
-from flowgen.plan.checkpoints import Checkpoints, States
+from flowgen.plan.branches import own_steps
+from flowgen.plan.checkpoints import Checkpoints, States, starts_of
 from flowgen.plan.program import Program
 from flowgen.plan.trajectories import APART, Trajectories
 
@@ -67,6 +68,8 @@ class Cut:
     """a loop's steps of all items together, shared ones once; the number of items for other nodes"""
     share: NDArray[np.int64] | None = None
     """for a loop: the leading steps that an item shares with the one before it; APART if they don't begin alike"""
+    own: NDArray[np.int64] | None = None
+    """for a loop: the step from which an item has a lane of its own"""
     states: States | None = None
     """for a loop with checkpoints: what is stored on the way, and where items start"""
 
@@ -103,10 +106,11 @@ def cuts(
         steps = steps_of(checked, node, rows)
         for start, end in lanes(share, size, batch):
             part = slice(start, end)
+            share[start] = APART  # tasks share nothing
             states = checkpoints.of(rows[part]) if checkpoints else None
-            done = np.maximum(share[part], states.begins if states else 0)
-            left = int((steps[part] - np.maximum(done, 0)).sum())
-            found.append(Cut(node.name, len(found), rows[part], batch, left, share[part], states))
+            own = own_steps(share[part], starts_of(states, end - start), steps[part])
+            left = int((steps[part] - own).sum())
+            found.append(Cut(node.name, len(found), rows[part], batch, left, share[part], own, states))
     return found
 
 

@@ -15,7 +15,7 @@ from flowgen.plan.contents import files_in
 from flowgen.plan.cuts import Cut
 from flowgen.plan.keying import Keying, pooled_rows
 from flowgen.plan.program import Parcel, Program
-from flowgen.plan.trajectories import APART, texts
+from flowgen.plan.trajectories import texts
 
 Mask = NDArray[np.bool_]
 
@@ -61,7 +61,7 @@ class Cutter:
             pooled=self.pooled(rows),
             steps=cut.steps,
             batch=cut.batch,
-            share=[] if cut.share is None else [APART, *cut.share[1:].tolist()],
+            share=[] if cut.share is None else cut.share.tolist(),
             saves=cut.states.saves if cut.states else [],
             resume=cut.states.resume if cut.states else [],
             files=self.read((statics, per_item)),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
-from flowgen.plan.branches import branches, family
+from flowgen.plan.branches import branches, family, own_steps
 
 
 def agree(one, other):
@@ -60,3 +61,13 @@ def test_every_state_is_computed_once_and_none_is_missed(seed):
             if found[item][1] <= step
         }
         assert len(lanes) == len(states)  # those that part here come from one lane
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_steps_of_one_s_own_are_those_of_the_branches(seed):
+    histories, starts = drawn(random.Random(seed))
+    starts = [0] * len(starts) if seed % 2 else starts
+    lengths = list(map(len, histories))
+    found = entries(*branches(range(len(histories)), shares(histories), starts, dict(enumerate(lengths))), starts)
+    own = own_steps(np.array(shares(histories)), np.array(starts), np.array(lengths))
+    assert own.tolist() == [found[item][1] for item in range(len(histories))]
