@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from flowgen.errors import UserError
+from flowgen.execute.fitness import Unfit
 from flowgen.execute.pool import StaleWeights
 from flowgen.plan.program import Parcel, Program
 from flowgen.store import Lost, Unwritable
@@ -103,7 +104,8 @@ def isolated(
 ) -> tuple[Results, dict[str, str]]:
     """Results of the items that can be computed, causes of the others: a part that fails is halved until it's clear.
 
-    What no item can be blamed for is raised: lost blocks, a store that is away or full, other weights, a broken device.
+    What no item can be blamed for is raised: lost blocks, a store that is away or full, other weights, a device that is
+    broken or smaller than others'.
     """
     results: Results = []
     causes: dict[str, str] = {}
@@ -112,7 +114,7 @@ def isolated(
         part = parts.pop()
         try:
             found = compute(part)
-        except (Lost, StaleWeights, Unwritable):
+        except (Lost, StaleWeights, Unwritable, Unfit):
             raise
         except torch.AcceleratorError as error:
             raise DeviceBroken(str(error).strip().partition("\n")[0]) from None

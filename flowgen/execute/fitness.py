@@ -63,6 +63,11 @@ class Finding:
         """All that stands in the way."""
         return tuple(problem for about in ABOUT for problem in self.wrong.get(about, ()))
 
+    @property
+    def total(self) -> int:
+        """Bytes of the device; 0 where it isn't there."""
+        return self.device.total if self.device else 0
+
     def text(self) -> str:
         """As a table shows it."""
         where = f"{self.host}, process {self.pid}" if self.pid else self.host
@@ -70,10 +75,13 @@ class Finding:
 
 
 class Unfit(UserError):
-    """A worker doesn't do a run's tasks: it joined later and lacks what they take, or its store or device refuses."""
+    """A worker doesn't do a run's tasks: it joined later and lacks what they take, or its store or device refuses. Or
+    not those of a stage, for whose weights others have more room.
+    """
 
-    def __init__(self, worker: str, problems: tuple[str, ...], refused: bool = False) -> None:
-        super().__init__(f"the worker {worker} gets no tasks: {'; '.join(problems)}")
+    def __init__(self, worker: str, problems: tuple[str, ...], refused: bool = False, stage: str = "") -> None:
+        of = f" of '{stage}'" if stage else ""
+        super().__init__(f"the worker {worker} gets no tasks{of}: {'; '.join(problems)}")
         self.worker = worker
         """address"""
         self.problems = problems
@@ -81,9 +89,11 @@ class Unfit(UserError):
         """whether it is its store or device that refuses: another worker's may too, of which one that lacks something
         says nothing
         """
+        self.stage = stage
+        """whose tasks it doesn't do; empty for all"""
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return Unfit, (self.worker, self.problems, self.refused)
+        return Unfit, (self.worker, self.problems, self.refused, self.stage)
 
 
 @lru_cache(maxsize=1)

@@ -146,9 +146,10 @@ class Flight:
 
     def options(self, task: Task) -> dict[str, Any]:
         """What Dask is told of the workers that may have a task."""
-        if self.workers.avoided or self.workers.homes:
-            self.workers.see(self.client, FRESH)
-        return self.workers.options(self.plan, task.cut.stage)
+        found = self.workers.options(self.plan, task.cut.stage)
+        if "workers" in found and self.workers.see(self.client, FRESH):
+            found = self.workers.options(self.plan, task.cut.stage)
+        return found
 
     def look_after(self, quiet: bool) -> Iterator[tuple[str, Receipt | BaseException]]:
         """Where workers came, went or refuse: name who died, send anew what waits for others than may have it now.
@@ -223,8 +224,7 @@ class Flight:
         self.sent_by_dask(task)
         self.open[task.name].remove(task)
         if isinstance(result, Unfit):
-            if result.worker not in self.workers.avoided:
-                self.workers.avoided[result.worker] = result
+            if self.workers.refuse(result):
                 self.refusals.append(result)
             self.repeat(task, lost=False)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,23 @@ from typing import Any
 import torch
 
 from flowgen.plan.numerics import Numerics
+
+_ALONE = threading.Lock()
+
+
+@contextmanager
+def settings(numerics: Numerics, threads: int) -> Iterator[None]:
+    """torch as the numerics say, with so many threads where they may be many (0 leaves them as they are), and as it was
+    afterwards. One task of a process computes at a time.
+    """
+    with _ALONE, torch.no_grad(), precise(numerics):
+        before, threads = torch.get_num_threads(), 1 if numerics.strict else threads
+        try:
+            if threads:
+                torch.set_num_threads(threads)
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager

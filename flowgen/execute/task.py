@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -23,17 +22,16 @@ from flowgen.execute.limits import Limits
 from flowgen.execute.memory import cycles, give_back, keep
 from flowgen.execute.messages import begin, end, end_process, shared, tell
 from flowgen.execute.pool import Pool
-from flowgen.execute.precision import precise
+from flowgen.execute.precision import settings
 from flowgen.execute.stage import compute
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.waiting import shares
-from flowgen.plan.numerics import Numerics
 from flowgen.plan.program import Parcel, Program
 from flowgen.store import Store, Unwritable, uses
+from flowgen.store.quantities import shown
 from flowgen.values import Record
-from flowgen.values.model import opening
+from flowgen.values.model import NoRoom, opening
 
-_THREADS = threading.Lock()
 _LIMITS: dict[str, int] = {}
 """what this process learned"""
 TIDYING = 0.05
@@ -56,6 +54,10 @@ class Place:
     """how many items calls may have, where memory ran out in earlier runs"""
     question: Question | None = None
     """what a worker that joins later asks itself before its first task"""
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """by stage, the bytes of weights that its tasks hold on their device"""
+    largest: int = 0
+    """bytes of the largest device that a worker had when the run began"""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     """stands in the blocks that the run publishes"""
 
@@ -119,12 +121,13 @@ def run_parcel(
     Before a ``suspect``, of which workers may have died, time is left for the news that it begins.
 
     Items that another process published meanwhile are not computed again, those that one is computing are waited for;
-    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes, or whose
-    store or device refuses; Stopped where the run was stopped, with what was done by then published.
+    items whose parents failed fail. Raises Unfit on a worker that joined later and lacks what the run takes, whose
+    store or device refuses, or which has no room for the weights and a smaller device than others; Stopped where the
+    run was stopped, with what was done by then published.
     """
     begin(suspect)
     try:
-        receipt = work_on(code, parcel, admit(place), blocks, parents)
+        receipt = work_on(code, parcel, admit(place, code.stage), blocks, parents)
     except (Unwritable, DeviceBroken) as error:
         raise refused(error) from None
     end(receipt)
@@ -177,12 +180,9 @@ class Work:
     def compute(self, part: Parcel) -> None:
         """Compute some of the items and publish them."""
         self.begun = time.perf_counter()
-        code, place = self.code, self.place
-        with settings(code.numerics, place), opening(self.models):
+        with settings(self.code.numerics, self.place.threads), opening(self.models):
             try:
-                results, causes = isolated(
-                    lambda p: compute(code, p, self.caller, self.store, place.device, self.publish), part
-                )
+                results, causes = isolated(self.outputs, part)
             except DeviceBroken as error:
                 end_process(error)
                 raise
@@ -190,6 +190,15 @@ class Work:
         for keys, outputs in finite(results, self.failed):
             self.publish(*unpublished(keys, outputs, self.store) if self.parcel.saves else (keys, outputs))
             self.done.update(keys)
+
+    def outputs(self, part: Parcel) -> list[tuple[list[int], dict[str, Record]]]:
+        """The results of some items, by their positions. Raises Unfit."""
+        try:
+            return compute(self.code, part, self.caller, self.store, self.place.device, self.publish)
+        except NoRoom as error:
+            if not self.place.question or found(self.place.question).total >= self.place.largest:
+                raise
+            raise small(self.code.stage, error.message) from None
 
     def publish(self, keys: list[str], outputs: dict[str, Record]) -> None:
         """Results, or states of a loop on the way."""
@@ -235,12 +244,21 @@ def published(blocks: Mapping[str, str], store: Store, place: Place) -> int:
     return sum(block in mine for block in blocks.values())
 
 
-def admit(place: Place) -> Place:
-    """The place with this process's device. Raises Unfit."""
-    if place.question is not None and (problems := found(place.question).problems):
-        raise Unfit(get_worker().address, problems)
+def admit(place: Place, stage: str) -> Place:
+    """The place with this process's device, for a task of a stage. Raises Unfit."""
+    if place.question is not None:
+        mine = found(place.question)
+        if mine.problems:
+            raise Unfit(get_worker().address, mine.problems)
+        if mine.total < (takes := place.weights.get(stage, 0)) <= place.largest:
+            raise small(stage, f"the weights take {shown(takes)}, and its device has {shown(mine.total)}")
     device = device_of(place.device)
     return place if device == place.device else replace(place, device=device)
+
+
+def small(stage: str, why: str) -> Unfit:
+    """What a task raises where this worker has no room for the weights of its stage, and others have more."""
+    return Unfit(get_worker().address, (why,), stage=stage)
 
 
 def refused(error: Exception) -> Exception:
@@ -263,19 +281,6 @@ def unpublished(keys: list[str], outputs: dict[str, Record], store: Store) -> tu
     known = store.find(keys)
     new = [n for n, key in enumerate(keys) if key not in known]
     return [keys[n] for n in new], {name: value.take(new) for name, value in outputs.items()}
-
-
-@contextmanager
-def settings(numerics: Numerics, place: Place) -> Iterator[None]:
-    """torch as the numerics and the place say, and as it was afterwards. One task of a process computes at a time."""
-    with _THREADS, torch.no_grad(), precise(numerics):
-        before, threads = torch.get_num_threads(), 1 if numerics.strict else place.threads
-        try:
-            if threads:
-                torch.set_num_threads(threads)
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def provenance(code: Program, seconds: float, place: Place) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from distributed.comm import CommClosedError
 from flowgen.errors import UserError
 from flowgen.execute.connection import ANSWERS
 from flowgen.execute.fitness import Finding, Question, table
+from flowgen.execute.homes import parts_of
 from flowgen.execute.messages import NOTES
-from flowgen.execute.placement import Workers, parts_of, resources
+from flowgen.execute.placement import Workers, resources
 from flowgen.execute.software import software
 from flowgen.execute.task import Place, found
 from flowgen.node import NodeType
@@ -49,7 +50,7 @@ def admitted(client: Client, plan: Plan, place: Place) -> Iterator[tuple[Place, 
         workers = Workers({worker: finding for worker, finding in findings.items() if worker in declared}, declared)
         judge(workers.findings, probe)
         workers.settle(plan)
-        yield replace(place, question=question), workers
+        yield replace(place, question=question, weights=workers.takes, largest=workers.largest), workers
 
 
 def question_for(plan: Plan, place: Place, probe: str) -> Question:
