@@ -186,6 +186,8 @@ class Drive:
                     self.note(message)
                 self.lost.update({key for error in lost for key in error.keys or (error.reason,)})
                 self.plan_anew()
+                workers.settle(self.plan)
+                place = replace(place, weights=workers.takes)
         raise RunFailed({"store": lost[-1]})
 
     def plan_anew(self) -> None:

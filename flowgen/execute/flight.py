@@ -148,6 +148,7 @@ class Flight:
         """What Dask is told of the workers that may have a task."""
         found = self.workers.options(self.plan, task.cut.stage)
         if "workers" in found and self.workers.see(self.client, FRESH):
+            self.workers.share_out(self.plan)
             found = self.workers.options(self.plan, task.cut.stage)
         return found
 
@@ -160,7 +161,8 @@ class Flight:
         if self.crew.changes > self.missed:
             self.missed = self.crew.changes
             self.ahead = ahead_of(sum(self.client.nthreads().values()))
-        self.workers.see(self.client)
+        if self.workers.see(self.client) or self.refusals:
+            self.workers.share_out(self.plan)
         for worker in self.post.at_work() & self.crew.gone:
             self.died(worker)
         ready = [t for ts in self.open.values() for t in ts if self.open.keys().isdisjoint(t.parents)]

@@ -59,35 +59,58 @@ def shared_out(
     each: Mapping[str, Weights],
     rooms: Mapping[str, int],
     able: Mapping[str, Collection[str]],
+    before: Homes,
 ) -> Homes:
     """Workers by stage, so that every worker holds the weights of its stages; nothing if there are too few workers.
 
     Stages are put together, the largest first, where they fit into the workers that hold the largest; each group gets
     workers by its share of the work. A smaller worker that holds no whole group is given some of the stages.
 
-    work: operations of each stage. rooms: bytes by worker. able: the workers that may have each stage's tasks.
+    work: operations of each stage. rooms: bytes by worker. able: the workers that may have each stage's tasks. before:
+    the homes until now, which are kept where that goes; else who has none comes first.
     """
     ordered = sorted((stage for stage in each if each[stage]), key=lambda stage: -together([each[stage]]))
     if not ordered or not able[ordered[0]]:
         return {}
     groups = grouped(ordered, each, min(rooms[worker] for worker in able[ordered[0]]))
-    workers = sorted(rooms, key=lambda worker: (rooms[worker], worker))
-
-    def holds(worker: str, group: Sequence[str]) -> bool:
-        may = all(worker in able[stage] for stage in group)
-        return may and (len(group) == 1 or together(each[stage] for stage in group) <= rooms[worker])
-
     shares = [max(1.0, sum(work[stage] for stage in group)) for group in groups]
     found: Homes = {stage: [] for stage in ordered}
-    for n, worker in dealt(shares, [[worker for worker in workers if holds(worker, group)] for group in groups]):
+    for n, worker in dealt(shares, [fitting(group, each, rooms, able, before) for group in groups]):
         for stage in groups[n]:
             found[stage].append(worker)
     if not all(found.values()):
         return {}
     for worker in rooms.keys() - {worker for home in found.values() for worker in home}:
-        held = [stage for stage in ordered if worker in able[stage] and together([each[stage]]) <= rooms[worker]]
-        for stage in grouped(sorted(held, key=lambda stage: -work[stage]), each, rooms[worker])[0] if held else ():
+        held = [stage for stage in ordered if worker in able[stage]]
+        for stage in some_of(sorted(held, key=lambda stage: -work[stage]), each, rooms[worker]):
             found[stage].append(worker)
+    return {stage: sorted(home) for stage, home in found.items()}
+
+
+def fitting(
+    group: Sequence[str],
+    each: Mapping[str, Weights],
+    rooms: Mapping[str, int],
+    able: Mapping[str, Collection[str]],
+    before: Homes,
+) -> list[str]:
+    """The workers that hold a group of stages: first those that did, then those that have no home."""
+    most = together(each[stage] for stage in group) if len(group) > 1 else 0
+    may = set(rooms).intersection(*(able[stage] for stage in group))
+    mine = {worker for stage in group for worker in before.get(stage, ())}
+    housed = {worker for home in before.values() for worker in home}
+    return sorted(
+        (worker for worker in may if rooms[worker] >= most),
+        key=lambda worker: (worker not in mine, worker in housed, rooms[worker], worker),
+    )
+
+
+def some_of(stages: Iterable[str], each: Mapping[str, Weights], room: int) -> list[str]:
+    """Of stages, as they come, those whose weights fit into so many bytes together."""
+    found: list[str] = []
+    for stage in stages:
+        if together(each[s] for s in [*found, stage]) <= room:
+            found.append(stage)
     return found
 
 

@@ -11,7 +11,7 @@ from distributed import Client
 
 from flowgen.errors import UserError
 from flowgen.execute.fitness import Finding, Unfit, table
-from flowgen.execute.homes import Homes, shared_out, together, weights_of
+from flowgen.execute.homes import Homes, Weights, shared_out, together, weights_of
 from flowgen.plan.plan import Plan
 from flowgen.store.quantities import shown
 
@@ -26,13 +26,17 @@ class Workers:
     """The workers of a run; none are known where the run computes in the driver's process."""
 
     findings: Mapping[str, Finding] = field(default_factory=dict)
-    """by address, what each had when the run began"""
+    """by address, what each had when the run began and is still there"""
     resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """by address, what each declared to Dask when the run began"""
     there: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """by address, what those declare that were there last"""
     seen: float = 0.0
     """when that was, monotonic"""
+    usual: int = 0
+    """bytes of weights that a worker is taken to hold which joined later"""
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    """by stage"""
     takes: Mapping[str, int] = field(default_factory=dict)
     """by stage, the bytes of its weights"""
     homes: Homes = field(default_factory=dict)
@@ -46,14 +50,17 @@ class Workers:
 
     def __post_init__(self) -> None:
         self.there = self.there or self.resources
+        self.usual = max(self.rooms.values(), default=0)
 
     def see(self, client: Client, fresh: float = 0.0) -> bool:
         """See who is there, unless it was seen so many seconds ago, and forget what is known of those that went: who
-        comes at the same address is another process. Returns whether it was looked.
+        comes at the same address is another process. Returns whether somebody came or went.
         """
         if time.monotonic() - self.seen < fresh:
             return False
-        self.there, self.seen = resources(client), time.monotonic()
+        before, self.there, self.seen = self.there.keys(), resources(client), time.monotonic()
+        if before == self.there.keys():
+            return False
         self.findings = {worker: found for worker, found in self.findings.items() if worker in self.there}
         self.avoided = {worker: why for worker, why in self.avoided.items() if worker in self.there}
         self.small = {stage: workers & self.there.keys() for stage, workers in self.small.items()}
@@ -141,31 +148,41 @@ class Workers:
     def rooms(self) -> dict[str, int]:
         """By address, the bytes of weights that each holds at once which may be given models."""
         return {
-            worker: self.findings[worker].room
+            worker: self.findings[worker].room if worker in self.findings else self.usual
             for worker, said in self.there.items()
-            if worker in self.findings and (not self.has_gpus or said.get(GPU, 0) >= 1)
+            if (worker in self.findings or self.usual) and (not self.has_gpus or said.get(GPU, 0) >= 1)
         }
 
     @property
     def largest(self) -> int:
-        """Bytes of the largest of their devices."""
-        return max((self.findings[worker].total for worker in self.rooms), default=0)
+        """Bytes of the largest of their devices, as far as one knows."""
+        return max((self.findings[worker].total for worker in self.rooms if worker in self.findings), default=0)
 
-    def settle(self, plan: Plan) -> None:
-        """Choose homes. Raises UserError for a stage whose weights fit on no worker."""
-        each, rooms = weights_of(plan), self.rooms
-        self.takes = {stage: together([weights]) for stage, weights in each.items()}
-        self.told.clear()
+    def check(self) -> None:
+        """Raises UserError for a stage whose weights fit on no worker."""
         for stage, takes in self.takes.items():
-            if rooms and takes > self.largest:
+            if takes > self.largest > 0:
                 raise UserError(
                     f"the weights of '{stage}' take {shown(takes)}, more than any worker's device has",
                     hint="\n  ".join(["the workers:", *table(self.findings)]),
                 )
-        if rooms and together(each.values()) > min(rooms.values()):
-            work = {stage: plan.nodes[stage].flops for stage in each}
-            able = {stage: [worker for worker in self.able(plan, stage) if worker in rooms] for stage in each}
-            self.homes = shared_out(work, each, rooms, able)
+
+    def settle(self, plan: Plan) -> None:
+        """Choose homes for a plan's stages."""
+        self.weights = weights_of(plan)
+        self.takes = {stage: together([weights]) for stage, weights in self.weights.items()}
+        self.share_out(plan)
+
+    def share_out(self, plan: Plan) -> None:
+        """Choose homes among those that are there now; who has one keeps it where that goes. Too few change nothing."""
+        rooms = self.rooms
+        self.told.clear()
+        if together(self.weights.values()) <= min(rooms.values(), default=0):
+            self.homes = {}
+        elif rooms:
+            work = {stage: plan.nodes[stage].flops for stage in self.weights}
+            able = {stage: [worker for worker in self.able(plan, stage) if worker in rooms] for stage in self.weights}
+            self.homes = shared_out(work, self.weights, rooms, able, self.homes) or self.homes
 
     def side_by_side(self, plan: Plan, room: int) -> bool:
         """Whether tasks of all stages may alternate without loading models anew each time."""

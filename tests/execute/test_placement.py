@@ -79,8 +79,9 @@ def test_no_restriction_where_all_devices_hold_all(plan):
 def test_the_memory_of_workers_without_a_gpu_holds_no_weights_for_those_with_one(plan, takes):
     card = takes["sampler"] - 1
     workers = workers_of({LARGE: 1 << 40, SMALLER: card}, {LARGE: {}, SMALLER: CARD})
+    workers.settle(plan)
     with pytest.raises(UserError, match=r"the weights of 'sampler' take .*, more than any worker's device has"):
-        workers.settle(plan)
+        workers.check()
 
 
 def test_a_worker_that_refuses_a_stage_gets_the_others(plan):
@@ -103,11 +104,12 @@ def each(**sizes):
     return {stage: {frozenset({stage}): size} for stage, size in sizes.items()}
 
 
-def homes(rooms, work=None, able=None, **sizes):
+def homes(rooms, work=None, able=None, before=None, **sizes):
     """Homes of stages on workers of so many bytes."""
     able = {stage: [at for at, room in rooms.items() if room >= size] for stage, size in sizes.items()} | (able or {})
-    found = shared_out(work or dict.fromkeys(sizes, 1.0), each(**sizes), rooms, able)
-    return {stage: sorted(at) for stage, at in found.items()}
+    found = shared_out(work or dict.fromkeys(sizes, 1.0), each(**sizes), rooms, able, before or {})
+    assert all(at == sorted(at) for at in found.values())
+    return found
 
 
 def test_equal_workers_are_shared_out_by_the_work():
@@ -133,3 +135,62 @@ def test_a_stage_of_more_than_a_workers_room_lives_alone():
     assert homes({"a": 75, "b": 75}, able={"unet": "ab"}, unet=90, text=20) == {"unet": ["a"], "text": ["b"]}
     assert homes({"a": 75, "b": 75}, able={"unet": "b"}, unet=90, text=20) == {"unet": ["b"], "text": ["a"]}
     assert homes({"a": 75, "b": 75}, able={"unet": ""}, unet=90, text=20) == {}
+
+
+def test_who_has_a_home_keeps_it_and_newcomers_get_what_others_left():
+    rooms, sizes = dict.fromkeys("abcd", 40), {"unet": 40, "vae": 30}
+    work = {"unet": 30.0, "vae": 10.0}
+    first = homes(rooms, work, **sizes)
+    assert first == {"unet": ["a", "c", "d"], "vae": ["b"]}
+    without_b = homes(dict.fromkeys("acd", 40), work, before=first, **sizes)
+    assert [len(without_b["unet"]), len(without_b["vae"])] == [2, 1]
+    assert homes(dict.fromkeys("acde", 40), work, before=first, **sizes) == {"unet": ["a", "c", "d"], "vae": ["e"]}
+    assert homes(dict.fromkeys("0bcd", 40), work, before=first, **sizes) == {"unet": ["0", "c", "d"], "vae": ["b"]}
+
+
+class Cluster:
+    """What a Dask client says of who is there."""
+
+    def __init__(self, *workers):
+        self.workers = workers
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {worker: {"resources": {}} for worker in self.workers}}
+
+
+def test_homes_follow_the_workers(plan, takes):
+    total = takes["sampler"] * 4 // 3 + 4  # so that no worker has room for a second stage
+    workers = workers_of({LARGE: total, SMALLER: total, OTHER: total})
+    workers.settle(plan)
+    before = workers.homes
+    assert sorted(worker for at in {tuple(at) for at in before.values()} for worker in at) == [LARGE, SMALLER, OTHER]
+    gone = before["image"][0]
+    left = [worker for worker in (LARGE, SMALLER, OTHER) if worker != gone]
+    assert workers.see(Cluster(*left))
+    workers.share_out(plan)
+    moved = workers.homes
+    assert sorted(worker for at in {tuple(at) for at in moved.values()} for worker in at) == sorted(left)
+    assert not workers.see(Cluster(*left))
+    assert workers.see(Cluster(*left, "tcp://10.0.0.9:1"))
+    workers.share_out(plan)
+    assert all(set(home) <= set(workers.homes[stage]) for stage, home in moved.items())
+    assert "tcp://10.0.0.9:1" in workers.homes["sampler"]
+    assert workers.see(Cluster())
+    workers.share_out(plan)
+    assert [workers.options(plan, stage) for stage in before] == [{}] * len(before)  # whoever comes
+    assert workers.see(Cluster(*(anew := [f"tcp://10.0.1.{n}:1" for n in range(3)])))
+    workers.share_out(plan)
+    assert {worker for home in workers.homes.values() for worker in home} == set(anew)
+
+
+def test_homes_end_where_the_worker_went_that_held_less(plan):
+    workers = workers_of({LARGE: 1 << 40, SMALLER: 1000})
+    workers.settle(plan)
+    assert workers.homes["sampler"] == [LARGE]
+    assert workers.see(Cluster(LARGE, OTHER))
+    workers.share_out(plan)
+    assert workers.homes == {}
+    assert may_have(workers, plan, "sampler") == {LARGE, OTHER}
+    assert workers.refuse(Unfit(OTHER, ("too small",), stage="sampler"))
+    workers.share_out(plan)
+    assert may_have(workers, plan, "sampler") == {LARGE}

@@ -174,6 +174,31 @@ def test_stages_go_where_their_tensors_or_their_models_are(planned, secured):
             assert {process for (name, _), process in ran.items() if name == stage} == {processes[w] for w in home}
 
 
+def test_who_comes_in_the_place_of_a_worker_gets_its_home(tmp_path, planned):
+    plan, place = planned
+    room = plan.check.weights["cond"] + plan.check.weights["image"] // 2
+    with scheduler(tmp_path), ExitStack() as started:
+        where = Where(workers=2, cluster=address(tmp_path), wait=120)
+        processes = [started.enter_context(worker(where.cluster)) for _ in range(2)]
+        connected = started.enter_context(client(where))
+        asking, workers = started.enter_context(admitted(connected, plan, place))
+        workers.findings = {name: replace(found, room=room) for name, found in workers.findings.items()}
+        workers.usual = room
+        workers.settle(plan)
+        before = {stage: list(home) for stage, home in workers.homes.items()}
+        assert set(before["sampler"]).isdisjoint(before["image"])
+        (gone,) = before["sampler"]
+        processes[0 if connected.run(os.getpid)[gone] == processes[0].pid else 1].kill()
+        started.enter_context(worker(where.cluster))
+        while gone in (there := set(connected.nthreads())) or len(there) < 2:
+            time.sleep(0.1)
+        (newcomer,) = there - set(before["image"])
+        ran = where_ran(Flight(plan, connected, asking, workers, print, Silent()))
+        assert workers.homes == before | {stage: [newcomer] for stage, home in before.items() if home == [gone]}
+        at = connected.run(os.getpid)[newcomer]
+    assert {process for (stage, _), process in ran.items() if stage == "sampler"} == {at}
+
+
 def test_a_scheduler_that_does_not_answer_is_waited_for_and_said_once(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "ANSWERS", 0.5)
     said, events = [], Silent()

@@ -50,6 +50,7 @@ def admitted(client: Client, plan: Plan, place: Place) -> Iterator[tuple[Place, 
         workers = Workers({worker: finding for worker, finding in findings.items() if worker in declared}, declared)
         judge(workers.findings, probe)
         workers.settle(plan)
+        workers.check()
         yield replace(place, question=question, weights=workers.takes, largest=workers.largest), workers
 
 
