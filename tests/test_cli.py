@@ -294,9 +294,9 @@ def test_errors_have_no_colour_where_nobody_wants_one(tmp_path, environment):
     assert (b"31m" in shown) == (not environment)
 
 
-def into(output, folder, *arguments):
+def into(output, folder, *arguments, options=()):
     """A command whose standard output is an open file: its exit code and what it says."""
-    call = [sys.executable, "-c", "from flowgen.cli import main; main()", *arguments]
+    call = [sys.executable, *options, "-c", "from flowgen.cli import main; main()", *arguments]
     done = subprocess.run(
         call, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, cwd=folder, timeout=300,
         check=False,
@@ -320,6 +320,21 @@ def lost(request):
 @pytest.mark.parametrize("arguments", [["--help"], ["config"], ["nodes"]])
 def test_a_command_whose_output_cannot_be_written_ends(tmp_path, lost, arguments):
     assert into(lost[0], tmp_path, *arguments) == lost[1]
+    assert into(lost[0], tmp_path, *arguments, options=["-u"]) == lost[1]
+
+
+def test_a_run_without_buffers_says_at_once_what_it_does(tmp_path):
+    (tmp_path / "g.yaml").write_text(TOY)
+    slow = "    import time\n    from flowgen.values.random import is_abstract\n"
+    slow += "    is_abstract() or time.sleep(20)\n    return"
+    (tmp_path / "own.py").write_text(NUMBER.replace("    return", slow))
+    call = [sys.executable, "-u", "-c", "from flowgen.cli import main; main()", "run", "g.yaml", "--import", "own.py"]
+    with subprocess.Popen([*call, "--store", "store"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        said = process.stdout.readline()
+        living = process.poll() is None
+        process.kill()
+    assert said
+    assert living
 
 
 def test_a_run_whose_output_cannot_be_written_goes_on(tmp_path, lost):

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 
@@ -45,7 +45,8 @@ class Output(io.FileIO):
 
 def go_on_unheard() -> None:
     """From here on the command goes on to its end without its output: a run mustn't be lost with that."""
-    file = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    stream = getattr(sys.stdout, "buffer", None)
+    file = getattr(stream, "raw", stream)
     if isinstance(file, Output):
         file.dropping = True
 
@@ -61,7 +62,7 @@ def output() -> Iterator[None]:
         return
     file = Output()
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(file),
+        cast(IO[bytes], file) if before.write_through else io.BufferedWriter(file),  # python -u buffers nothing
         encoding=before.encoding,
         errors=before.errors,
         line_buffering=before.line_buffering,
