@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import select
 import subprocess
 import sys
 
@@ -323,18 +324,18 @@ def test_a_command_whose_output_cannot_be_written_ends(tmp_path, lost, arguments
     assert into(lost[0], tmp_path, *arguments, options=["-u"]) == lost[1]
 
 
-def test_a_run_without_buffers_says_at_once_what_it_does(tmp_path):
-    (tmp_path / "g.yaml").write_text(TOY)
-    slow = "    import time\n    from flowgen.values.random import is_abstract\n"
-    slow += "    is_abstract() or time.sleep(20)\n    return"
-    (tmp_path / "own.py").write_text(NUMBER.replace("    return", slow))
-    call = [sys.executable, "-u", "-c", "from flowgen.cli import main; main()", "run", "g.yaml", "--import", "own.py"]
-    with subprocess.Popen([*call, "--store", "store"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        said = process.stdout.readline()
-        living = process.poll() is None
-        process.kill()
-    assert said
-    assert living
+def test_a_line_is_there_when_it_is_printed(tmp_path):
+    code = (
+        "import time\nfrom flowgen.cli.output import output\nfrom flowgen.cli.tables import console\n"
+        "with output():\n    console().print('one')\n    time.sleep(60)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for options in ([], ["-u"]):
+        call = [sys.executable, *options, "-c", code]
+        with subprocess.Popen(call, stdout=subprocess.PIPE, env=environment) as process:
+            there, _, _ = select.select([process.stdout], [], [], 30)
+            process.kill()
+        assert there
 
 
 def test_a_run_whose_output_cannot_be_written_goes_on(tmp_path, lost):

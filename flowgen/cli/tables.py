@@ -30,6 +30,7 @@ class Plain(Console):
         with self.capture() as caught:
             super().print(*objects, **options)
         self.file.write(re.sub(r" +$", "", caught.get(), flags=re.MULTILINE))
+        self.file.flush()  # a log is read while the run goes on
 
 
 def check_table(found: Check) -> Table:
