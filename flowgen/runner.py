@@ -65,10 +65,9 @@ class Run:
     @property
     def results(self) -> xarray.Dataset:
         """The outputs over the axes of the sweep; arrays are read when they are used."""
-        import xarray
+        from flowgen.results.finished import results
 
-        found: xarray.Dataset = xarray.open_zarr(self.folder / "results.zarr", chunks=None)
-        return found
+        return results(self.folder)
 
 
 def run(

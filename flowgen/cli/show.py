@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -25,9 +24,9 @@ def show(run: str | None, settings: Settings) -> None:
     """
     from flowgen.cli.run import failure_lines
     from flowgen.cli.tables import console as wide_console
-    from flowgen.results.failures import Failure
-    from flowgen.results.run import open_results
-    from flowgen.results.runs import find_run, look
+    from flowgen.language.labels import readable
+    from flowgen.results.finished import reading, results, told
+    from flowgen.results.runs import FINISHED, find_run, look
     from flowgen.results.table import scalar_table
     from flowgen.store.quantities import counted
 
@@ -35,25 +34,28 @@ def show(run: str | None, settings: Settings) -> None:
     if (state := look(folder).state) != "finished":
         hint = f"'flowgen status {folder.name}' shows how far it is; 'flowgen show' shows the latest finished one"
         raise UserError(f"'{folder.name}' has no results: it is {state}", hint=hint)
-    about = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    console = wide_console()
-    results = open_results(folder)
-    if (table := scalar_table(results)) is not None:
-        console.print(table)
-    for name, variable in results.data_vars.items():
+    with reading(folder):
+        about, found = told(folder), results(folder)
+        table = scalar_table(found)
+    if table is not None:
+        wide_console().print(table)
+
+    def say(line: str) -> None:
+        click.echo(readable(line))  # a folder may come from elsewhere: nothing in it speaks to the terminal
+
+    for name, variable in found.data_vars.items():
         sizes = " × ".join(f"{size} {dim}" for dim, size in variable.sizes.items()) or "one value"
-        console.print(f"{name}: {sizes}", highlight=False)
-    computed = sum(node["computed"] for node in about["nodes"].values())
-    console.print(f"finished {about['finished']}, computed {computed} items", highlight=False)
-    if about["failures"]:
-        for line in failure_lines([Failure(**failure) for failure in about["failures"]], folder):
-            click.echo(line)
-    for name, paths in about.get("files", {}).items():
-        console.print(f"{name}: {counted(len(paths), 'file')}", highlight=False)
+        say(f"{name}: {sizes}")
+    say(f"finished {about.finished}, computed {sum(node.computed for node in about.nodes.values())} items")
+    if about.failures:
+        for line in failure_lines(about.failures, folder):
+            say(line)
+    for name, paths in about.files.items():
+        say(f"{name}: {counted(len(paths), 'file')}")
         for path in paths[:FILES]:
-            console.print(f"  {folder / path}", highlight=False, soft_wrap=True, markup=False)
+            say(f"  {folder / path}")
         if len(paths) > FILES:
-            console.print(f"  and {len(paths) - FILES} more, named in {folder / 'provenance.json'}", highlight=False)
+            say(f"  and {len(paths) - FILES} more, named in {folder / FINISHED}")
     click.echo(str(folder))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,9 @@ def makers(runs: Path, block: str) -> list[str]:
     """The runs that computed a block, by the names of their folders."""
     found = []
     for path in sorted(runs.glob("*/provenance.json")):
-        text = path.read_text(encoding="utf-8")
-        if block in text:
-            found.append(path.parent.name)
+        with suppress(OSError):  # removed meanwhile
+            if block.encode() in path.read_bytes():
+                found.append(path.parent.name)
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from flowgen.errors import UserError
 from flowgen.execute.memory import give_back
@@ -30,8 +30,11 @@ SLAB = 8 * 2**20
 """bytes read and written at a time; some copies of them are held"""
 CHUNK = 4 * 2**20
 """bytes of a chunk, where one item isn't more"""
-PACKED = BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")
-"""numbers' bytes by their place, which of many pictures leaves less than Zarr's own choice in two thirds of the time"""
+PACKED = BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()
+"""numbers' bytes by their place, which of many pictures leaves less than Zarr's own choice in two thirds of the time;
+and a checksum, without which a damaged chunk may answer other numbers"""
+LABELS = ZstdCodec(), Crc32cCodec()
+"""of labels, which may be texts"""
 
 
 def write_dataset(
@@ -80,7 +83,12 @@ def write_coordinate(group: Any, axis: Axis) -> None:
     labels = coordinate(axis.labels)
     kind = str if labels.dtype.kind == "T" else labels.dtype
     array = group.create_array(
-        axis.name, shape=labels.shape, chunks=labels.shape, dtype=kind, dimension_names=(axis.name,)
+        axis.name,
+        shape=labels.shape,
+        chunks=labels.shape,
+        dtype=kind,
+        compressors=LABELS,
+        dimension_names=(axis.name,),
     )
     array[:] = labels
 

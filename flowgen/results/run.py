@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray
 
 from flowgen.execute.driver import Tally
 from flowgen.execute.memory import give_back
@@ -232,9 +231,3 @@ def facts(plan: Plan, about: dict[str, Any]) -> dict[str, str]:
         "finished": about["finished"],
         "torch": about["versions"].get("torch", ""),
     }
-
-
-def open_results(folder: Path) -> xarray.Dataset:
-    """The results of a finished run."""
-    found: xarray.Dataset = xarray.open_zarr(folder / "results.zarr")
-    return found
