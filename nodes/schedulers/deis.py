@@ -37,7 +37,7 @@ def deis_table(grid: Grid, order: int, lower_final: bool) -> Table:
     return tabulate(grid, call, order - 1)
 
 
-@node("scheduler.deis")
+@node("scheduler.deis", version=2)
 class DEIS(Spaced):
     """Diffusion exponential integrator sampler, log-rho multistep; Zhang & Chen 2023, arXiv:2204.13902, eq. 15.
 

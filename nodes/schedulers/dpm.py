@@ -20,7 +20,7 @@ class DPM(Spaced):
     """Base of the DPM-Solvers++."""
 
     solver: Literal["model", "midpoint", "heun"] = "model"
-    habits: ClassVar[Habits] = Habits(scaled=True, coarse=True, ignores=("clip_sample",))
+    habits: ClassVar[Habits] = Habits(scaled=True, coarse=True, cuts_cosine=True, ignores=("clip_sample",))
 
     def weighing(self) -> str:
         """The kind of solver; what other solvers' configurations say there is taken for "midpoint", as in diffusers."""

@@ -31,7 +31,7 @@ def multistep_table(
     return tabulate(grid, call, order - 1)
 
 
-@node("scheduler.dpm_2m")
+@node("scheduler.dpm_2m", version=2)
 class DPM2M(DPM):
     """DPM-Solver++ (2M), multistep of order 2; Lu et al. 2022, arXiv:2211.01095, algorithm 2.
 

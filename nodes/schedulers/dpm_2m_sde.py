@@ -33,7 +33,7 @@ def sde_table(grid: Grid, solver: str, lower_final: bool, euler_final: bool) -> 
     return tabulate(grid, call, 1, noise=fresh(grid))
 
 
-@node("scheduler.dpm_2m_sde")
+@node("scheduler.dpm_2m_sde", version=2)
 class DPM2MSDE(DPM):
     """SDE-DPM-Solver++ (2M), multistep with noise; Lu et al. 2022, arXiv:2211.01095, appendix C.
 

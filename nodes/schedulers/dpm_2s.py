@@ -32,7 +32,7 @@ def singlestep_table(grid: Grid, solver: str, lower_final: bool) -> Table:
     return tabulate(grid, call, 2)
 
 
-@node("scheduler.dpm_2s")
+@node("scheduler.dpm_2s", version=2)
 class DPM2S(DPM):
     """DPM-Solver++ (2S), singlestep of order 2; Lu et al. 2022, arXiv:2211.01095, algorithm 1.
 

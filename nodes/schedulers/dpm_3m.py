@@ -12,7 +12,7 @@ from .grid import Grid
 from .table import Table
 
 
-@node("scheduler.dpm_3m")
+@node("scheduler.dpm_3m", version=2)
 class DPM3M(DPM):
     """DPM-Solver++ (3M), multistep of order 3; Lu et al. 2022, arXiv:2211.01095, and its authors' code.
 

@@ -18,7 +18,7 @@ def euler_table(grid: Grid) -> Table:
     return tabulate(grid, lambda k, x, x0, kept: (toward(grid, k, x, x0), []))
 
 
-@node("scheduler.euler")
+@node("scheduler.euler", version=2)
 class Euler(Spaced):
     """Euler's method in the noise level; Karras et al. 2022, arXiv:2206.00364, algorithm 1 without its second half.
 

@@ -19,7 +19,7 @@ def ancestral_table(grid: Grid) -> Table:
     return tabulate(grid, lambda k, x, x0, kept: (ancestral(grid, k, x, x0), []), noise=fresh(grid))
 
 
-@node("scheduler.euler_ancestral")
+@node("scheduler.euler_ancestral", version=2)
 class EulerAncestral(Spaced):
     """Euler steps to a lower noise level than the next one, and fresh noise up to it; Song et al. 2021,
     arXiv:2011.13456, and Crowson's k-diffusion.

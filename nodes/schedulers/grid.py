@@ -76,6 +76,8 @@ class Habits:
     """x has unit variance throughout (alpha^2 + sigma^2 = 1); otherwise alpha is 1 and noise is added on top"""
     coarse: bool = False
     """timesteps are whole, and those of one more step than asked for, without the last"""
+    cuts_cosine: bool = False
+    """coarse timesteps of Karras's noise levels are cut to whole ones on a cosine schedule, and rounded on others"""
     ignores: tuple[str, ...] = ()
     """entries of a scheduler's configuration that don't count"""
     final: Literal["zero", "last"] = "zero"

@@ -14,7 +14,7 @@ from .grid import Grid, Habits, respaced
 from .schedule import Array, alphas_cumprod, timesteps
 
 LEAST_BAR = 2.0**-24
-"""what diffusers takes alpha-bar to be where it is 0, with zero terminal SNR"""
+"""what diffusers takes alpha-bar to be where it is 0, with zero terminal SNR: the level would be infinite"""
 
 
 @lru_cache(maxsize=1024)
@@ -36,7 +36,8 @@ def trained_grid(config: str, steps: int, spacing: str, sigmas: str, final: str,
         ratio = respaced(sigmas, steps, *ends, levels[0])
         times = time_of(config, ratio)
         if habits.coarse:
-            times = np.floor(times) if sigmas in ("exponential", "beta") else np.round(times)
+            cut = ("exponential", "beta", "karras" if habits.cuts_cosine and cosine(about) else "")
+            times = np.floor(times) if sigmas in cut else np.round(times)
     if final == "model":
         final = habits.says(about, "final_sigmas_type", habits.final)
     if final == "last" and sigmas == "trained":
@@ -49,11 +50,16 @@ def trained_grid(config: str, steps: int, spacing: str, sigmas: str, final: str,
     return Grid(times, np.ones_like(ratio), ratio, float(start), steps)
 
 
+def cosine(about: dict[str, Any]) -> bool:
+    """Whether a configuration's schedule is that of Nichol & Dhariwal 2021."""
+    return about.get("beta_schedule") == "squaredcos_cap_v2"
+
+
 @lru_cache(maxsize=64)
 def noise_levels(config: str) -> Array:
     """sigma / alpha by timestep, [T], in the float32 of diffusers: some samplers cut times to whole ones."""
     bars = alphas_cumprod(config).astype(np.float32)
-    bars[-1] = max(bars[-1], np.float32(LEAST_BAR))  # otherwise the level would be infinite
+    bars[-1] = bars[-1] or LEAST_BAR
     return np.asarray(np.sqrt((1 - bars) / bars), dtype=np.float64)
 
 

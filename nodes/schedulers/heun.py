@@ -33,7 +33,7 @@ def heun_table(grid: Grid) -> Table:
     return tabulate(grid, call, 1, calls=np.repeat(np.arange(len(grid)), 2)[1:])
 
 
-@node("scheduler.heun")
+@node("scheduler.heun", version=2)
 class Heun(Spaced):
     """Heun's method in the noise level; Karras et al. 2022, arXiv:2206.00364, algorithm 1.
 

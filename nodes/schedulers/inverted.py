@@ -84,4 +84,4 @@ def check_one_end(a: Noise, b: Noise) -> None:
 
 def level(alpha: float, sigma: float) -> float:
     """sigma / alpha; of pure noise what ``noise_levels`` takes for it."""
-    return sigma / max(alpha, LEAST_BAR**0.5)
+    return sigma / (alpha or LEAST_BAR**0.5)

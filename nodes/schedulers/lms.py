@@ -28,7 +28,7 @@ def lms_table(grid: Grid, order: int) -> Table:
     return tabulate(grid, call, order - 1)
 
 
-@node("scheduler.lms")
+@node("scheduler.lms", version=2)
 class LMS(Spaced):
     """Linear multistep (Adams-Bashforth) in the noise level with uneven steps; Crowson's k-diffusion.
 

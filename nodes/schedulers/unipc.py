@@ -70,7 +70,7 @@ def unipc_table(grid: Grid, order: int, variant: str, lower_final: bool, uncorre
     return tabulate(grid, call, 1 + order)
 
 
-@node("scheduler.unipc")
+@node("scheduler.unipc", version=2)
 class UniPC(Spaced):
     """Unified predictor-corrector, multistep; Zhao et al. 2023, arXiv:2302.04867, algorithms 1 and 2.
 

@@ -66,6 +66,11 @@ def scheduler_of(case):
 
 @pytest.fixture(scope="module")
 def unet():
+    return tiny_unet()
+
+
+def tiny_unet():
+    """The same weights at every call."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = diffusers.UNet2DModel(
