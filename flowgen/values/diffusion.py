@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -165,3 +166,9 @@ class Control(Record):
 def space_of(channels: int, scale: float, shift: float, factor: int) -> str:
     """A latent space's identity: VAEs that agree in these can read one another's latents."""
     return f"{channels} channels, 1/{factor} size, scale {scale:g}, shift {shift:g}"
+
+
+def factor_of(space: str) -> int | None:
+    """Pixels for each place of a latent of this space, along height and width; None where its name doesn't say."""
+    said = re.search(r"\b1/(\d+) size\b", space)
+    return int(said[1]) if said else None if space else 1

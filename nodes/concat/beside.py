@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowgen.errors import WiringError
 from flowgen.node import node
 from flowgen.values import Image, Latent, Noise
+
+from ..inpaint.sizes import check_of_latent, check_of_places
 
 
 @node("concat.depth", stored=False)
@@ -34,12 +35,9 @@ def fill(mask: Image, known: Latent) -> Latent:
     """What Flux Fill reads: the latent of the masked picture, and the mask, of which each of the latent's places gets
     all pixels as channels, [B, C + f * f, H, W] where a latent is f times smaller than a picture.
 
-    mask: [B, 1, H, W], 1 where it is painted anew. known: from inpaint.masked and encoder.vae.
+    mask: [B, 1, H, W] of the picture's size, 1 where it is painted anew. known: from inpaint.masked and encoder.vae.
     """
-    factor = mask.data.shape[-1] // known.data.shape[-1]
-    if mask.data.shape[-2:] != torch.Size(factor * size for size in known.data.shape[-2:]):
-        sizes = f"{list(mask.data.shape[-2:])}, the latent {list(known.data.shape[-2:])}"
-        raise WiringError(f"the mask is {sizes}: they are of different pictures", hint="[height, width]", about="mask")
+    factor = check_of_places(mask, known)
     binary = (mask.unit() >= 0.5).to(known.data)
     return known.replace(data=torch.cat([known.data, F.pixel_unshuffle(binary, factor)], 1))
 
@@ -56,11 +54,12 @@ def known_places(mask: Image, known: Latent) -> Known:
     """What Kandinsky's inpainting network reads: the picture's latent, zero where it is painted anew, and a map that is
     1 where it stays, [B, C + 1, H, W].
 
-    mask: [B, 1, H, W], 1 where it is painted anew, shrunk to the latent's size without smoothing; there its hole grows
-    by one place, as in diffusers. known: of the whole picture, from encoder.vae.
+    mask: [B, 1, H, W] of the picture's size, 1 where it is painted anew, shrunk to the latent's without smoothing;
+    there its hole grows by one place, as in diffusers. known: of the whole picture, from encoder.vae.
 
     Its output ``mask``, [B, 1, H, W] of the latent's size, has the hole that has grown: for inpaint.blend.
     """
+    check_of_latent(mask, known)
     hole = F.interpolate((mask.unit() >= 0.5).to(known.data), known.data.shape[-2:])
     stays = 1 - grown(hole)
     return Known(known.replace(data=torch.cat([stays * known.data, stays], 1)), Image(1 - stays, (0.0, 1.0)))

@@ -12,6 +12,8 @@ from flowgen.node import node
 from flowgen.values import Image, Latent, Noise, Noisy
 from flowgen.values.per_item import over_items
 
+from .sizes import check_of_latent
+
 
 def unused(params: dict[str, Any]) -> set[str]:
     """A clean known part has no noise."""
@@ -24,7 +26,8 @@ def blend(x: Noisy, known: Latent, mask: Image, noise: Noise | None = None, clea
     arXiv:2201.09865, eq. 8, for a network that wasn't trained for inpainting.
 
     For the port 'replace' of a sampler, with x its ``next``. noise: the sampler's start noise. mask: [B, 1, H, W] of
-    the picture's size, shrunk to the latent's without smoothing, as diffusers does.
+    the picture's size, shrunk to the latent's without smoothing, as diffusers does; or of the latent's, from
+    concat.known.
 
     clean: leave the known part free of noise, as DeepFloyd IF's pipelines do from the first x on: blend the sampler's
     ``x`` for the denoisers, too. It needs no 'noise'.
@@ -37,6 +40,7 @@ def blend(x: Noisy, known: Latent, mask: Image, noise: Noise | None = None, clea
             f"{list(known.data.shape[1:])}) differ",
             about="known",
         )
+    check_of_latent(mask, known)
     kept = known.data.to(x.data) if clean else noised(known, noise, x)
     free = F.interpolate(mask.unit(), x.data.shape[-2:]).to(x.data)
     return x.replace(data=(1 - free) * kept + free * x.data)

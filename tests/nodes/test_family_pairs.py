@@ -220,9 +220,9 @@ def test_what_stands_beside_x_is_of_its_space(made):
 
 
 def test_known_latents_and_their_noise_are_of_the_space_of_x(made):
-    mask = Image(torch.zeros(2, 1, 32, 32))
     for first, second in itertools.product(ENCODERS, ENCODERS):
         x = made[first].x
+        mask = Image(torch.zeros(2, 1, *x.data.shape[-2:]))
         known, drawn = Latent(x.data, x.space), made[first].noise
         other = made[second].x.space
         right = alike(first, second, SAME_LATENTS)

@@ -152,3 +152,17 @@ def test_a_known_part_without_noise_is_asked_for(lab):
     with pytest.raises(UserError, match=r"g.yaml:\d+.*none is wired\n.*clean: true"):
         lab.load(text).check()
     lab.load(text.replace("mask: $mask}", "mask: $mask, clean: true}")).check()
+
+
+@pytest.mark.parametrize("changes", [PLAIN, NINE])
+def test_a_mask_of_another_size_is_refused_by_check(lab, changes):
+    build("sd1-inpaint" if changes is NINE else "sd1").save_pretrained(lab.folder / "model")
+    text = GRAPH.replace("MODEL", "model").replace("SCHEDULER", "scheduler.ddim")
+    for old, new in changes:
+        text = text.replace(old, new)
+    lab.load(text).check()
+    text = text.replace("file: mask.png", "file: mask.png, width: 24, height: 24")
+    with pytest.raises(
+        UserError, match=r"g.yaml:\d+.*the mask has 24 x 24 pixels, the picture 32 x 32\n.*image.resize"
+    ):
+        lab.load(text).check()

@@ -19,6 +19,7 @@ from transformers import DPTImageProcessorPil
 from flowgen.errors import WiringError
 from flowgen.experiment import load
 from flowgen.values import Image, Latent, Noise
+from flowgen.values.diffusion import space_of
 
 STEPS = 4
 HEAD = """\
@@ -130,15 +131,15 @@ def test_the_graph_that_docs_show(tmp_path, folders):
 
 
 def test_masks_of_another_size_are_refused():
-    known = Latent(torch.zeros(1, 4, 16, 16), "")
-    with pytest.raises(WiringError, match=r"the mask is \[32, 48\], the latent \[16, 16\]"):
+    known = Latent(torch.zeros(1, 4, 16, 16), space_of(4, 1, 0, 2))
+    with pytest.raises(WiringError, match="the mask has 48 x 32 pixels, the picture 32 x 32"):
         fill(Image(torch.zeros(1, 1, 32, 48), (0.0, 1.0)), known)
 
 
 def test_a_hole_grows_as_in_diffusers():
     random = torch.Generator().manual_seed(0)
     holes = (torch.rand(3, 1, 22, 18, generator=random) < torch.tensor([0.02, 0.1, 0.5])[:, None, None, None]).float()
-    latent = Latent(torch.randn(3, 4, 11, 9, generator=random), "")
+    latent = Latent(torch.randn(3, 4, 11, 9, generator=random), space_of(4, 1, 0, 2))
     found = known_places(Image(holes, (0.0, 1.0)), latent)
     stays = prepare_mask(torch.nn.functional.interpolate(1 - holes, (11, 9)))
     assert torch.equal(found.known.data, torch.cat([latent.data * stays, stays], 1))
