@@ -154,3 +154,26 @@ def test_a_box_in_fractions_and_the_hole_it_makes():
     assert torch.equal(masked(image, mask).data, (1 - expected).expand(1, 3, 4, 8))
     with pytest.raises(WiringError, match="isn't in the picture"):
         box(image, *(PerItem([n]) for n in (0.5, 0, 0.5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ((0.51, 0.515), [4]),  # both round to 4
+        ((0.55, 0.59), [4]),  # and here; the middle, 4.56, lies in the fifth pixel
+        ((0.45, 0.49), [3]),
+        ((0.0, 1e-9), [0]),
+        ((1 - 1e-9, 1.0), [7]),
+        ((0.5, 0.625), [4]),  # one pixel exactly
+        ((0.1875, 0.3125), [2]),  # 1.5 and 2.5 are both as near to 2, the even one
+        ((0.0625, 0.4375), [0, 1, 2, 3]),  # 0.5 becomes 0, 3.5 becomes 4
+    ],
+)
+def test_a_box_has_a_pixel_however_thin(edges, expected):
+    image = Image(torch.zeros(1, 3, 8, 8))
+    for across in (True, False):
+        x, y = (edges, (0, 1)) if across else ((0, 1), edges)
+        found = box(image, *(PerItem([n]) for n in (x[0], y[0], x[1], y[1]))).data[0, 0]
+        line = found[0] if across else found[:, 0]
+        assert line.nonzero().flatten().tolist() == expected
+        assert float(found.sum()) == 8 * len(expected)
