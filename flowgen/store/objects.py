@@ -35,6 +35,8 @@ TOGETHER = 16
 """requests at one time"""
 TIMEOUT = timedelta(seconds=120)
 """for one request, with all that it carries"""
+PASSING = (408, 409, 429)
+"""what a server answers that asks for another try: too late, another request for the same object, too many"""
 METADATA = re.compile(r"/latest/(api/token|meta-data)|169\.254\.169\.254|metadata\.google\.internal|metadata/identity")
 """where a cloud tells its machines their credentials: asked last, when there are none in the environment"""
 CREDENTIALS = {
@@ -93,8 +95,6 @@ class Objects:
         said = str(error)
         told = re.search(r"status code: (\d+)", said)
         status = int(told[1]) if told else 0
-        if isinstance(error, AlreadyExistsError):
-            return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if METADATA.search(said):
             return Unwritable(f"there are no credentials for the store {self.place}", hint=self.hint)
         if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403):
@@ -104,7 +104,7 @@ class Objects:
                 f"the store {self.place}: its endpoint is no https:// address",
                 hint="AWS_ENDPOINT_URL gives it; AWS_ALLOW_HTTP=true allows http://",
             )
-        if 400 <= status < 500 and status not in (408, 429):
+        if 400 <= status < 500 and status not in PASSING:
             return Unwritable(f"the store {self.place} refuses: {first_line(error)}", hint=self.hint)
         return OSError(errno.ETIMEDOUT, first_line(error))
 
@@ -118,6 +118,19 @@ class Objects:
     def put(self, name: str, data: bytes, lasting: bool = False, whole: bool = True) -> None:
         """Put an object."""
         self.call(partial(obstore.put, self.bucket, name, data))
+
+    def create(self, name: str, data: bytes) -> None:
+        """Put an object on condition that it isn't there. Raises BaseError where it isn't afterwards, Unwritable."""
+        try:
+            obstore.put(self.bucket, name, data, mode="create", use_multipart=False)
+        except AlreadyExistsError as error:  # what a server answers also where another request for it isn't over
+            try:
+                there = obstore.head(self.bucket, name)["size"]
+            except FileNotFoundError:
+                raise error from None
+            if there != len(data):
+                said = f"the store {self.place} has another object at {name}: of {there} bytes, not {len(data)}"
+                raise Unwritable(said, hint="'flowgen cache verify' sets damaged blocks aside") from None
 
     @contextmanager
     def writing(self, lasting: bool) -> Iterator[Upload]:
@@ -205,11 +218,10 @@ class Upload:
     def settle(self, name: str) -> None:
         """Put the object on condition that it isn't there, or in parts if it is large."""
         whole = b"".join(piece for at in sorted(self.pieces) for piece in self.pieces[at])
-        send = partial(obstore.put, self.medium.bucket, name, whole)
         if len(whole) <= WHOLE:
-            send = partial(send, mode="create", use_multipart=False)
-        with suppress(FileExistsError):
-            self.medium.call(send)
+            self.medium.call(partial(self.medium.create, name, whole))
+        else:
+            self.medium.put(name, whole)
 
 
 def home_of(url: str) -> Path:

@@ -196,6 +196,60 @@ def test_a_claim_that_could_not_be_ended_is_no_claim(store, endpoint, monkeypatc
     assert not [k for k in endpoint.objects if k.endswith(".claim") and store.path.removeprefix("s3://") in k]
 
 
+def test_a_server_that_asks_for_another_try_is_asked_again(store, endpoint):
+    """Amazon answers so while another request for the same object isn't over: nothing says that it will be there."""
+    left = [2, 2]
+
+    def busy(method, path):
+        at = "/blocks/" in path
+        if method == "PUT" and left[at]:
+            left[at] -= 1
+            raise Status(409, "ConditionalRequestConflict")
+
+    endpoint.before = busy
+    with store.leases.claim([key(1)]) as claim:
+        assert claim.mine == {key(1)}
+        name = put(store, 1)
+    assert left == [0, 0] and at(store.path, name) in endpoint.objects
+    store.forget(name)
+    assert get(store, 1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (409, "ConditionalRequestConflict", "didn't answer for 0 s: ConditionalRequestConflict it is"),
+        (412, "PreconditionFailed", "refuses: PreconditionFailed it is"),
+    ],
+)
+def test_what_is_said_to_be_there_and_is_not_is_an_error(store, endpoint, monkeypatch, status, code, said):
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+
+    def lie(method, path):
+        if method == "PUT" and "/blocks/" in path:
+            raise Status(status, code)
+
+    endpoint.before = lie
+    with pytest.raises(Unwritable, match=said):
+        put(store, 1)
+    assert known(store, 1) == set()
+    endpoint.before = lambda method, path: None
+    put(store, 1)
+    assert get(store, 1) == [1]
+
+
+def test_another_object_in_a_block_s_place_is_no_success(store, endpoint):
+    name = put(store, 1)
+    store.index.drop([name])
+    endpoint.objects[at(store.path, name)].data = b"half"
+    with pytest.raises(Unwritable, match=f"has another object at blocks/.*{name}.zip: of 4 bytes, not") as caught:
+        put(store, 1)
+    assert "flowgen cache verify" in caught.value.hint
+    assert store.verify() == [name]
+    put(store, 1)
+    assert get(store, 1) == [1]
+
+
 REFUSALS = {
     "wrong credentials": (lambda: Status(403, "InvalidAccessKeyId"), "refuses these credentials: .*InvalidAccessKeyId"),
     "no such bucket": (lambda: Status(404, "NoSuchBucket"), "refuses: NoSuchBucket it is"),
