@@ -29,6 +29,7 @@ from flowgen.store import Lost, Store, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
 from flowgen.store.limits import remember
+from flowgen.store.patience import briefly
 from flowgen.store.quantities import shown
 from flowgen.store.timings import Timings
 
@@ -142,7 +143,7 @@ def within(store: Store, limit: int | None, events: Events) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(Exception):
+        with briefly(), suppress(Exception):
             trim(store, limit, events)
         raise
     trim(store, limit, events)

@@ -3,12 +3,14 @@
 import errno
 import os
 import re
+import signal
 import threading
 
 import pytest
 import torch
 import toys
 from click.testing import CliRunner
+from s3 import Drop
 from small import Lab, on_machine
 from test_crash_often import TOTAL, TOY, Count
 
@@ -17,6 +19,8 @@ from flowgen.cli import flowgen as command
 from flowgen.execute.driver import RunFailed
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import open_store
+from flowgen.results.runs import look, runs_in
+from flowgen.store import patience
 from flowgen.store.collect import choose, keep_within
 from flowgen.store.reach import pin, run_keys
 
@@ -186,6 +190,62 @@ def test_a_disk_that_stays_full_is_not_tried_for_all_that_is_left(lab, monkeypat
     with pytest.raises(RunFailed, match=r"'first' failed: the disk of the store .* is full"):
         lab.run(TOY.replace("range: 6", "range: 500"), options={"batch": 1})
     assert len(tried) < 300
+
+
+@pytest.fixture
+def leaves(lab, url, endpoint, monkeypatch):
+    """A store that goes away when a run of the lab has put a block there, and what is done in that moment."""
+    if endpoint is None:
+        pytest.skip("only this server fails when it is told to")
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    lab.store = url
+    sent, then = [], []
+
+    def away(method, path):
+        sent.extend([path] if method == "PUT" and "/blocks/" in path else [])
+        if len(sent) > 1:
+            while then:
+                then.pop()()
+            raise Drop
+
+    endpoint.before = away
+    return then
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as a terminal sends it: who runs tests in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def goes_on(lab, endpoint):
+    """A store that is back has what was published, and a run computes the rest."""
+    endpoint.before = lambda method, path: None
+    kept = len(open_store(lab.store).find(map(bytes.hex, all_keys(lab))))
+    assert 0 < kept < TOTAL
+    assert lab.run(TOY).tally.computed() == TOTAL - kept
+    return kept
+
+
+def test_a_store_that_goes_away_ends_a_run_with_what_is_kept(lab, leaves, endpoint):
+    lab.load(TOY)
+    arguments = ["run", str(lab.folder / "g.yaml"), "--store", lab.store, "--runs", str(lab.runs)]
+    found = CliRunner().invoke(command, arguments)
+    assert found.exit_code == 1, found.output
+    assert re.search(r"' failed: the store s3://.* didn't answer for 0 s", found.output)
+    kept = goes_on(lab, endpoint)
+    assert f"{kept} of {TOTAL} items are computed and kept; the same command goes on from there" in found.output
+
+
+def test_a_run_that_is_stopped_while_the_store_is_away_is_a_stopped_one(lab, leaves, endpoint, interruptible):
+    leaves.append(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(TOY)
+    (course,) = (look(folder).course for folder in runs_in(lab.runs))
+    assert course.state == "stopped"
+    goes_on(lab, endpoint)
 
 
 LIMITED = '''\

@@ -27,6 +27,7 @@ from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
 from flowgen.store import Lost, Store, Unwritable
+from flowgen.store.patience import briefly
 
 ATTEMPTS = 5
 """how often a run is planned anew for items lost again and again, or for a scheduler lost without anything done"""
@@ -199,13 +200,14 @@ class Drive:
     def count_unheard(self) -> None:
         """Count what tasks published whose end nobody hears any more."""
         try:
-            store = open_store(self.place.store)
-            if self.sent:
-                store.sync()
-            for task in self.sent.values():
-                if receipt := unheard(task, store, self.place):
-                    self.tally.receipts.append(receipt)
-                    self.events.done(receipt)
+            with briefly():
+                store = open_store(self.place.store)
+                if self.sent:
+                    store.sync()
+                for task in self.sent.values():
+                    if receipt := unheard(task, store, self.place):
+                        self.tally.receipts.append(receipt)
+                        self.events.done(receipt)
         except Exception as error:  # why the run ends, or goes on, is what a user should hear of
             self.note(f"what tasks published last isn't counted: {cause_text(error)}")
         self.sent = {}

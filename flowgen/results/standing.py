@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -16,7 +16,8 @@ from flowgen.execute.events import Silent
 from flowgen.execute.task import Receipt
 from flowgen.plan.plan import Plan, states_of
 from flowgen.results.files import whole
-from flowgen.store import Store
+from flowgen.store import Store, Unwritable
+from flowgen.store.patience import briefly
 from flowgen.store.reach import RENAMED, STORED, packed
 
 
@@ -35,10 +36,10 @@ class Standing(Silent):
         self.close()
 
     def close(self) -> None:
-        """Let all go."""
-        for _, hold in self.renamed:
-            hold.close()
-        self.holds.close()
+        """Let all go. What a store that is away isn't told is over with this process."""
+        for hold in (self.holds, *(hold for _, hold in self.renamed)):
+            with briefly(), suppress(OSError, Unwritable):
+                hold.close()
 
     def on(self, plan: Plan) -> None:
         """Hold and list it before a plan is run: runs that are stopped have a list too. A later plan has the same."""

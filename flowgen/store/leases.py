@@ -43,7 +43,7 @@ from flowgen.store.lease import (
     whole,
 )
 from flowgen.store.medium import Entry, Medium
-from flowgen.store.patience import Unreachable, Unwritable
+from flowgen.store.patience import Unreachable, Unwritable, briefly
 from flowgen.store.processes import is_here, lives, name_process
 
 EXPIRY = 30.0
@@ -161,19 +161,22 @@ class Leases:
         except Unreachable:  # so that its end can't be told now; ``bury`` removes it later
             self.mine.discard(name)
             raise
-        except BaseException:
-            self.end(name)
+        except BaseException:  # which is heard of, whatever comes of the end
+            with briefly(), suppress(Unwritable, OSError):
+                self.end(name)
             raise
         self.end(name)
 
     def end(self, name: str) -> None:
         """A lease is over; what was published under it is told before, if there is another machine to hear it."""
-        if self.untold:
-            if self.alone and time.monotonic() - self.looked > LATELY:
-                self.listed()
-            if not self.alone:
-                self.sign()
-        self.mine.discard(name)
+        try:
+            if self.untold:
+                if self.alone and time.monotonic() - self.looked > LATELY:
+                    self.listed()
+                if not self.alone:
+                    self.sign()
+        finally:
+            self.mine.discard(name)
         self.medium.delete([name])
 
     def ready(self) -> None:

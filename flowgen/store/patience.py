@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from flowgen.errors import UserError
@@ -12,7 +14,9 @@ from flowgen.errors import UserError
 T = TypeVar("T")
 
 PATIENCE = 30.0
-"""seconds for which a call is tried again"""
+"""seconds for which a call is tried again, and in which a store may answer none of a process's calls"""
+SHORT = 1.0
+"""seconds for which a call is tried again that may as well be left undone"""
 FIRST, LONGEST = 0.1, 8.0
 """seconds between two tries: the first pause, which doubles, and the longest"""
 PASSING = frozenset(
@@ -41,27 +45,60 @@ class Unreachable(Unwritable):
     """The store didn't answer, however often it was asked. What was published before is kept."""
 
 
+WITHIN: ContextVar[float] = ContextVar("within", default=float("inf"))
+"""seconds for which calls are tried again at most"""
+SILENT: dict[str, tuple[float, float]] = {}
+"""by place that doesn't answer, since when it hasn't, and when it was last asked in vain by this process, monotonic"""
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Within, calls of this thread are tried again for a short time only: they tidy up, and others wait for that."""
+    before = WITHIN.set(SHORT)
+    try:
+        yield
+    finally:
+        WITHIN.reset(before)
+
+
 def patiently(work: Callable[[], T], place: object, passing: frozenset[int] = PASSING) -> T:
     """What ``work`` returns, tried again while it raises an OSError that passes. Raises Unreachable, or its OSError.
 
-    place: the store's, for the message. Work may be done several times.
+    place: the store's, for the message. Work may be done several times. Patience is for the place: what is asked when
+    that has been silent for all of it is tried once.
     """
-    pause, end = FIRST, time.monotonic() + PATIENCE
+    begun, pause = time.monotonic(), FIRST
+    end = begun + min(PATIENCE, WITHIN.get())
     while True:
         try:
-            return work()
+            found = work()
         except OSError as error:
             if error.errno not in passing:
+                SILENT.pop(str(place), None)
                 raise
-            if time.monotonic() + pause > end:
+            silent = in_vain(str(place), begun) if error.errno in PASSING else 0.0
+            if (left := end - time.monotonic()) <= 0 or silent >= PATIENCE:
                 if error.errno not in PASSING:
                     raise
-                raise unreachable(place, error) from None
-        time.sleep(pause)
+                raise unreachable(place, error, silent) from None
+        else:
+            SILENT.pop(str(place), None)
+            return found
+        time.sleep(min(pause, left))
         pause = min(LONGEST, 2 * pause)
 
 
-def unreachable(place: object, error: OSError) -> Unreachable:
+def in_vain(place: str, begun: float) -> float:
+    """Note that a place didn't answer a call that was begun then; for how many seconds it hasn't by now."""
+    now = time.monotonic()
+    since, last = SILENT.get(place, (begun, now))
+    if begun - last > PATIENCE:  # nobody has asked for long
+        since = begun
+    SILENT[place] = since, now
+    return now - since
+
+
+def unreachable(place: object, error: OSError, silent: float) -> Unreachable:
     """What is said when patience is at its end."""
-    said = f"the store {place} didn't answer for {PATIENCE:.0f} s: {error.strerror or error}"
+    said = f"the store {place} didn't answer for {silent:.0f} s: {error.strerror or error}"
     return Unreachable(said, hint="what was published is kept; run again when it is back, or give another with --store")

@@ -12,7 +12,7 @@ from typing import Self
 from flowgen.errors import UserError
 from flowgen.store.aside import TMP
 from flowgen.store.medium import BLOCKS
-from flowgen.store.patience import Unwritable
+from flowgen.store.patience import Unwritable, briefly
 from flowgen.store.places import is_url, opened
 
 LEFT = "here"
@@ -36,7 +36,7 @@ class Probe:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.over.set()
-        with suppress(OSError, Unwritable):  # what is left, as by a late answer, is removed later
+        with briefly(), suppress(OSError, Unwritable):  # what is left, as by a late answer, is removed later
             self.medium.delete([entry.name for entry in self.medium.entries(self.name)])
             if not is_url(self.store):
                 (Path(self.store) / self.name).rmdir()

@@ -177,6 +177,28 @@ def test_a_store_that_stays_away_is_said_and_what_is_published_is_kept(store, en
     assert get(store, 1) == [1] and known(store, 2) == set()
 
 
+def test_a_store_that_was_silent_for_all_patience_is_tried_once_until_it_is_back(store, endpoint, monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)
+
+    def away(method, path):
+        raise Drop
+
+    def tries(work):
+        before = len(endpoint.seen)
+        with pytest.raises(Unreachable, match="didn't answer for"):
+            work()
+        return len(endpoint.seen) - before
+
+    endpoint.before = away
+    assert tries(lambda: put(store, 1)) > 1
+    assert tries(store.sync) == 1
+    assert tries(lambda: put(store, 2)) == 1
+    endpoint.before = lambda method, path: None
+    put(store, 1)
+    endpoint.before = away
+    assert tries(store.sync) > 1
+
+
 def test_a_claim_that_could_not_be_ended_is_no_claim(store, endpoint, monkeypatch):
     monkeypatch.setattr(patience, "PATIENCE", 0.3)
 
