@@ -68,7 +68,6 @@ def patiently(work: Callable[[], T], place: object, passing: frozenset[int] = PA
     that has been silent for all of it is tried once.
     """
     begun, pause = time.monotonic(), FIRST
-    end = begun + min(PATIENCE, WITHIN.get())
     while True:
         try:
             found = work()
@@ -76,9 +75,11 @@ def patiently(work: Callable[[], T], place: object, passing: frozenset[int] = PA
             if error.errno not in passing:
                 SILENT.pop(str(place), None)
                 raise
-            silent = in_vain(str(place), begun) if error.errno in PASSING else 0.0
-            if (left := end - time.monotonic()) <= 0 or silent >= PATIENCE:
-                if error.errno not in PASSING:
+            away = error.errno in PASSING  # else what it means depends on how long it stays
+            silent = in_vain(str(place), begun) if away else 0.0
+            left = begun + min(PATIENCE, WITHIN.get() if away else PATIENCE) - time.monotonic()
+            if left <= 0 or silent >= PATIENCE:
+                if not away:
                     raise
                 raise unreachable(place, error, silent) from None
         else:
