@@ -5,6 +5,7 @@ docs/security.md has the promise.
 
 import os
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -208,3 +209,51 @@ def test_the_graph_that_they_are_made_from_is_sound(beside, tmp_path, monkeypatc
     assert [path.name for path in (folder / "png").iterdir()] == ["8.png"]
     assert list(tmp_path.iterdir()) == []
     assert len(HOSTILE) >= 30
+
+
+NEAR = '''\
+"""Numbers, from a module of the user's own."""
+import torch
+from beside_all import TEN
+
+from flowgen.node import node
+from flowgen.values import PerItem, Score
+
+
+@node("near", stored=True)
+def near(value: PerItem[int]) -> Score:
+    """The number and ten."""
+    return Score(torch.tensor([float(v + TEN) for v in value.values]), torch.ones(len(value.values), dtype=torch.long))
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_modules_beside_a_graph_are_none(tmp_path, workers):
+    """Not for the processes that a run starts either; what the user names, and what is on PYTHONPATH, is."""
+    came, mine = tmp_path / "came", tmp_path / "mine"
+    for folder in (came, mine):
+        folder.mkdir()
+    for name in {*sys.stdlib_module_names, "yaml", "numpy", "torch", "dask", "distributed", "flowgen", "flowgen_nodes"}:
+        (came / f"{name}.py").write_text(f"open({str(came / 'escaped')!r}, 'a').write(__name__ + ' ')\n")
+    (mine / "own.py").write_text(NEAR)
+    (mine / "beside_all.py").write_text("TEN = 10\n")
+    graph = "flowgen: 1\nsweep: {v: [1, 2]}\nnodes:\n  one: {type: ../mine/own.py:near, value: $v}\noutputs: [one]\n"
+    (came / "g.yaml").write_text(graph)
+    (tmp_path / "command").write_text("from flowgen.cli import main\nmain()\n")  # as the installed one is
+    call = [sys.executable, str(tmp_path / "command"), "run", "g.yaml", "--import", str(mine / "own.py"), "--quiet"]
+    call += ["--workers", str(workers), "--store", "store"]
+    paths = os.pathsep.join([str(mine), *filter(None, [os.environ.get("PYTHONPATH")])])
+    ended = subprocess.run(
+        call,
+        cwd=came,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert not (came / "escaped").exists(), (came / "escaped").read_text()
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (came / "runs").iterdir()
+    assert (folder / "provenance.json").exists()

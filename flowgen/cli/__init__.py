@@ -27,6 +27,7 @@ from flowgen.cli.status import status
 from flowgen.cli.stop import stop
 from flowgen.cli.why import why
 from flowgen.errors import UserError
+from flowgen.execute.pythons import set_safe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,6 +45,7 @@ for command in (check, plan, why, run, status, logs, stop, show, nodes, cache, c
 
 def main() -> None:
     """The entry point: a mistake of the user's ends in a message, never in a traceback."""
+    set_safe()
     with output():
         try:
             flowgen(standalone_mode=False)

@@ -10,6 +10,8 @@ from multiprocessing import resource_tracker
 
 from distributed import get_worker
 
+from flowgen.execute.pythons import set_safe
+
 GRACE = 2.5
 """seconds for which items of a loop that are on their way go on; after 4 Dask kills a process that it asked to end"""
 
@@ -58,6 +60,7 @@ def uninterrupted() -> Iterator[None]:
 
     This thread hears it afterwards.
     """
+    set_safe()
     resource_tracker.ensure_running()  # whoever starts it hears Ctrl-C again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

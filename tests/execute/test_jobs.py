@@ -63,6 +63,7 @@ def test_the_pages_commands(file):
         assert line in script
     assert "module load cuda\n" in script
     assert "export OMP_NUM_THREADS=16\n" in script
+    assert "export PYTHONSAFEPATH=1\n" in script
     (command,) = [line for line in script.splitlines() if "dask_worker" in line]
     assert "tls://SCHEDULER:PORT" in command
     assert "--no-dashboard --resources GPU=1" in command

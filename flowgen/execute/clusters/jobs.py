@@ -27,6 +27,7 @@ from flowgen.execute.clusters.resubmitting import REFUSED, Resubmitting, lines
 from flowgen.execute.clusters.running import is_loopback
 from flowgen.execute.clusters.where import Where
 from flowgen.execute.placement import GPU
+from flowgen.execute.pythons import SAFE
 
 SYSTEMS = {
     "slurm": "SLURMCluster",
@@ -235,5 +236,9 @@ def options(where: Where, found: Jobs) -> dict[str, Any]:
         "security": secured,
         "worker_extra_args": ["--no-dashboard", *(["--resources", f"{GPU}=1"] if values["gpu"] else [])],
         "job_extra_directives": values["directives"],
-        "job_script_prologue": [*(f"export {name}={threads}" for name in POOLS), *values["prologue"]],
+        "job_script_prologue": [
+            f"export {SAFE}=1",  # the current folder is no place for modules
+            *(f"export {name}={threads}" for name in POOLS),
+            *values["prologue"],
+        ],
     }

@@ -13,6 +13,7 @@ from distributed import Nanny, Security
 from flowgen.execute.clusters.apart import set_apart
 from flowgen.execute.clusters.quiet import QuietScheduler, QuietWorker
 from flowgen.execute.clusters.reviving import Reviving
+from flowgen.execute.pythons import set_safe
 
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """variables that say how many threads a process computes with"""
@@ -31,6 +32,7 @@ def on_loopback(each: Sequence[Mapping[str, Any]]) -> Reviving:
     each other by a certificate of this run alone.
     """
     set_apart()
+    set_safe()
     secured = {"protocol": "tcp://", "security": Security()}
     if importlib.util.find_spec("cryptography"):
         secured = {"protocol": "tls://", "security": Security.temporary()}
