@@ -35,9 +35,6 @@ DESERTED = 120.0
 class NoWorkers(Exception):
     """Nobody is left to compute."""
 
-    def __init__(self, worker: str, seconds: float) -> None:
-        super().__init__(f"the cluster has had no {worker} for {seconds:.0f} s")
-
 
 class Post:
     """News of the tasks that are sent, while it is ``open``."""
@@ -114,13 +111,16 @@ class Post:
             self.events.note("the cluster's scheduler doesn't answer; the run waits for it")
 
     def deserted(self, worker: str) -> None:
-        """Count the time without any worker that may have what is left, and say it once. Raises NoWorkers."""
+        """Count the time without any worker that may have what is left, and say it once. Raises NoWorkers, at once
+        where none can be started."""
+        if cause := getattr(self.client.cluster, "hopeless", ""):
+            raise NoWorkers(f"no worker process can be started any more: {cause}")
         now, patience = time.monotonic(), self.patience()
         if self.since is None:
             self.since = now
             self.events.note(f"the cluster has no {worker}; the run waits {patience:.0f} s for one")
         if now - self.since > patience:
-            raise NoWorkers(worker, patience)
+            raise NoWorkers(f"the cluster has had no {worker} for {patience:.0f} s")
 
     def patience(self) -> float:
         """How many seconds without any worker are borne: as many as for the first one, where others may come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +25,9 @@ from flowgen.execute.stopping import uninterrupted
 
 STARTING = 120.0
 """seconds that processes of this machine may take to start: they import a lot, and the machine may be busy"""
+LEAST, LOOK = 0.1, 1.0
+"""seconds between two looks whether they can be started at all: at least, as 0 is for ever to Dask, and at most"""
+ALONE = "a run without --workers and --cluster starts none"
 
 
 @contextmanager
@@ -84,11 +88,25 @@ def await_workers(client: Client, where: Where) -> None:
     """Wait until as many workers are there as the run counts on. Raises UserError if they don't come."""
     wanted = len(client.cluster.worker_spec) if where.local else max(1, where.workers)
     patience = max(STARTING, where.wait) if where.local else where.wait
-    try:
-        client.wait_for_workers(wanted, timeout=patience)
-    except TimeoutError:
-        there = len(client.scheduler_info(n_workers=-1)["workers"])
-        raise UserError(
-            f"{there} of {wanted} workers are there after {patience:.0f} s of waiting for {client.scheduler.address}",
-            hint="--wait TIME waits longer; a worker's own output says why it doesn't come",
-        ) from None
+    end = time.monotonic() + patience
+    while True:
+        left = end - time.monotonic()
+        try:
+            client.wait_for_workers(wanted, timeout=max(LEAST, min(LOOK, left)))
+            return
+        except TimeoutError:
+            if cause := getattr(client.cluster, "hopeless", ""):
+                raise UserError(f"no worker process can be started: {cause}", hint=ALONE) from None
+            if left <= LOOK:
+                raise late(client, wanted, patience, where) from None
+
+
+def late(client: Client, wanted: int, patience: float, where: Where) -> UserError:
+    """Too few workers came in time."""
+    there = len(client.scheduler_info(n_workers=-1)["workers"])
+    said = f"{there} of {wanted} workers are there after {patience:.0f} s of waiting"
+    if not where.local:
+        hint = "--wait TIME waits longer; a worker's own output says why it doesn't come"
+        return UserError(f"{said} for {client.scheduler.address}", hint=hint)
+    cause = getattr(client.cluster, "cause", "")
+    return UserError(f"{said} for processes of this machine" + (f": {cause}" if cause else ""), hint=ALONE)

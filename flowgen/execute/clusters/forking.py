@@ -14,6 +14,8 @@ from typing import Any
 
 from distributed.utils import get_mp_context
 
+from flowgen.execute.clusters.sockets import make_room
+
 METHOD = "distributed.worker.multiprocessing-method"
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 """of a package at the beginning of a requirement"""
@@ -35,6 +37,7 @@ def preload() -> None:
     if context.get_start_method() == "forkserver":
         first, last = "flowgen.execute.clusters.imported", "flowgen.execute.clusters.settled"
         context.set_forkserver_preload([first, *networks(), last])
+        make_room()
 
 
 def forsake() -> None:

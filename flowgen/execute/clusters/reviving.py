@@ -13,6 +13,10 @@ from flowgen.execute.clusters.lasting import Lasting
 
 EVERY = 500
 """milliseconds between two looks"""
+FEW = 10
+"""starts in a row that failed for one cause, after which the next would too"""
+DIED = "Nanny failed to start worker process"
+"""what Dask says of a process that ends before it can say anything"""
 
 
 class Reviving(Lasting):
@@ -20,6 +24,21 @@ class Reviving(Lasting):
 
     Nannies that gave up, or were let go because their worker hung, are replaced.
     """
+
+    cause = ""
+    """why a worker's process couldn't be started, the last time; empty if it could"""
+    failures = 0
+    """how often in a row that was the cause"""
+
+    @property
+    def hopeless(self) -> str:
+        """Why no worker's process can be started; empty while there is one, or hope for one."""
+        return self.cause if self.failures >= FEW and not self.running else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether a worker's process is there."""
+        return any(nanny.status == Status.running for nanny in list(self.workers.values()))
 
     def __await__(self) -> Generator[Any, Any, Self]:
         """Be started. Dask's own then waits for each nanny once more, in a task whose error nobody looks at, so that
@@ -45,7 +64,13 @@ class Reviving(Lasting):
         try:
             await super()._correct_state_internal()
         except RuntimeError as error:
-            logging.getLogger(__name__).info("a worker process couldn't be started: %s", error)
+            why = words(error)
+            self.failures = self.failures + 1 if why == self.cause else 1
+            self.cause = why
+            logging.getLogger(__name__).info("a worker process couldn't be started: %s", why)
+        else:
+            if self.running:
+                self.cause, self.failures = "", 0
 
     async def revive(self) -> None:
         """Replace what is gone."""
@@ -56,3 +81,11 @@ class Reviving(Lasting):
                 del self.workers[name]
         if set(self.worker_spec) - set(self.workers):
             await self._correct_state()
+
+
+def words(error: BaseException) -> str:
+    """What was at the beginning of an error that led to others."""
+    while first := error.__cause__ or error.__context__:
+        error = first
+    said = str(error).strip().partition("\n")[0]
+    return "it ends while it starts" if said == DIED else said or type(error).__name__
