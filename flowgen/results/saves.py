@@ -80,7 +80,7 @@ def singles(
     chunk = main.encoding.get("chunks", ())[: len(lengths)] or (1,) * len(lengths)
     for region in regions(lengths, aligned(box(lengths, max(1, SLAB // item)), chunk, lengths)):
         read = {field.attrs.get("field", "data"): field.variable[region].values for field in fields}
-        keys = column.keys[region]
+        keys = np.asarray(column.keys[region])
         for at in np.ndindex(*keys.shape):
             if keys[at]:
                 where = {a: labels[a][s.start + n] for a, s, n in zip(column.axes, region, at, strict=True)}
@@ -95,7 +95,6 @@ def write_one(
 ) -> None:
     """One point's file."""
     first = next(iter(values.values()))
-    said = ", ".join(f"{axis} = {exact_text(label)}" for axis, label in where.items())
     if kind == ".npy":
         with path.open("wb") as file:
             np.save(file, first, allow_pickle=False)
@@ -112,7 +111,9 @@ def write_one(
         bounds = main.attrs.get("range", (-1.0, 1.0))
         write_animation(path, kind, (pixels(frame, bounds) for frame in first), main.attrs["rate"])
     else:
-        write_picture(path, kind, pixels(first, main.attrs.get("range", (-1.0, 1.0))), f"{name} at {said}")
+        said = ", ".join(f"{axis} = {exact_text(label)}" for axis, label in where.items())
+        bounds = main.attrs.get("range", (-1.0, 1.0))
+        write_picture(path, kind, pixels(first, bounds), f"{name} at {said}" if said else name)
 
 
 def write_picture(path: Path, kind: str, picture: NDArray[np.uint8], said: str) -> None:

@@ -1,0 +1,82 @@
+"""Files of outputs whose value is one alone, or of points that differ in more than their numbers."""
+
+import csv
+import wave
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+from results_example import Memory, axis
+from safetensors.numpy import load_file
+
+from flowgen.language.expressions import Ref
+from flowgen.language.outputs import Making, Output
+from flowgen.language.patterns import read_pattern
+from flowgen.results.dataset import write_dataset
+from flowgen.results.saves import write_saves
+from flowgen.values import Audio, Image, Moments, Noise, Score, Video
+
+
+def saved(folder, batches, pattern, failed=(), labels=None, **options):
+    """The files of an output ``made``, and its dataset."""
+    memory, axes = Memory(), {name: axis(name, found) for name, found in (labels or {}).items()}
+    column = memory.column("made", axes, batches)
+    for at in failed:
+        column.keys[at] = b""
+    dataset = write_dataset(folder, axes, [column], memory, {})
+    output = Output("o", Ref("n"), None, Making(read_pattern(pattern), **options))
+    return write_saves(folder, output, column, dataset, labels or {}), dataset
+
+
+def alone(folder, value, pattern):
+    """The file of an output without axes."""
+    (path,), _ = saved(folder, [value], pattern)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpg"])
+def test_a_picture_without_axes(tmp_path, kind):
+    path = alone(tmp_path, Image(torch.full((1, 3, 16, 24), 0.5)), f"pictures/one.{kind}")
+    with Picture.open(path) as found:
+        assert found.size == (24, 16) and np.abs(np.asarray(found.convert("RGB"), dtype=float) - 191).max() <= 2
+        assert kind != "png" or found.text["Description"] == "o"
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng"])
+def test_a_video_without_axes(tmp_path, kind):
+    frames = torch.linspace(-1, 1, 3).reshape(1, 3, 1, 1, 1).expand(1, 3, 3, 8, 8).contiguous()
+    with Picture.open(alone(tmp_path, Video(frames), f"one.{kind}")) as found:
+        assert found.n_frames == 3
+
+
+def test_a_sound_without_axes(tmp_path):
+    with wave.open(str(alone(tmp_path, Audio(torch.zeros(1, 2, 50), 8000), "one.wav"))) as found:
+        assert (found.getnchannels(), found.getnframes()) == (2, 50)
+
+
+def test_numbers_without_axes(tmp_path):
+    score = Score(torch.tensor([0.1], dtype=torch.float64), torch.tensor([7]))
+    assert float(alone(tmp_path, score, "one.txt").read_text()) == 0.1
+    with alone(tmp_path, score, "one.csv").open() as file:
+        assert list(csv.reader(file)) == [["made", "n"], ["0.1", "7"]]
+    assert np.load(alone(tmp_path, score, "one.npy")) == 0.1
+    noise = torch.randn(1, 4, 3, 3)
+    found = np.load(alone(tmp_path, Noise(noise, torch.zeros(1, 9, dtype=torch.uint8)), "noise.npy"))
+    np.testing.assert_array_equal(found, noise[0].numpy())
+    moments = Moments(torch.tensor([7]), torch.randn(1, 2), torch.randn(1, 2, 2), "net")
+    tensors = load_file(alone(tmp_path, moments, "one.safetensors"))
+    np.testing.assert_array_equal(tensors["scatter"], moments.scatter[0].numpy())
+
+
+def test_one_value_that_failed_gets_no_file(tmp_path):
+    memory = Memory()
+    column = memory.column("made", {}, [Score(torch.tensor([2.5]), torch.tensor([1]))])
+    failed = type(column)("made", (), np.array(b"", dtype="S40"), "value", memory.items[next(iter(memory.items))])
+    dataset = write_dataset(tmp_path, {}, [failed], memory, {})
+
+    def files(pattern):
+        return write_saves(tmp_path, Output("o", Ref("n"), None, Making(read_pattern(pattern))), failed, dataset, {})
+
+    assert files("one.txt") == [] and files("one.npy") == []
+    assert files("one.csv")[0].read_text().splitlines() == ["made,n", "failed,0"]
