@@ -41,6 +41,15 @@ def number(value: PerItem[int]) -> Score:
     return Score(data, torch.ones(len(data), dtype=torch.long))
 
 
+@node("fails.whole", stored=True)
+def whole(value: PerItem[int], truth: bool = False) -> Score:
+    """A whole number, or whether it is above 1."""
+    if not is_abstract() and BAD.intersection(value.values):
+        raise ValueError("not today")
+    data = torch.tensor(value.values)
+    return Score(data > 1 if truth else data, torch.ones(len(data), dtype=torch.long))
+
+
 @node("fails.vector", stored=True)
 def vector(value: PerItem[int]) -> Features:
     """Features of a thing that can't always be looked at."""
@@ -249,6 +258,40 @@ def test_good_items_among_many_that_fail_are_computed(lab, good):
     assert {f.point["value"]: f.cause for f in run.failures if f.node == "one"} == {
         n: f"ValueError: no {n} today" for n in BAD
     }
+
+
+WHOLE = """\
+flowgen: 1
+sweep: {value: [1, 2, 3, 4]}
+nodes:
+  number: {type: fails.whole, value: $value}
+  truth: {type: fails.whole, value: $value, truth: true}
+outputs: {number: {from: $number, save: n.csv}, truth: {from: $truth, save: t.csv}, curve: {x: $number, y: $truth}}
+"""
+
+
+def test_whole_numbers_and_truth_values_that_failed_count_for_nothing(lab):
+    BAD.add(2)
+    run = lab.run(WHOLE)
+    found = run.results.load()
+    assert [float(found[name].mean()) for name in ("number", "truth")] == [8 / 3, 2 / 3]
+    np.testing.assert_array_equal(found.number, [1, np.nan, 3, 4])
+    assert (run.folder / "n.csv").read_text().splitlines() == [
+        "value,number,n",
+        "1,1.0,1",
+        "2,failed,0",
+        "3,3.0,1",
+        "4,4.0,1",
+    ]
+    assert (run.folder / "t.csv").read_text().splitlines()[1:3] == ["1,0.0,1", "2,failed,0"]
+    assert (run.folder / "curves" / "curve.csv").read_text().splitlines()[2] == "2,failed,failed"
+    said = Console(width=100, record=True, file=io.StringIO())
+    said.print(scalar_table(found))
+    assert said.export_text().count("failed") == 2
+    assert (run.folder / "report.html").read_text().count(">failed</td>") == 2
+    BAD.clear()
+    whole = lab.run(WHOLE).results
+    assert (whole.number.dtype, whole.truth.dtype) == (np.int64, np.bool_)
 
 
 @node("fails.picture", stored=True)

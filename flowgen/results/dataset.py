@@ -130,7 +130,7 @@ def example(column: Column, reader: Reader) -> Record:
 
 
 def new_array(group: Any, column: Column, variable: Variable, chunk: Sequence[int]) -> Any:
-    """The array of a variable; points without a result are NaN, or 0 among whole numbers."""
+    """The array of a variable; points without a result are NaN, and 0 in further fields of whole numbers."""
     return group.create_array(
         variable.name,
         shape=(*column.keys.shape, *variable.shape),

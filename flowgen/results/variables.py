@@ -100,8 +100,16 @@ def variables_of(column: Column, record: Record, names: Names) -> list[Variable]
         for n, length in enumerate(shape):
             called = known[n] if known else f"{name}_dim_{n}"
             dims += (names.dim(called, name, length, dims),)
-        found.append(Variable(name, dotted, dims, shape, as_numpy(tensor[:0]).dtype))
+        dtype = as_numpy(tensor[:0]).dtype
+        found.append(Variable(name, dotted, dims, shape, dtype if number else with_missing(dtype, shape, column)))
     return found
+
+
+def with_missing(dtype: np.dtype[Any], shape: tuple[int, ...], column: Column) -> np.dtype[Any]:
+    """The dtype of an output's values: where points have no result whole numbers become floats, which have NaN."""
+    if dtype.kind not in "biu" or (column.keys != b"").all():
+        return dtype
+    return np.promote_types(dtype, np.float32 if shape else np.float64)
 
 
 def attributes_of(

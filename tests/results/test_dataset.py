@@ -171,6 +171,32 @@ def test_points_without_a_result_are_nan(tmp_path):
         write_dataset(tmp_path, {"seed": seed}, [column], memory, {})
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+def test_a_whole_number_that_there_is_not_is_missing(tmp_path, dtype):
+    memory, seed = Memory(), axis("seed", range(3))
+    values = torch.tensor([1, 1, 0]).to(dtype)
+    column = memory.column("out", {"seed": seed}, [Score(values, torch.tensor([5, 5, 5]))])
+    whole = write_dataset(tmp_path, {"seed": seed}, [column], memory, {})["out"]
+    assert whole.dtype == values.numpy().dtype and whole.values.tolist() == values.tolist()
+    column.keys[0] = b""
+    write_dataset(tmp_path, {"seed": seed}, [column], memory, {})
+    data = xarray.open_zarr(tmp_path / "results.zarr")
+    np.testing.assert_array_equal(data["out"].values, [np.nan, 1, 0])
+    assert data["out"].isnull().values.tolist() == [True, False, False] and data["out_count"].values.tolist() == [
+        0,
+        5,
+        5,
+    ]
+
+
+def test_a_picture_of_whole_numbers_that_there_is_not_is_missing(tmp_path):
+    memory, seed = Memory(), axis("seed", range(2))
+    column = memory.column("out", {"seed": seed}, [Image(torch.full((2, 3, 4, 4), 255, dtype=torch.uint8), (0, 255))])
+    column.keys[0] = b""
+    values = write_dataset(tmp_path, {"seed": seed}, [column], memory, {})["out"].values
+    assert np.isnan(values[0]).all() and (values[1] == 255).all() and values.dtype == np.float32
+
+
 def test_items_of_several_shapes_are_refused_by_name(tmp_path):
     memory, size = Memory(), axis("size", [32, 64])
     batches = [Image(torch.zeros(1, 3, 32, 32)), Image(torch.zeros(1, 3, 64, 64))]
