@@ -21,7 +21,8 @@ from flowgen.language.axes import Axis
 from flowgen.results.columns import Column, Reader
 from flowgen.results.files import Told, untold
 from flowgen.results.labels import coordinate
-from flowgen.results.slabs import aligned, box, regions
+from flowgen.results.metadata import Metadata
+from flowgen.results.slabs import MOST, aligned, box, regions
 from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, form, plain, variables_of, wanted
 from flowgen.values import Record
 
@@ -48,9 +49,10 @@ def write_dataset(
 ) -> xarray.Dataset:
     """Write ``folder/results.zarr`` and open it, arrays read on demand.
 
-    A variable per output over its axes and its record's own dimensions; further tensors as ``OUTPUT_FIELD``. Written
-    aside and renamed: a ``results.zarr`` that exists is whole. Raises UserError where the items of an output differ in
-    shape, and whatever the reader raises. told: how many points of all outputs are written.
+    A variable per output over its axes and its record's own dimensions; further tensors as ``OUTPUT_FIELD``, and so
+    metadata that isn't the same for all items. Written aside and renamed: a ``results.zarr`` that exists is whole.
+    Raises UserError where the items of an output differ in shape, and whatever the reader raises. told: how many points
+    of all outputs are written.
     """
     aside = folder / f".{NAME}.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
@@ -103,19 +105,40 @@ def write_column(group: Any, column: Column, reader: Reader, names: Names, slab_
     lengths = column.keys.shape
     chunk = box(lengths, min(most, max(1, CHUNK // max(1, max(v.item_bytes for v in variables)))))
     arrays = {v.field: new_array(group, column, v, chunk) for v in variables}
-    metadata = first.metadata()
+    metadata = Metadata(lengths, first.metadata())
     for region in regions(lengths, aligned(box(lengths, most), chunk, lengths)):
         keys = column.keys[region]
-        values, found = gather(column, keys.ravel().tolist(), reader, first, variables)
-        for said in found:
-            metadata = {k: v for k, v in metadata.items() if k in said and repr(said[k]) == repr(v)}
+        values, kinds = gather(column, keys.ravel().tolist(), reader, first, variables, metadata)
+        metadata.at[region] = kinds.reshape(keys.shape)
         for variable in variables:
             arrays[variable.field][(*region, ...)] = values[variable.field].reshape((*keys.shape, *variable.shape))
         del values
         give_back()
         yield keys.size
     for variable in variables:
-        arrays[variable.field].attrs.update(attributes_of(column, variable, metadata, type(first)))
+        arrays[variable.field].attrs.update(attributes_of(column, variable, metadata.shared(), type(first)))
+    for word, numbers in metadata.differing().items():
+        write_metadata(group, column, word, numbers, names)
+
+
+def write_metadata(group: Any, column: Column, word: str, values: NDArray[Any], names: Names) -> None:
+    """What the items of an output say differently under a word, by point."""
+    name = names.variable(f"{column.name}_{word}")
+    dims: tuple[str, ...] = ()
+    for n, length in enumerate(values.shape[len(column.axes) :]):
+        dims += (names.dim(f"{name}_dim_{n}", name, length, dims),)
+    text = values.dtype.kind == "T"
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(max(1, side) for side in box(values.shape, MOST)),
+        dtype=str if text else values.dtype,
+        compressors=LABELS,
+        fill_value="" if text else np.nan,
+        dimension_names=(*column.axes, *dims),
+        attributes={"output": column.name, "metadata": word},
+    )
+    array[...] = values
 
 
 def example(column: Column, reader: Reader) -> Record:
@@ -148,26 +171,31 @@ def blank(dtype: np.dtype[Any]) -> Any:
 
 
 def gather(
-    column: Column, keys: list[bytes], reader: Reader, first: Record, variables: Sequence[Variable]
-) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
-    """The values at some points by field, item axis first, and the metadata of the groups that they came in."""
+    column: Column,
+    keys: list[bytes],
+    reader: Reader,
+    first: Record,
+    variables: Sequence[Variable],
+    metadata: Metadata,
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """The values at some points by field, item axis first, and the kinds of their metadata."""
     rows: dict[str, list[int]] = {}
     for row, key in enumerate(keys):
         if key:
             rows.setdefault(key.decode(), []).append(row)
     values = {v.field: np.full((len(keys), *v.shape), blank(v.dtype), dtype=v.dtype) for v in variables}
-    metadata = []
+    kinds = np.full(len(keys), -1)
     places = list(rows.values())
     groups = reader.read(list(rows), column.output) if rows else []
     for positions, batch in groups:
         check_form(column, first, batch)
-        metadata.append(batch.metadata())
         items = [n for n, position in enumerate(positions) for _ in places[position]]
         points = [row for position in positions for row in places[position]]
+        kinds[points] = metadata.kind(batch.metadata())
         for name, tensor in wanted(batch).items():
             array = as_numpy(tensor)
             values[name][points] = array if len(items) == len(array) else array[items]
-    return values, metadata
+    return values, kinds
 
 
 def check_form(column: Column, first: Record, batch: Record) -> None:

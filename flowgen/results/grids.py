@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from flowgen.execute.memory import give_back
 from flowgen.language.labels import all_readable, digits, readable, safe_name
 from flowgen.results.files import whole
+from flowgen.results.lookup import Said, bounds
 from flowgen.results.sheet import CAPTION, Sheet, draw
 from flowgen.results.views import View, views
 
@@ -45,7 +46,8 @@ def write_grids(
             wanted = {output: [view_of(labels, *axes)] for output, axes in (asked or {}).get(str(name), {}).items()}
             for output, kinds in (wanted or {str(name): views(labels)}).items():
                 taken = [path for paths in found.values() for path in paths]
-                found[output] = write_output(folder / "images", output, variable, kinds, taken)
+                scale = bounds(dataset, str(name))
+                found[output] = write_output(folder / "images", output, variable, scale, kinds, taken)
     return found
 
 
@@ -57,9 +59,9 @@ def view_of(labels: Mapping[str, Sequence[Any]], rows: str, columns: str) -> Vie
 
 
 def write_output(
-    folder: Path, name: str, pictures: xarray.DataArray, kinds: Sequence[View], taken: Sequence[Path]
+    folder: Path, name: str, pictures: xarray.DataArray, scale: Said, kinds: Sequence[View], taken: Sequence[Path]
 ) -> list[Path]:
-    """The sheets of one output."""
+    """The sheets of one output. scale: what stands for black and white in each picture."""
     labels = labels_of(pictures)
     lengths = {axis: len(found) for axis, found in labels.items()}
     planned = [(view, list(itertools.islice(view.sheets(lengths), share))) for view, share in shares(kinds, lengths)]
@@ -70,7 +72,8 @@ def write_output(
         for at in ({axis: chosen[axis] for axis in labels if axis in chosen} for chosen in points):
             said = [f"{axis}={readable(labels[axis][index], 40, digits(labels[axis]))}" for axis, index in at.items()]
             path = free_path(folder, safe_name(" ".join([name, *said])), [*taken, *paths])
-            write_sheet(path, make_sheet(name, pictures, labels, view, at), caption(name, labels, view, at), more)
+            sheet = make_sheet(name, pictures, scale, labels, view, at)
+            write_sheet(path, sheet, caption(name, labels, view, at), more)
             give_back()  # tens of megabytes
             paths.append(path)
     return paths
@@ -105,25 +108,33 @@ def labels_of(pictures: xarray.DataArray) -> dict[str, Sequence[Any]]:
 
 
 def make_sheet(
-    name: str, pictures: xarray.DataArray, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]
+    name: str,
+    pictures: xarray.DataArray,
+    scale: Said,
+    labels: Mapping[str, Sequence[Any]],
+    view: View,
+    at: Mapping[str, int],
 ) -> Sheet:
     """The sheet of a view at one point of the other axes."""
     title = ", ".join(
         [name, *(f"{axis} = {readable(labels[axis][index], 60, digits(labels[axis]))}" for axis, index in at.items())]
     )
-    low, high = pictures.attrs.get("range", (-1.0, 1.0))
-    here = pictures.isel(at)
-    if view.rows is None:
-        return strip(title, here, labels, view.columns, (low, high))
-    assert view.columns is not None
+    here, rows, columns = pictures.isel(at), view.rows, view.columns
+    if rows is None:
+        return strip(title, here, lambda along: scale.at({**at, **along}), labels, columns)
+    assert columns is not None
     notes = [
         f"{axis}: the first {SIDE} of {len(labels[axis])} are shown."
-        for axis in (view.rows, view.columns)
+        for axis in (rows, columns)
         if len(labels[axis]) > SIDE
     ]
-    shown = here.isel({view.rows: slice(SIDE), view.columns: slice(SIDE)})
-    rows, columns = ((a, all_readable(labels[a][:SIDE])) for a in (view.rows, view.columns))
-    return Sheet(title, rows, columns, reader(shown, view.rows, view.columns), (low, high), notes)
+    shown = here.isel({rows: slice(SIDE), columns: slice(SIDE)})
+
+    def scale_at(row: int, column: int) -> Any:
+        return scale.at({**at, rows: row, columns: column})
+
+    down, across = ((axis, all_readable(labels[axis][:SIDE])) for axis in (rows, columns))
+    return Sheet(title, down, across, reader(shown, rows, columns), scale_at, notes)
 
 
 def caption(name: str, labels: Mapping[str, Sequence[Any]], view: View, at: Mapping[str, int]) -> str:
@@ -138,14 +149,14 @@ def caption(name: str, labels: Mapping[str, Sequence[Any]], view: View, at: Mapp
 def strip(
     title: str,
     pictures: xarray.DataArray,
+    scale: Callable[[dict[str, int]], Any],
     labels: Mapping[str, Sequence[Any]],
     axis: str | None,
-    bounds: tuple[float, float],
 ) -> Sheet:
     """A single axis: one row, or several where that would be too wide; no axis: one picture."""
     if axis is None:
         picture = pictures.values
-        return Sheet(title, ("", [""]), ("", [""]), lambda row, column: picture, bounds)
+        return Sheet(title, ("", [""]), ("", [""]), lambda row, column: picture, lambda row, column: scale({}))
     count = len(labels[axis])
     across = count if count <= 10 else min(SIDE, 8 if count <= 64 else math.ceil(math.sqrt(count)))
     down = min(SIDE, math.ceil(count / across))
@@ -162,7 +173,10 @@ def strip(
         n = row * across + column
         return found[n] if n < shown else ""
 
-    return Sheet(title, ("", [""] * down), (axis, [""] * across), picture_at, bounds, notes, label_at)
+    def scale_at(row: int, column: int) -> Any:
+        return scale({axis: row * across + column})
+
+    return Sheet(title, ("", [""] * down), (axis, [""] * across), picture_at, scale_at, notes, label_at)
 
 
 def reader(pictures: xarray.DataArray, *axes: str) -> Callable[..., NDArray[Any]]:

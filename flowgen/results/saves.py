@@ -23,6 +23,7 @@ from flowgen.results.columns import Column
 from flowgen.results.dataset import SLAB
 from flowgen.results.files import Told, inside, untold, whole
 from flowgen.results.labels import FAILED
+from flowgen.results.lookup import Said, bounds, fields, said
 from flowgen.results.sheet import CAPTION, pixels
 from flowgen.results.slabs import aligned, box, regions
 from flowgen.results.sounds import write_sound
@@ -72,28 +73,30 @@ def singles(
 ) -> Iterator[Path]:
     """A file for each point, read slab by slab."""
     main = dataset[column.name]
-    fields = [main]
-    if save.kind == ".safetensors":
-        fields += [v for v in dataset.data_vars.values() if v.attrs.get("output") == column.name]
+    wanted = {"data": main, **(fields(dataset, column.name) if save.kind == ".safetensors" else {})}
+    about = {"record": Said(main.attrs["record"], None), "range": bounds(dataset, column.name)}
+    about["rate"] = said(dataset, column.name, "rate")
     lengths = column.keys.shape
-    item = max(1, sum(field.nbytes for field in fields) // max(1, column.keys.size))
+    item = max(1, sum(field.nbytes for field in wanted.values()) // max(1, column.keys.size))
     chunk = main.encoding.get("chunks", ())[: len(lengths)] or (1,) * len(lengths)
     for region in regions(lengths, aligned(box(lengths, max(1, SLAB // item)), chunk, lengths)):
-        read = {field.attrs.get("field", "data"): field.variable[region].values for field in fields}
+        read = {name: field.variable[region].values for name, field in wanted.items()}
         keys = np.asarray(column.keys[region])
         for at in np.ndindex(*keys.shape):
             if keys[at]:
-                where = {a: labels[a][s.start + n] for a, s, n in zip(column.axes, region, at, strict=True)}
+                point = {axis: s.start + n for axis, s, n in zip(column.axes, region, at, strict=True)}
+                where = {axis: labels[axis][n] for axis, n in point.items()}
+                told = {word: found.at(point) for word, found in about.items()}
                 path = inside(folder, save.fill(where))
                 with whole(path) as aside:
-                    write_one(aside, save.kind, {k: v[at] for k, v in read.items()}, main, where, name)
+                    write_one(aside, save.kind, {k: v[at] for k, v in read.items()}, told, where, name)
                 yield path
 
 
 def write_one(
-    path: Path, kind: str, values: Mapping[str, NDArray[Any]], main: xarray.DataArray, where: Point, name: str
+    path: Path, kind: str, values: Mapping[str, NDArray[Any]], about: Mapping[str, Any], where: Point, name: str
 ) -> None:
-    """One point's file."""
+    """One point's file. about: its item's ``record``, ``range`` and ``rate``."""
     first = next(iter(values.values()))
     if kind == ".npy":
         with path.open("wb") as file:
@@ -101,19 +104,17 @@ def write_one(
     elif kind == ".safetensors":
         from safetensors.numpy import save_file
 
-        about = {axis: exact_text(label) for axis, label in where.items()}
-        save_file({k: np.ascontiguousarray(v) for k, v in values.items()}, path, metadata=about)
+        point = {axis: exact_text(label) for axis, label in where.items()}
+        save_file({k: np.ascontiguousarray(v) for k, v in values.items()}, path, metadata=point)
     elif kind == ".txt":
         path.write_text(f"{first}\n", encoding="utf-8")
     elif kind == ".wav":
-        write_sound(path, first, main.attrs["rate"])
-    elif main.attrs.get("record") == "Video":
-        bounds = main.attrs.get("range", (-1.0, 1.0))
-        write_animation(path, kind, (pixels(frame, bounds) for frame in first), main.attrs["rate"])
+        write_sound(path, first, about["rate"])
+    elif about["record"] == "Video":
+        write_animation(path, kind, (pixels(frame, about["range"]) for frame in first), about["rate"])
     else:
-        said = ", ".join(f"{axis} = {exact_text(label)}" for axis, label in where.items())
-        bounds = main.attrs.get("range", (-1.0, 1.0))
-        write_picture(path, kind, pixels(first, bounds), f"{name} at {said}" if said else name)
+        place = ", ".join(f"{axis} = {exact_text(label)}" for axis, label in where.items())
+        write_picture(path, kind, pixels(first, about["range"]), f"{name} at {place}" if place else name)
 
 
 def write_picture(path: Path, kind: str, picture: NDArray[np.uint8], said: str) -> None:
@@ -170,13 +171,14 @@ def animations(
     """An animation for each point of the other axes; frames without a result are left out."""
     assert making.time is not None
     main = dataset[column.name]
-    bounds = main.attrs.get("range", (-1.0, 1.0))
+    scale = bounds(dataset, column.name)
     others = [axis for axis in column.axes if axis != making.time]
     for at, where in points(others, labels):
         there = column.keys[tuple(at.get(axis, slice(None)) for axis in column.axes)] != b""
         if there.any():
             path = inside(folder, save.fill(where))
-            shown = (main.isel({**at, making.time: int(n)}).values for n in np.flatnonzero(there))
+            shown = ({**at, making.time: int(n)} for n in np.flatnonzero(there))
+            frames = (pixels(main.isel(point).values, scale.at(point)) for point in shown)
             with whole(path) as aside:
-                write_animation(aside, save.kind, (pixels(frame, bounds) for frame in shown), making.fps)
+                write_animation(aside, save.kind, frames, making.fps)
             yield path

@@ -38,8 +38,8 @@ class Sheet:
     columns: tuple[str, Sequence[str]]
     picture: Callable[[int, int], NDArray[Any] | None]
     """row, column -> [C, H, W] or None for nothing there"""
-    range: tuple[float, float]
-    """what stands for black and white"""
+    scale: Callable[[int, int], tuple[float, float]]
+    """row, column -> what stands for black and white in that picture"""
     notes: Sequence[str] = ()
     captions: Callable[[int, int], str] | None = None
     """a label for each tile, above it, in place of the columns' labels"""
@@ -77,7 +77,7 @@ def draw(sheet: Sheet) -> Image.Image:
             if sheet.captions:
                 label = sheet.captions(row, column)
                 pen.text((x + width / 2, y + 2), fitted(label, font(label), width), INK, font(label), anchor="ma")
-            page.paste(tile(picture, sheet.range, width, height), (x, y + caption))
+            page.paste(tile(picture, sheet.scale(row, column), width, height), (x, y + caption))
     for n, line in enumerate(foot):
         pen.text((MARGIN, high - MARGIN - (len(foot) - n) * (SIZE + 6) + 12), line, FAINT, font())
     return page

@@ -12,7 +12,7 @@ from results_example import Memory, axis, digit_pictures, example
 
 from flowgen.errors import UserError
 from flowgen.results.dataset import write_dataset
-from flowgen.values import Conditioning, Features, Image, Latent, Noise, Noisy, Record, Score, Time
+from flowgen.values import Conditioning, Features, Image, Latent, Noise, Noisy, Record, Score, Time, Video
 
 
 @pytest.fixture(autouse=True)
@@ -207,12 +207,30 @@ def test_items_of_several_shapes_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("slab", [1, 2**20])
-def test_metadata_that_differs_is_dropped(tmp_path, slab):
+def test_metadata_that_differs_is_written_by_point(tmp_path, slab):
     memory, model = Memory(), axis("model", ["a", "b"])
     batches = [Features(torch.zeros(1, 3), "net a"), Features(torch.ones(1, 3), "net b")]
     column = memory.column("features", {"model": model}, batches)
-    data = write_dataset(tmp_path, {"model": model}, [column], memory, {}, slab_bytes=slab)
+    write_dataset(tmp_path, {"model": model}, [column], memory, {}, slab_bytes=slab)
+    data = xarray.open_zarr(tmp_path / "results.zarr")
     assert "extractor" not in data["features"].attrs and data["features"].values.tolist() == [[0.0] * 3, [1.0] * 3]
+    assert data["features_extractor"].values.tolist() == ["net a", "net b"]
+    assert data["features_extractor"].attrs == {"output": "features", "metadata": "extractor"}
+
+
+def test_metadata_of_every_kind_by_point(tmp_path):
+    memory, axes = Memory(), {"a": axis("a", ["x", "y"]), "b": axis("b", [1, 2])}
+    videos = [Video(torch.zeros(1, 2, 3, 4, 4), (0.0, high), rate) for high, rate in ((1.0, 8), (4.0, 8), (1.0, 16.5))]
+    videos.append(videos[0])
+    column = memory.column("out", axes, videos)
+    column.keys[1, 1] = b""
+    data = write_dataset(tmp_path, axes, [column], memory, {})
+    assert data["out_range"].dims == ("a", "b", "out_range_dim_0") and "range" not in data["out"].attrs
+    np.testing.assert_array_equal(data["out_range"], [[[0, 1], [0, 4]], [[0, 1], [np.nan, np.nan]]])
+    np.testing.assert_array_equal(data["out_rate"], [[8, 8], [16.5, np.nan]])
+    odd = [dataclasses.replace(Odd(torch.zeros(1)), limit=limit) for limit in (0.5, None)]
+    data = write_dataset(tmp_path, {"b": axes["b"]}, [memory.column("out", {"b": axes["b"]}, odd)], memory, {})
+    assert data["out_limit"].values.tolist() == ["0.5", "null"] and data["out"].attrs["dtype_"] == "days"
 
 
 def test_a_failed_reader_leaves_the_old_results(tmp_path):

@@ -14,6 +14,7 @@ from flowgen.language.expressions import Ref
 from flowgen.language.outputs import Making, Output
 from flowgen.language.patterns import read_pattern
 from flowgen.results.dataset import write_dataset
+from flowgen.results.grids import write_grids
 from flowgen.results.saves import write_saves
 from flowgen.values import Audio, Image, Moments, Noise, Score, Video
 
@@ -27,6 +28,15 @@ def saved(folder, batches, pattern, failed=(), labels=None, **options):
     dataset = write_dataset(folder, axes, [column], memory, {})
     output = Output("o", Ref("n"), None, Making(read_pattern(pattern), **options))
     return write_saves(folder, output, column, dataset, labels or {}), dataset
+
+
+def ranged(highs, size=8):
+    """Pictures of half their range each."""
+    return [Image(torch.full((1, 3, size, size), high / 2), (0.0, high)) for high in highs]
+
+
+HALF = 128
+"""half a range as a pixel"""
 
 
 def alone(folder, value, pattern):
@@ -80,3 +90,49 @@ def test_one_value_that_failed_gets_no_file(tmp_path):
 
     assert files("one.txt") == [] and files("one.npy") == []
     assert files("one.csv")[0].read_text().splitlines() == ["made,n", "failed,0"]
+
+
+@pytest.mark.parametrize("failed", [(), [(1,)]])
+def test_each_picture_has_its_own_range(tmp_path, failed):
+    paths, _ = saved(tmp_path, ranged([1.0, 8.0, 4.0]), "{a}.png", failed, {"a": ["x", "y", "z"]})
+    assert len(paths) == 3 - len(failed)
+    for path in paths:
+        with Picture.open(path) as found:
+            assert found.getpixel((3, 3)) == (HALF,) * 3
+
+
+def test_each_frame_has_its_own_range(tmp_path):
+    labels = {"s": [0, 1], "t": [1, 2, 3]}
+    (first, second), _ = saved(tmp_path, ranged([1.0, 4.0, 2.0] * 2), "{s}.apng", [(0, 1)], labels, time="t")
+    with Picture.open(second) as found:  # frames that are alike are one
+        assert getattr(found, "n_frames", 1) == 1 and found.convert("RGB").getpixel((3, 3)) == (HALF,) * 3
+    with Picture.open(first) as found:
+        assert found.convert("RGB").getpixel((3, 3)) == (HALF,) * 3
+
+
+@pytest.mark.parametrize("labels", [{"a": ["x", "y"]}, {"a": ["x"], "b": [1, 2]}, {"a": ["x", "y"], "b": [1, 2]}])
+def test_each_picture_of_a_sheet_has_its_own_range(tmp_path, labels):
+    count = int(np.prod([len(found) for found in labels.values()]))
+    _, dataset = saved(
+        tmp_path, ranged([1.0, 4.0, 0.5, 8.0][:count], 64), "".join(f"{{{a}}}" for a in labels) + ".npy", labels=labels
+    )
+    (sheet,) = write_grids(tmp_path, dataset)["made"]
+    with Picture.open(sheet) as found:
+        colours = {colour: number for number, colour in found.getcolors(100_000)}
+    assert colours[(HALF,) * 3] >= count * 64 * 64
+
+
+def test_each_video_has_its_own_rate(tmp_path):
+    frames = torch.linspace(-1, 1, 3).reshape(1, 3, 1, 1, 1).expand(1, 3, 3, 8, 8).contiguous()
+    videos = [Video(frames, rate=rate) for rate in (4.0, 10)]
+    paths, dataset = saved(tmp_path, videos, "{rate}.gif", labels={"rate": [4, 10]})
+    assert [Picture.open(path).info["duration"] for path in paths] == [250, 100]
+    assert dataset["made_rate"].values.tolist() == [4, 10]
+
+
+def test_each_sound_has_its_own_rate(tmp_path):
+    sounds = [Audio(torch.zeros(1, 1, 50), rate) for rate in (8000, 44100)]
+    paths, _ = saved(tmp_path, sounds, "{a}.wav", labels={"a": [1, 2]})
+    for path, rate in zip(paths, (8000, 44100), strict=True):
+        with wave.open(str(path)) as found:
+            assert found.getframerate() == rate
