@@ -142,8 +142,8 @@ def tables(
 ) -> Iterator[Path]:
     """A csv for each point of the axes in its name, a row for each point of the others."""
     values = dataset[column.name].load()
-    count = f"{column.name}_count"
-    counts = dataset[count].load() if count in dataset else None
+    counts = fields(dataset, column.name).get("count")
+    counts = None if counts is None else counts.load()
     rest = [axis for axis in column.axes if axis not in save.axes]
     for at, where in points(save.axes, labels):
         path = inside(folder, save.fill(where))

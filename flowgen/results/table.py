@@ -15,6 +15,7 @@ from rich.table import Table
 
 from flowgen.language.labels import all_readable
 from flowgen.results.labels import is_seed, significant
+from flowgen.results.lookup import fields
 
 ROWS = 40
 """rows shown at most"""
@@ -73,8 +74,8 @@ def scalar_summary(dataset: xarray.Dataset, most: int | None = None) -> tuple[li
     for name, variable in scalars(dataset).items():
         over = averaged(variable, axes)
         means, count = mean_over(variable, axes)
-        if not over and f"{name}_count" in dataset:
-            count = mean_over(dataset[f"{name}_count"], axes)[0].astype(np.int64)
+        if not over and (own := fields(dataset, name).get("count")) is not None:
+            count = mean_over(own, axes)[0].astype(np.int64)
         headers += [f"{name}, mean over {', '.join(over)}" if over else name, "n"]
         parts.append((np.broadcast_to(means, shape), np.broadcast_to(count, shape)))
     if not parts:

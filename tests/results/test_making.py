@@ -215,6 +215,16 @@ def test_points_without_a_result(tmp_path):
     assert table.read_text().splitlines()[:3] == ["a,n,s,n", "x,1,0.0,7", "x,2,failed,0"]
 
 
+def test_a_table_has_the_count_of_its_own_score(tmp_path):
+    labels = {"s_count": [10, 20]}
+    dataset, columns, axes = scored(
+        tmp_path, s=([0.5, 1.5], labels), t_count=([3.0, 4.0], labels), t=([5.0, 6.0], labels)
+    )
+    for name, rows in (("s", ["10,0.5,7", "20,1.5,7"]), ("t", ["10,5.0,7", "20,6.0,7"])):
+        (table,) = save(tmp_path, dataset, columns[name], axes, f"{name}.csv")
+        assert table.read_text().splitlines() == [f"s_count,{name},n", *rows]
+
+
 def test_tensors_of_a_record_with_their_names(tmp_path):
     memory, a = Memory(), {"a": axis("a", [1, 2])}
     data = torch.rand(2, 4, 3, 3)

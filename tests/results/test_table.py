@@ -58,6 +58,13 @@ def test_without_axes_there_is_one_row(tmp_path):
     )
 
 
+def test_another_output_or_axis_with_the_name_of_a_count_is_none(tmp_path):
+    found = scores(tmp_path, a=([1.0, 2.0], {"m": ["p", "q"]}), a_count=([30.0, 40.0], {"m": ["p", "q"]}))
+    assert scalar_summary(found)[1] == [["p", 1.0, 1, 30.0, 1], ["q", 2.0, 1, 40.0, 1]]
+    found = scores(tmp_path, a=([1.0, 2.0], {"a_count": [30, 40]}))
+    assert scalar_summary(found)[1] == [[30, 1.0, 1], [40, 2.0, 1]]
+
+
 def test_missing_values_are_left_out_and_n_says_so(tmp_path):
     values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3])
     found = scores(tmp_path, a=(values, {"m": ["p", "q"], "k": [1, 2, 3]}), b=([0.0, 1.0], {"m": ["p", "q"]}))
