@@ -20,6 +20,7 @@ from flowgen.graph.columns import Column
 from flowgen.graph.likeness import likeness
 from flowgen.graph.measure import Measure
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed
+from flowgen.graph.outputs import check_rates
 from flowgen.graph.parts import AbstractParts, first_line
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
@@ -113,6 +114,7 @@ def check(graph: Graph) -> Check:
             found.lengths[name] = steps_of(found.stretches[name])
             check_marks(graph.nodes[name], found.lengths[name])
             check_continued(loops[name], loops)
+    check_rates(graph, found.outcomes)
     found.sizes = parts.sizes()
     found.warnings += parts.lacking()
     return found

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowgen.errors import Position, UserError, did_you_mean, with_article
 from flowgen.graph.model import Graph
@@ -17,6 +17,9 @@ from flowgen.language.expressions import Ref
 from flowgen.language.outputs import Making, Output
 from flowgen.language.patterns import Pattern, Place, check_length
 from flowgen.values import Audio, Image, Score, Video
+
+if TYPE_CHECKING:
+    from flowgen.graph.check import Outcome
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ARRAYS = (".npy", ".safetensors")
@@ -29,6 +32,8 @@ KINDS = {"loop": "loop", "reduce": "reduction"}
 """how messages call the kinds of nodes whose results are always stored"""
 MOST = 100_000
 """files of a run"""
+GIF_FPS = 50
+"""frames per second of a gif at most: viewers show one of less than 2 hundredths of a second for 10"""
 
 
 def check_making(graph: Graph) -> None:
@@ -95,6 +100,7 @@ def check_kind(save: Pattern, making: Making, value: type[Any], said: str, at: P
         if save.kind not in MOVES:
             raise UserError(f"'{save.kind}' is no kind of animation", at, f"animations: {', '.join(MOVES)}")
         check_encoder(save, at)
+        check_speed(save, making.fps, making.places.get("fps"))
         return
     found = [*next((kinds for of, kinds in FILES.items() if issubclass(value, of)), ()), *ARRAYS]
     check_encoder(save, at)
@@ -110,6 +116,24 @@ def check_encoder(save: Pattern, at: Position | None) -> None:
     if save.kind == ".mp4" and not can_encode():
         hint = "pip install imageio-ffmpeg, or install ffmpeg; gif, webp and apng need nothing"
         raise UserError("mp4 needs ffmpeg, which isn't found", at, hint)
+
+
+def check_speed(save: Pattern, fps: float, at: Position | None) -> None:
+    """Raise UserError for a gif that would run slower than it should."""
+    if save.kind == ".gif" and fps > GIF_FPS:
+        hint = "save it as webp, apng or mp4, which can"
+        raise UserError(f"a gif can't show {fps:g} frames per second, only up to {GIF_FPS}", at, hint)
+
+
+def check_rates(graph: Graph, found: Mapping[str, Sequence[Outcome]]) -> None:
+    """Raise UserError unless videos can be saved at the rates that they have. found: by node, of each variant."""
+    for output in graph.document.outputs:
+        making, wire = output.making, graph.outputs[output.name]
+        if making is not None and making.save is not None and issubclass(kind_of(graph, output.ref), Video):
+            for outcome in found[wire.node]:
+                video = outcome.outputs[wire.output]
+                assert isinstance(video, Video)
+                check_speed(making.save, video.rate, making.places.get("save"))
 
 
 def can_encode() -> bool:

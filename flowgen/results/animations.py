@@ -15,6 +15,8 @@ from PIL import Image
 from flowgen.errors import UserError
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
+HUNDREDTH = 10
+"""milliseconds of a hundredth of a second, in which a gif counts"""
 LOOKED_AT = 256
 """pixels of the longer side up to which small frames are enlarged"""
 
@@ -30,8 +32,14 @@ def write_animation(path: Path, kind: str, frames: Iterator[NDArray[np.uint8]], 
         return
     first, *rest = (Image.fromarray(frame) for frame in frames)
     options: dict[str, Any] = {"quality": 90} if kind == ".webp" else {}
-    time = round(1000 / fps)
-    first.save(path, format=FORMATS[kind], save_all=True, append_images=rest, duration=time, loop=0, **options)
+    times = durations(1 + len(rest), fps, HUNDREDTH if kind == ".gif" else 1)
+    first.save(path, format=FORMATS[kind], save_all=True, append_images=rest, duration=times, loop=0, **options)
+
+
+def durations(count: int, fps: float, unit: int) -> list[int]:
+    """How long frames show, in whole units of milliseconds: each ends as near to its time as these allow."""
+    ends = [round(n * 1000 / fps / unit) * unit for n in range(count + 1)]
+    return [end - begin for begin, end in zip(ends, ends[1:], strict=False)]
 
 
 def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

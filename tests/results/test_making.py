@@ -138,6 +138,10 @@ def test_outputs_are_no_part_of_a_key(run, lab):
         ("{from: $image, save: x.gif, time: frame}", "'time' names no axis of 'o': 'frame'"),
         ("{from: $image, save: '{seed}{prompt}.gif', time: sed}", "did you mean 'seed'?"),
         ("{from: $image, save: '{prompt}{guidance}.mp4', time: seed}", "mp4 needs ffmpeg, which isn't found\n  pip"),
+        (
+            "{from: $image, save: '{prompt}{seed}.gif', time: guidance, fps: 60}",
+            "a gif can't show 60 frames per second, only up to 50\n  save it as webp",
+        ),
         ("{from: $image, grid: [prompt, sede]}", "'grid' names no axis of 'o': 'sede'\n  did you mean 'seed'?"),
         ("{from: $fid, grid: [guidance, seed]}", "'grid' names no axis of 'o': 'seed'"),
         ("{x: $image, y: $fid}", "'$image' gives Image; a curve is drawn from scores"),
@@ -255,6 +259,21 @@ def test_animations_by_pillow(tmp_path, kind):
             found.seek(n)
             grey.append(int(np.asarray(found.convert("RGB")).mean()))
     np.testing.assert_allclose(grey, [0, 128, 191, 255], atol=3)
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("gif", 10), ("webp", 1), ("apng", 1)])
+@pytest.mark.parametrize("fps", [50, 48, 30, 24, 15, 7])
+def test_frames_last_as_long_as_they_should(tmp_path, kind, unit, fps):
+    pixels = (np.full((8, 8, 3), n * 15, dtype=np.uint8) for n in range(17))
+    write_animation(tmp_path / "w", f".{kind}", pixels, fps)
+    times = []
+    with Picture.open(tmp_path / "w") as found:
+        for n in range(17):
+            found.seek(n)
+            found.load()  # a webp says it then
+            times.append(found.info["duration"])
+    np.testing.assert_allclose(np.cumsum(times), np.arange(1, 18) * 1000 / fps, atol=unit / 2 + 1e-6)
+    assert min(times) >= 2 * unit
 
 
 def test_small_frames_are_enlarged_to_squares(tmp_path):

@@ -10,13 +10,22 @@ from PIL import Image as Picture
 from results_example import Memory, axis
 from safetensors.numpy import load_file
 
+from flowgen.errors import UserError
+from flowgen.experiment import load
 from flowgen.language.expressions import Ref
 from flowgen.language.outputs import Making, Output
 from flowgen.language.patterns import read_pattern
+from flowgen.node import node
 from flowgen.results.dataset import write_dataset
 from flowgen.results.grids import write_grids
 from flowgen.results.saves import write_saves
-from flowgen.values import Audio, Image, Moments, Noise, Score, Video
+from flowgen.values import Audio, Image, Moments, Noise, PerItem, Score, Video
+
+
+@node("saves.film")
+def film(k: PerItem[float], rate: float = 8.0) -> Video:
+    """Two frames."""
+    return Video(torch.zeros(len(k.values), 2, 3, 8, 8) + torch.linspace(-1, 1, 2)[:, None, None, None], rate=rate)
 
 
 def saved(folder, batches, pattern, failed=(), labels=None, **options):
@@ -136,3 +145,20 @@ def test_each_sound_has_its_own_rate(tmp_path):
     for path, rate in zip(paths, (8000, 44100), strict=True):
         with wave.open(str(path)) as found:
             assert found.getframerate() == rate
+
+
+def test_a_gif_of_a_video_that_is_too_fast_is_refused(tmp_path):
+    text = """\
+flowgen: 1
+sweep: {rate: [50, 60], k: [1, 2]}
+nodes:
+  film: {type: saves.film, k: $k, rate: $rate}
+outputs: {film: {from: $film, save: "{rate}{k}.gif"}}
+"""
+    (tmp_path / "g.yaml").write_text(text)
+    with pytest.raises(UserError, match="a gif can't show 60 frames per second, only up to 50") as caught:
+        load(tmp_path / "g.yaml").check()
+    assert caught.value.at.line == 5
+    for changed in (text.replace("60", "40"), text.replace("gif", "webp")):
+        (tmp_path / "g.yaml").write_text(changed)
+        load(tmp_path / "g.yaml").check()
