@@ -73,7 +73,7 @@ def singles(
 ) -> Iterator[Path]:
     """A file for each point, read slab by slab."""
     main = dataset[column.name]
-    wanted = {"data": main, **(fields(dataset, column.name) if save.kind == ".safetensors" else {})}
+    wanted = {main.attrs["field"]: main, **(fields(dataset, column.name) if save.kind == ".safetensors" else {})}
     about = {"record": Said(main.attrs["record"], None), "range": bounds(dataset, column.name)}
     about["rate"] = said(dataset, column.name, "rate")
     lengths = column.keys.shape

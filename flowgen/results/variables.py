@@ -115,10 +115,10 @@ def with_missing(dtype: np.dtype[Any], shape: tuple[int, ...], column: Column) -
 def attributes_of(
     column: Column, variable: Variable, metadata: Mapping[str, Any], record: type[Record]
 ) -> dict[str, Any]:
-    """Attributes of a variable. Main variables say their ``record`` and ``axes``, others their ``output``."""
+    """Attributes of a variable: its ``field``. Main ones say their ``record`` and ``axes``, others their ``output``."""
     if variable.name != column.name:
         return {"output": column.name, "field": variable.field}
-    found: dict[str, Any] = {"record": record.__name__, "axes": list(column.axes)}
+    found: dict[str, Any] = {"record": record.__name__, "axes": list(column.axes), "field": variable.field}
     for name, value in metadata.items():
         if name == "name":
             found["long_name"] = str(value)

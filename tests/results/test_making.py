@@ -25,7 +25,7 @@ from flowgen.results.animations import write_animation
 from flowgen.results.dataset import write_dataset
 from flowgen.results.saves import write_saves
 from flowgen.results.versus import joined, write_curve
-from flowgen.values import Image, Latent, Score
+from flowgen.values import Conditioning, Image, Latent, Score
 
 MAPPING = """outputs:
   image: {from: $image, save: "png/{prompt}/{guidance:.1f} {seed:02}.png"}
@@ -235,8 +235,15 @@ def test_tensors_of_a_record_with_their_names(tmp_path):
     column = memory.column("z", a, [Latent(data, "sd")])
     dataset = write_dataset(tmp_path, a, [column], memory, {})
     first, second = save(tmp_path, dataset, column, a, "{a}.safetensors")
+    assert first.name == "1.safetensors" and list(load_file(first)) == ["data"]
     np.testing.assert_array_equal(load_file(second)["data"], data[1].numpy())
-    assert first.name == "1.safetensors"
+    states, pooled = torch.rand(2, 5, 8), torch.rand(2, 6)
+    column = memory.column("text", a, [Conditioning(states, pooled)])
+    dataset = write_dataset(tmp_path, a, [column], memory, {})
+    found = load_file(save(tmp_path, dataset, column, a, "{a}.safetensors")[1])
+    assert sorted(found) == ["pooled", "states"]
+    np.testing.assert_array_equal(found["states"], states[1].numpy())
+    np.testing.assert_array_equal(found["pooled"], pooled[1].numpy())
 
 
 def frames(folder, count=5):
