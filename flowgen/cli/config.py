@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from flowgen.cli.options import computing
 from flowgen.config import Settings
+from flowgen.language.strict_json import json_text
 
 
 @click.command()
@@ -19,20 +19,13 @@ from flowgen.config import Settings
 def config(graph: Path | None, settings: Settings, as_json: bool) -> None:
     """Show the settings that a run of GRAPH would use, and where each came from."""
     if as_json:
-        about = {name: {"value": plain(s.value), "source": s.source} for name, s in settings.found.items()}
-        click.echo(json.dumps(about, indent=2, ensure_ascii=False))
+        about = {name: {"value": setting.value, "source": setting.source} for name, setting in settings.found.items()}
+        click.echo(json_text(about))
         return
     rows = [(name, shown(setting.value), setting.source) for name, setting in settings.found.items()]
     widths = [max(len(row[n]) for row in rows) for n in (0, 1)]
     for name, value, source in rows:
         click.echo(f"{name:{widths[0]}}  {value:{widths[1]}}  {source}")
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON holds it."""
-    if isinstance(value, tuple):
-        return [str(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def shown(value: Any) -> str:

@@ -22,14 +22,13 @@ def plan(graph: Path, given: dict[str, Any], settings: Settings, explain_batches
     from flowgen.cli.plan_table import plan_table, totals
     from flowgen.cli.tables import console as wide_console
     from flowgen.experiment import load
+    from flowgen.language.strict_json import json_text
     from flowgen.plan.batches import explain_batches as explained
     from flowgen.plan.document import plan_document
 
     made = planned(load(graph, **given, dtype=settings.dtype), settings)
     if as_json:
-        import json
-
-        click.echo(json.dumps(plan_document(made), indent=2, ensure_ascii=False))
+        click.echo(json_text(plan_document(made)))
         return
     console = wide_console()
     console.print(plan_table(made, console.width))

@@ -19,16 +19,16 @@ from flowgen.config import Settings
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON; docs/plan.md describes it.")
 def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, as_json: bool) -> None:
     """Say why a node's items are in the store or have to be computed; computes nothing."""
-    import json
     from dataclasses import asdict
 
     from flowgen.experiment import load
+    from flowgen.language.strict_json import json_text
     from flowgen.plan.document import VERSION
 
     experiment = load(graph, **given, dtype=settings.dtype)
     with doing("planning"):
         answer = experiment.why(question, runs=settings.runs, **planning(settings))
     if as_json:
-        click.echo(json.dumps({"version": VERSION, **asdict(answer)}, indent=2, ensure_ascii=False, default=str))
+        click.echo(json_text({"version": VERSION, **asdict(answer)}))
         return
     click.echo(str(answer))

@@ -18,12 +18,13 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from flowgen.errors import UserError
 from flowgen.execute.memory import give_back
 from flowgen.language.axes import Axis
+from flowgen.language.strict_json import strict
 from flowgen.results.columns import Column, Reader
 from flowgen.results.files import Told, untold
 from flowgen.results.labels import coordinate
 from flowgen.results.metadata import Metadata
 from flowgen.results.slabs import MOST, aligned, box, regions
-from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, form, plain, variables_of, wanted
+from flowgen.results.variables import Names, Variable, as_numpy, attributes_of, form, variables_of, wanted
 from flowgen.values import Record
 
 NAME = "results.zarr"
@@ -57,7 +58,7 @@ def write_dataset(
     aside = folder / f".{NAME}.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        group = zarr.create_group(aside, zarr_format=3, attributes=plain(attributes))
+        group = zarr.create_group(aside, zarr_format=3, attributes=strict(attributes))
         used = {name: axes[name] for name in axes if any(name in column.axes for column in columns)}
         for axis in used.values():
             write_coordinate(group, axis)

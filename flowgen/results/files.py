@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.errors import UserError
+from flowgen.language.strict_json import strict
 
 Told = Callable[[str, int, int], None]
 """who is told what is being written, how much of it is done, and of how much"""
@@ -39,9 +40,9 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Write a value as JSON, piece by piece; the path."""
+    """Write a value as strict JSON, piece by piece; the path."""
     with whole(path) as aside, aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
+        json.dump(strict(value), file, indent=2, ensure_ascii=False, allow_nan=False)
     return path
 
 

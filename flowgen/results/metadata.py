@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgen.language.strict_json import strict
 from flowgen.results.labels import EXACT
-from flowgen.results.variables import plain
 
 
 class Metadata:
@@ -52,7 +52,7 @@ def by_kind(values: Sequence[Any]) -> NDArray[Any]:
     if alike and all(is_float(number) for row in rows for number in row):
         numbers = np.array(values, dtype=np.float64)
         return np.concatenate([numbers, np.full((1, *numbers.shape[1:]), np.nan)])
-    texts = [value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False) for value in values]
+    texts = [value if isinstance(value, str) else json.dumps(strict(value), ensure_ascii=False) for value in values]
     return np.array([*texts, ""], dtype=np.dtypes.StringDType())
 
 

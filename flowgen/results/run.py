@@ -141,23 +141,13 @@ def resolved(plan: Plan) -> dict[str, Any]:
             "version": node.type.version,
             "wires": {port: [f"{w.node}.{w.output}" for w in wires] for port, wires in node.wires.items()},
             "parameters": {
-                name: readable(v[0]) if len(v) == 1 else {"along": list(node.params[name].axes)}
-                for name, v in values.items()
+                name: v[0] if len(v) == 1 else {"along": list(node.params[name].axes)} for name, v in values.items()
             },
             "axes": list(node.axes),
             "loop": node.body_of,
         }
-    axes = {name: [readable(label) for label in axis.labels] for name, axis in graph.document.axes.items()}
+    axes = {name: axis.labels for name, axis in graph.document.axes.items()}
     return {"axes": axes, "inputs": graph.document.inputs, "numerics": json.loads(plan.numerics.text()), "nodes": nodes}
-
-
-def readable(value: Any) -> Any:
-    """A value as JSON can show it."""
-    if isinstance(value, list | tuple):
-        return [readable(entry) for entry in value]
-    if isinstance(value, dict):
-        return {str(name): readable(entry) for name, entry in value.items()}
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def provenance(plan: Plan, tally: Tally) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flowgen.language.strict_json import strict
 from flowgen.results.columns import Column
 from flowgen.values import Record
 
@@ -123,7 +124,7 @@ def attributes_of(
         if name == "name":
             found["long_name"] = str(value)
         elif not (isinstance(value, dict) and "record" in value):
-            found[f"{name}_" if name in RESERVED or name in found else name] = plain(value)
+            found[f"{name}_" if name in RESERVED or name in found else name] = strict(value)
     return found
 
 
@@ -133,17 +134,6 @@ def as_numpy(tensor: Tensor) -> NDArray[Any]:
     if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
     return tensor.contiguous().numpy()
-
-
-def plain(value: Any) -> Any:
-    """A value as strict JSON can hold it."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def form(record: Record) -> str:

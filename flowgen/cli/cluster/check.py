@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from textwrap import fill
@@ -42,6 +41,7 @@ def check(graph: Path | None, given: dict[str, Any], settings: Settings, insecur
     from flowgen.execute.clusters.survey import survey
     from flowgen.execute.task import Place
     from flowgen.experiment import load
+    from flowgen.language.strict_json import json_text
     from flowgen.runner import device_for
 
     said = planning(settings)
@@ -51,7 +51,7 @@ def check(graph: Path | None, given: dict[str, Any], settings: Settings, insecur
     with doing("asking the workers", quiet=as_json):
         found = survey(where, Place(str(place), device_for(settings.device, where)), plan)
     if as_json:
-        click.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
+        click.echo(json_text(found.document()))
     else:
         from flowgen.cli.tables import console as wide_console
 
