@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ def gap(one: str, other: str | None) -> int:
     if one == other:
         return 0
     first, second = (number(text) for text in (one, other))
-    if first is None or second is None or not (size := abs(first) + abs(second)):
+    if first is None or second is None or not 0 < (size := abs(first) + abs(second)) < math.inf:
         return 20
     return 10 + round(10 * abs(first - second) / size)
 
