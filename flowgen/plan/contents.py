@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,5 +29,39 @@ def content(path: Path, file_digest: FileDigest) -> str:
     """The digest of a file, or of all that is in a folder; of nothing where there is neither."""
     if path.is_file():
         return keys.content([("", file_digest(path))])
-    found = sorted(p for p in path.rglob("*") if p.is_file())
-    return keys.content([(p.relative_to(path).as_posix(), file_digest(p)) for p in found])
+    return keys.content(list(inside(path, file_digest)) if path.is_dir() else [])
+
+
+def inside(folder: Path, file_digest: FileDigest) -> Iterator[tuple[str, str]]:
+    """(relative name, digest) of each file in a folder, at any depth and behind links to folders.
+
+    A link that leads nowhere has what it says instead of a digest, and one to a folder that it lies in, which of these.
+    """
+    todo: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(folder, ())]
+    while todo:
+        here, above = todo.pop()
+        way = (*above, identity(here))
+        for path in listed(here):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file():
+                yield name, file_digest(path)
+            elif path.is_dir() and identity(path) in way:
+                yield name, f"link to level {way.index(identity(path))}"
+            elif path.is_dir():
+                todo.append((path, way))
+            elif path.is_symlink() and not path.exists():
+                yield name, f"link to {os.readlink(path)!a}"
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """What a folder is known by, whichever path leads to it."""
+    about = folder.stat()
+    return about.st_dev, about.st_ino
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where that mayn't be seen."""
+    try:
+        return list(folder.iterdir())
+    except PermissionError:
+        return []
