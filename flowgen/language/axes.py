@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, overload
 from flowgen.errors import Position, UserError, did_you_mean
 from flowgen.language.expressions import NAME
 from flowgen.language.labels import exact_text
+from flowgen.language.spacing import geometric, linear
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "range": (),
@@ -218,15 +220,20 @@ def from_range(name: str, value: Any) -> range:
 
 def spaced(name: str, kind: str, value: Any) -> list[float]:
     """``linspace: [first, last, n]`` and ``logspace``, ends included."""
-    good = isinstance(value, list) and len(value) == 3 and all(isinstance(v, (int, float)) for v in value)
+    good = isinstance(value, list) and len(value) == 3 and all(is_number(v) for v in value)
     if not good or not isinstance(value[2], int) or not 2 <= value[2] <= MAX_POINTS:
         raise UserError(f"the axis '{name}': {kind} takes [first, last, how many]")
     first, last, count = value
     if kind == "linspace":
-        return [first + (last - first) * n / (count - 1) for n in range(count)]
+        return linear(first, last, count)
     if first <= 0 or last <= 0:
         raise UserError(f"the axis '{name}': logspace takes positive ends")
-    return [float(first * (last / first) ** (n / (count - 1))) for n in range(count)]
+    return geometric(first, last, count)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that floats reach."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def from_rows(spec: dict[str, Any], context: Context) -> Axis:

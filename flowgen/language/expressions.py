@@ -16,6 +16,8 @@ REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)(?:\.([A-Za-z_][A-Za-z0-9_]*)
 PLACEHOLDER = re.compile(r"\$\$|\$\{([^}]*)\}|\$")
 RANGES = ("during", "step", "t", "sigma")
 """How a piece of a schedule says when it holds: fractions of the steps, step indices, timesteps, noise levels."""
+NEAR = 1e-9
+"""fractions of a loop's steps that differ by less are one: how a bound was computed begins nothing a step late"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ def at_step(value: Any, step: int, length: int, timestep: float = 0.0, sigma: fl
         return value
     where = {"during": step / length, "step": step, "t": timestep, "sigma": sigma}
     for piece in value.pieces:
-        if piece.low <= where[piece.by] < piece.high:
+        slack = NEAR if piece.by == "during" else 0
+        if piece.low - slack <= where[piece.by] < piece.high - slack:
             return piece.value
     return value.otherwise

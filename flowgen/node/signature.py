@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flowgen.errors import UserError
 from flowgen.language.entries import RESERVED
-from flowgen.language.expressions import Schedule
+from flowgen.language.expressions import NEAR, Schedule
 from flowgen.node.kinds import FEEDBACK, STREAM, Carry, Loop, Named, Phase, Reduce, Source, Uses
 from flowgen.values.model import Reference
 from flowgen.values.per_item import PerItem
@@ -84,7 +84,7 @@ def check_bounds(name: str, schedule: Schedule) -> None:
         bounds = [piece.low, piece.high]
         if not all(isinstance(b, (int, float)) and not isinstance(b, bool) and abs(b) < math.inf for b in bounds):
             raise UserError(f"'{piece.by}' of '{name}' takes two numbers, not {bounds}")
-        if piece.by == "during" and not 0 <= piece.low <= piece.high <= 1:
+        if piece.by == "during" and not -NEAR <= piece.low <= piece.high <= 1 + NEAR:
             hint = "from 0, the first step, to 1, the end"
             raise UserError(
                 f"'during' of '{name}' takes fractions of the loop's steps in order, not {bounds}", hint=hint

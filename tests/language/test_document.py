@@ -35,6 +35,13 @@ def test_a_schedule_ends_before_its_upper_bound():
     assert [at_step(value, i, 10) for i in range(10)] == [1, 1, 7, 7, 7, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("off", [-1e-16, 1e-16])
+def test_a_fraction_that_was_rounded_is_the_step_that_it_was_computed_for(off):
+    value = parse({"during": [0.3 + off, 0.6 + off], "value": 7, "else": 1})
+    assert [at_step(value, i, 10) for i in range(10)] == [1, 1, 1, 7, 7, 7, 1, 1, 1, 1]
+    check_bounds("scale", parse({"during": [0.1 + off - 0.1, 0.1 + 0.2 + 0.7 + off], "value": 5, "else": 1}))
+
+
 def test_pieces_of_a_schedule_are_tried_in_order():
     value = parse([{"step": [0, 2], "value": 5}, {"sigma": [0.5, 9], "value": 6, "else": 0}])
     assert [at_step(value, i, 4, sigma=s) for i, s in enumerate([1, 1, 1, 0.1])] == [5, 5, 6, 0]
