@@ -209,10 +209,11 @@ def takes(type: NodeType, name: str) -> bool:
 
 
 def salt(values: dict[str, Any]) -> str:
-    """A canonical text of the coordinates that noise is drawn anew for; empty for none."""
+    """A canonical text of the coordinates that noise is drawn anew for, equal numbers alike; empty for none."""
     import json
 
-    return json.dumps(values, sort_keys=True, separators=(",", ":")) if values else ""
+    told = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in values.items()}
+    return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else ""
 
 
 def check_schedules(nodes: dict[str, GraphNode]) -> None:
