@@ -124,7 +124,7 @@ def node_page(found: NodeType) -> Group:
     for param in signature.params.values():
         default = "" if param.required else repr(param.default)
         if param.name == "per":
-            table.add_row("word", "per", "axis names", "", "draws anew along these axes")
+            table.add_row("word", "per", "axis names", "", "draws anew along these axes, or these inputs of axes")
             continue
         notes = ["may differ within a batch"] if param.per_item else []
         table.add_row("parameter", param.name, param.describe(), default, "; ".join(notes))

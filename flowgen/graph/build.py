@@ -189,18 +189,26 @@ class Wiring:
         return param.validate(value, lambda text, kind: find_source(text, folder, kind))
 
     def add_per(self) -> None:
-        """``per:`` as a parameter: the named axes' values as a text, to be hashed with the seed."""
+        """``per:`` as a parameter: the values of what it names as a text, to be hashed with the seed."""
         names = self.node.entry.per
         if "per" not in self.node.type.signature.params:
             if names:
                 raise self.error(f"'{self.node.type.name}' draws nothing, so it takes no 'per'", "per")
             return
-        for name in names:
-            if name not in self.document.axes:
-                raise self.error(f"'per' names no axis '{name}'", "per", did_you_mean(name, self.document.axes))
-        inputs = [inner for name in names for inner in self.document.axes[name].inputs if NAME.fullmatch(inner)]
+        inputs = [inner for name in names for inner in self.counted(name) if NAME.fullmatch(inner)]
         expression = {inner: self.node.entry.fixed.get(inner, Ref(inner)) for inner in inputs}
         self.node.params["per"] = column(expression, self.document).map(salt)
+
+    def counted(self, name: str) -> tuple[str, ...]:
+        """The inputs that a name under ``per`` stands for: all that an axis sets, or one that an axis sets."""
+        axes, setters = self.document.axes, self.document.setters
+        if name in axes:
+            return axes[name].inputs
+        if name in setters:
+            return (name,)
+        known = [*axes, *filter(NAME.fullmatch, setters)]
+        hint = "no axis sets that input" if self.is_input(name) else did_you_mean(name, known)
+        raise self.error(f"'per' names no axis '{name}'", "per", hint)
 
 
 def takes(type: NodeType, name: str) -> bool:

@@ -231,16 +231,23 @@ class Use:
         return {name: self.places[ref] for name, ref in refs.items() if ref in self.places}
 
     def axes(self, inner: NodeEntry, word: str) -> tuple[str, ...]:
-        """The names of axes that ``over`` or ``per`` lists, ``$name`` taken from the arguments."""
+        """The names that ``over`` or ``per`` lists, ``$name`` taken from the arguments."""
         values = {**self.values, **inner.fixed}
         found: list[str] = []
         for name in getattr(inner, word):
             if not name.startswith("$") or name[1:] not in values:
-                found.append(name)
+                found.append(self.handed(name) if word == "per" else name)
                 continue
             value = values[name[1:]]
             found += [str(value)] if not isinstance(value, list) else [str(axis) for axis in value]
         return tuple(found)
+
+    def handed(self, name: str) -> str:
+        """What a name under ``per`` is called outside: an input of the graph as the one that it is given."""
+        given = self.values.get(name)
+        if name in self.document.axes or not isinstance(given, Ref) or self.is_node(given):
+            return name
+        return given.name
 
     def case(self, inner: NodeEntry) -> NodeEntry:
         """A node with its case where its type is the graph's axis of cases: one of them, or the outer's axis."""

@@ -88,7 +88,8 @@ def depends(document: Document, entry: NodeEntry, inputs: set[str]) -> bool:
     words = [word for piece in pieces for word in (piece.type, *piece.over, *piece.per) if word.startswith("$")]
     found |= {word[1:] for word in words} - set(entry.fixed)
     for name in {name for piece in pieces for name in piece.per}:
-        found |= (set(document.axes[name].inputs) if name in document.axes else inputs) - set(entry.fixed)
+        one = {name} if name in document.setters else inputs
+        found |= (set(document.axes[name].inputs) if name in document.axes else one) - set(entry.fixed)
     return bool(found & inputs)
 
 

@@ -106,7 +106,7 @@ def with_case(entry: NodeEntry, case: NodeEntry) -> NodeEntry:
 
 
 def names(value: Any, word: str, at: Position | None) -> tuple[str, ...]:
-    """The axis names of ``over`` or ``per``."""
+    """The names of axes under ``over``; under ``per`` also of inputs."""
     listed = value if isinstance(value, list) else [value]
     if not all(isinstance(name, str) for name in listed):
         raise UserError(f"'{word}' lists axis names", at)

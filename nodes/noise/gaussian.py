@@ -29,7 +29,7 @@ def noise(
     seed: as in diffusers, ``torch.Generator("cpu").manual_seed(seed)`` for each item; stochastic steps go on where
     the start noise ended.
 
-    per: names of axes along which to draw anew; their values are hashed with the seed.
+    per: names of axes along which to draw anew, or of inputs that axes set; their values are hashed with the seed.
 
     width, height: of the decoded picture in pixels; frames: of the decoded video. 0 is the model's own.
     """
