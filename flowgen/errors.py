@@ -54,6 +54,11 @@ class WiringError(UserError):
     """
 
 
+def exit_text(error: SystemExit) -> str:
+    """``exit``, and what code said that called it."""
+    return "exit" if error.code is None else f"exit: {error.code}"
+
+
 def with_article(noun: str) -> str:
     """``an Image``, ``a Latent``; the U of a UNet is spoken as in "you"."""
     return f"{'an' if noun.lower().startswith(('a', 'e', 'i', 'o')) else 'a'} {noun}"

@@ -17,7 +17,7 @@ from flowgen.execute.driver import RunFailed
 from flowgen.execute.event_log import read_records
 from flowgen.execute.progress import Silent
 from flowgen.execute.task import open_store
-from flowgen.experiment import Experiment
+from flowgen.experiment import Experiment, load
 from flowgen.node import node
 from flowgen.results.table import scalar_table
 from flowgen.store.collect import choose, keep_within
@@ -95,6 +95,23 @@ outputs: [two, all]
 """
 
 
+OWN = '''
+import sys
+
+import torch
+
+from flowgen.values import PerItem, Score
+from flowgen.values.random import is_abstract
+
+
+def number(value: PerItem[int]) -> Score:
+    """A number, if its file is sound."""
+    if 13 in value.values and not is_abstract():
+        sys.exit(SAID)
+    return Score(value.tensor.float(), torch.ones(len(value.values), dtype=torch.long))
+'''
+
+
 def test_one_bad_item_fails_alone(lab):
     BAD.add(13)
     run = lab.run(GRAPH, options={"batch": 8})
@@ -113,6 +130,17 @@ def test_one_bad_item_fails_alone(lab):
     assert computed(again) == {"one": 1, "two": 1, "all": 1}
     assert again.failures == []
     assert float(again.results["all"]) == 19
+
+
+@pytest.mark.parametrize("said", ["bad input file", 3, None])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_item_whose_node_calls_exit_fails_alone(lab, said, workers):
+    (lab.folder / "own.py").write_text(OWN.replace("SAID", repr(said)))
+    lab.load(GRAPH.replace("fails.number", "./own.py:number, store: always"))
+    run = load(lab.folder / "g.yaml", imports=[lab.folder / "own.py"]).run(lab.store, lab.runs, workers=workers)
+    assert computed(run) == {"one": 19, "two": 19}
+    assert str(run.failures[0]) == "one[value=13]: the node called exit" + (f": {said}" if said else "")
+    assert run.tally.deaths == 0
 
 
 def test_missing_items_are_skipped_where_the_graph_says_so(lab):

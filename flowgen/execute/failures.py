@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, exit_text
 from flowgen.execute.fitness import Unfit
 from flowgen.execute.pool import StaleWeights
 from flowgen.plan.program import Parcel, Program
@@ -118,7 +118,7 @@ def isolated(
             raise
         except torch.AcceleratorError as error:
             raise DeviceBroken(str(error).strip().partition("\n")[0]) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if len(part) == 1:
                 causes[part.keys[0]] = cause_of(error)
                 continue
@@ -129,8 +129,10 @@ def isolated(
     return results, causes
 
 
-def cause_of(error: Exception) -> str:
+def cause_of(error: Exception | SystemExit) -> str:
     """An exception in a line or two."""
+    if isinstance(error, SystemExit):
+        return f"the node called {exit_text(error)}"
     if isinstance(error, UserError):
         return str(error)
     said = str(error).strip().splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from flowgen.graph.blame import blaming
 from flowgen.graph.columns import Column
 from flowgen.graph.model import Graph, GraphNode, blamed
 from flowgen.values import PerItem
@@ -27,5 +28,7 @@ def cautions(graph: Graph, node: GraphNode, variants: Column) -> list[str]:
         arguments = {port: column[first] for port, column in models.items()}
         for name, column in wide.items():
             arguments[name] = PerItem([column[n] for n in distinct]) if declared[name].per_item else column[first]
-        found += [str(blamed(warning, node, graph.document)) for warning in node.type.cautions(**arguments)]
+        with blaming(node, graph.document):
+            warnings = node.type.cautions(**arguments)
+        found += [str(blamed(warning, node, graph.document)) for warning in warnings]
     return list(dict.fromkeys(found))

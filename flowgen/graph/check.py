@@ -7,21 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedFakeTensorException,
-)
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from flowgen.errors import UserError
+from flowgen.graph.blame import blaming
 from flowgen.graph.cautions import cautions
 from flowgen.graph.columns import Column
 from flowgen.graph.likeness import likeness
 from flowgen.graph.measure import Measure
-from flowgen.graph.model import Graph, GraphNode, Wire, blamed
+from flowgen.graph.model import Graph, GraphNode, Wire
 from flowgen.graph.outputs import check_rates
-from flowgen.graph.parts import AbstractParts, first_line
+from flowgen.graph.parts import AbstractParts
 from flowgen.graph.pooling import few
 from flowgen.graph.references import add_references
 from flowgen.graph.stages import stages
@@ -35,10 +31,6 @@ from flowgen.node.call import call, call_with_carry, instance, named
 from flowgen.values import PerItem, Record
 from flowgen.values.model import Part, opening
 
-NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
-"""what torch raises where code asks a tensor without numbers for one"""
-UNFIT = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""what code raises that is given tensors of shapes or dtypes that it doesn't take"""
 ITEMS = 2
 """items of an abstract batch: two, so that code which squeezes a single item away is found"""
 
@@ -164,13 +156,8 @@ class Point:
         """A node run once, its work counted."""
         self.parts.opened = {}
         earlier, self.spared = self.spared, []
-        with Measure() as measured:
-            try:
-                outputs = self.outputs(node, arguments)
-            except UserError as error:
-                raise blamed(error, node, self.graph.document) from None
-            except Exception as error:
-                raise node.error(*explained(node, error)) from error
+        with blaming(node, self.graph.document), Measure() as measured:
+            outputs = self.outputs(node, arguments)
         outputs = {name: self.counted(node, name, value) for name, value in outputs.items()}
         flops = measured.flops // ITEMS + sum(other.flops for other in self.spared)
         peak = max([measured.bytes // ITEMS, *(other.peak_bytes for other in self.spared)])
@@ -280,18 +267,3 @@ def leads_to(graph: Graph, name: str, targets: set[str]) -> bool:
         if other.body_of == owner and any(w.node == name for wires in other.wires.values() for w in wires)
     ]
     return any(leads_to(graph, follower, targets) for follower in followers)
-
-
-def explained(node: GraphNode, error: Exception) -> tuple[str, str, str]:
-    """Message, argument and hint for an exception out of node code on abstract tensors."""
-    name, first = f"'{node.name}' ({node.type.name})", first_line(error)
-    if isinstance(error, NEEDS_NUMBERS):
-        hint = (
-            "its code needs numbers where 'check' has only shapes; its author can mend that: "
-            "docs/own-nodes.md, 'abstract'"
-        )
-    elif isinstance(error, UNFIT):
-        hint = "the shapes or dtypes of what is wired into it don't fit"
-    else:
-        return f"{name} fails with {type(error).__name__}: {first}", "", ""
-    return f"{name} doesn't accept what it is given: {first}", "", hint

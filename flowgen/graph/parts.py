@@ -7,7 +7,7 @@ from typing import Any
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from flowgen.errors import UserError
+from flowgen.errors import UserError, exit_text
 from flowgen.values.model import Part, loader_of, size_of
 
 
@@ -49,8 +49,9 @@ def built(part: Part) -> Any:
         return loader_of(part).build(part)
     except UserError:
         raise
-    except Exception as error:
-        said = f"the part '{part.name}' can't be built as its configuration says: {first_line(error)}"
+    except (Exception, SystemExit) as error:
+        why = f"its code calls {exit_text(error)}" if isinstance(error, SystemExit) else first_line(error)
+        said = f"the part '{part.name}' can't be built as its configuration says: {why}"
         raise UserError(said, hint=f"looked in {part.folder}") from error
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from flowgen.errors import UserError
+from flowgen.graph.blame import blaming
 from flowgen.graph.columns import Column
-from flowgen.graph.model import Graph, GraphNode, blamed, place_of
+from flowgen.graph.model import Graph, GraphNode, place_of
 from flowgen.node.call import call
 from flowgen.values.model import Model, Part
 
@@ -43,10 +44,8 @@ def evaluate(graph: Graph, node: GraphNode) -> Column:
     for n, values in enumerate(zip(*columns.values(), strict=True) if columns else [()]):
         key = tuple(map(repr, values))
         if key not in known:
-            try:
+            with blaming(node, graph.document, "from"):
                 (known[key],) = call(node.type, dict(zip(columns, values, strict=True))).values()
-            except UserError as error:
-                raise blamed(error, node, graph.document, "from") from None
         flat[n] = known[key]
     return Column(node.axes, made)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgen.errors import UserError
+from flowgen.graph.blame import blaming
 from flowgen.graph.columns import Column
-from flowgen.graph.model import Graph, GraphNode, blamed
+from flowgen.graph.model import Graph, GraphNode
 from flowgen.node import Loop
 from flowgen.node.call import instance
 from flowgen.values import PerItem
@@ -63,10 +65,8 @@ def settings(graph: Graph, node: GraphNode) -> Settings:
 
 def loop_stretches(own: Settings) -> Column:
     """The stretch of a loop along the axes of its own parameters and models. Raises UserError."""
-    try:
+    with blaming(own.node, own.graph.document):
         found = [own.loop(number).stretch()[0] for number in range(len(own.points))]
-    except UserError as error:
-        raise blamed(error, own.node, own.graph.document) from None
     return own.numbers.map(lambda number: found[number])
 
 
@@ -95,16 +95,18 @@ def check_continued(own: Settings, others: Mapping[str, Settings]) -> None:
             pairs, points = np.unique(mine * len(other.points) + its, return_index=True)
             for pair, point in sorted(zip(pairs.tolist(), points.tolist(), strict=True), key=itemgetter(1)):
                 first, second = divmod(pair, len(other.points))
-                try:
+                with blaming(node, graph.document), at_point(graph, axes, point):
                     own.loop(first).continues(port, other.loop(second), wired)
-                except UserError as error:
-                    raise blamed(at_point(error, graph, axes, point), node, graph.document) from None
 
 
-def at_point(error: UserError, graph: Graph, axes: tuple[str, ...], point: int) -> UserError:
-    """An error that says at which point of some axes it occurs."""
-    if not axes:
-        return error
-    indices = np.unravel_index(point, graph.shape(axes))
-    labels = [f"{axis}={graph.document.axes[axis].labels[n]}" for axis, n in zip(axes, indices, strict=True)]
-    return type(error)(f"{error.message} (at {', '.join(labels)})", error.at, error.hint)
+@contextmanager
+def at_point(graph: Graph, axes: tuple[str, ...], point: int) -> Iterator[None]:
+    """Within, a UserError says at which point of some axes it occurs."""
+    try:
+        yield
+    except UserError as error:
+        if not axes:
+            raise
+        indices = np.unravel_index(point, graph.shape(axes))
+        labels = [f"{axis}={graph.document.axes[axis].labels[n]}" for axis, n in zip(axes, indices, strict=True)]
+        raise type(error)(f"{error.message} (at {', '.join(labels)})", error.at, error.hint) from None

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from flowgen.errors import UserError, did_you_mean
+from flowgen.errors import UserError, did_you_mean, exit_text
 from flowgen.language.sources import real
 from flowgen.node.registry import NodeType, made, registered
 
@@ -75,8 +75,11 @@ def loaded(path: str, source: str, module: str) -> types.ModuleType:
     sys.modules[module] = found  # type hints of its classes are looked up there
     try:
         exec(compile(source, path, "exec"), found.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module]
+        if isinstance(error, SystemExit):
+            hint = "what a script does stands under: if __name__ == '__main__'"
+            raise UserError(f"{path} calls {exit_text(error)}, when it is run", hint=hint) from None
         raise UserError(f"{path} fails when it is run: {type(error).__name__}: {error}") from None
     return found
 

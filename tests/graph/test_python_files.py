@@ -53,6 +53,7 @@ def test_the_shapes_are_blamed_only_where_they_may_be_to_blame(lab):
         ("{}['a']", "'guided' (py:rescaled) fails with KeyError: 'a'"),
         ("cond.mine", "'guided' (py:rescaled) fails with AttributeError: 'Prediction' object has no"),
         ("cond.data.reshape(7)", "'guided' (py:rescaled) doesn't accept what it is given: "),
+        ("exit('no file')", "'guided' (py:rescaled) calls exit: no file"),
     ):
         (lab.folder / "own.py").write_text(CODE.replace(sum_, wrong))
         with pytest.raises(UserError) as caught:
@@ -108,6 +109,7 @@ def test_a_decorated_node_keeps_what_it_says_of_itself(lab):
     [
         ("def rescaled(:\n", r"own\.py:1: not valid Python"),
         ("1 / 0\n", r"own\.py fails when it is run: ZeroDivisionError"),
+        ("import sys\nsys.exit('no such file')\n", r"own\.py calls exit: no such file, when it is run"),
         (CODE.replace("def rescaled", "def rescale"), r"own\.py has no function or class 'rescaled'\n  did you mean"),
         ("class rescaled:\n    cond: int\n", "can't be a node: the class rescaled is neither a Loop nor a Reduce"),
         (CODE.replace(") -> Prediction", ")"), r"own\.py: 'rescaled' can't be a node: .* which value it returns"),
