@@ -14,6 +14,7 @@ from flowgen.execute.pool import StaleWeights
 from flowgen.plan.program import Parcel, Program
 from flowgen.store import Lost, Unwritable
 from flowgen.store.keys import pooled
+from flowgen.store.zarr_format import unstorable
 from flowgen.values import Record
 
 Results = list[tuple[list[str], dict[str, Record]]]
@@ -139,10 +140,13 @@ def cause_of(error: Exception | SystemExit) -> str:
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
-def finite(results: Results, failed: dict[str, str]) -> Results:
-    """The results less items that hold NaN or infinity, which are noted as failed."""
+def sound(results: Results, failed: dict[str, str]) -> Results:
+    """The results less items that hold NaN, infinity or what can't be stored, which are noted as failed."""
     kept: Results = []
     for keys, outputs in results:
+        if said := unstorable(outputs):
+            failed.update(dict.fromkeys(keys, said))
+            continue
         bad: set[int] = set()
         for output, value in outputs.items():
             for name, tensor in value.tensors().items():

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from flowgen.errors import UserError
 from flowgen.graph.trajectory import OUTPUT
 from flowgen.plan.checkpoints import Resume
+from flowgen.store.zarr_format import unstorable
 from flowgen.values import Carried, Record
 
 if TYPE_CHECKING:
@@ -32,9 +34,14 @@ class States:
         self.written: set[str] = set()
 
     def write(self, keys: list[str], state: Record, shown: Record, carried: Mapping[Place, Tensor]) -> None:
-        """Store a batch of states: all that the loop needs to go on, and what a trajectory shows of it."""
+        """Store a batch of states: all that the loop needs to go on, and what a trajectory shows of it.
+
+        Raises UserError where they hold what can't be stored.
+        """
         outputs = {STATE: state, OUTPUT: shown}
         outputs |= {self.names[place]: Carried(tensor) for place, tensor in carried.items()}
+        if said := unstorable(outputs):
+            raise UserError(said)
         good = [n for n in range(len(keys)) if all(finite(value, n) for value in outputs.values())]
         self.written.update(keys)
         if good:

@@ -16,7 +16,7 @@ from distributed import get_worker
 
 from flowgen.execute.caller import Caller
 from flowgen.execute.device import device_of
-from flowgen.execute.failures import DeviceBroken, finite, isolated, less_failed
+from flowgen.execute.failures import DeviceBroken, isolated, less_failed, sound
 from flowgen.execute.fitness import Finding, Question, Unfit, look
 from flowgen.execute.limits import Limits
 from flowgen.execute.memory import cycles, give_back, keep
@@ -187,7 +187,7 @@ class Work:
                 end_process(error)
                 raise
         self.failed |= causes
-        for keys, outputs in finite(results, self.failed):
+        for keys, outputs in sound(results, self.failed):
             self.publish(*unpublished(keys, outputs, self.store) if self.parcel.saves else (keys, outputs))
             self.done.update(keys)
 

@@ -28,6 +28,7 @@ from flowgen.language.expressions import at_step
 from flowgen.language.meaning import unused
 from flowgen.node import Loop
 from flowgen.node.call import call, call_with_carry, instance, named
+from flowgen.store.zarr_format import STORED, unstorable
 from flowgen.values import PerItem, Record
 from flowgen.values.model import Part, opening
 
@@ -96,6 +97,8 @@ def check(graph: Graph) -> Check:
                 found.outcomes[member.name] = []
             for point in representatives(found.variants[node.name]):
                 Point(found, node, point, parts).run()
+            if node.name in kept:
+                check_stored(node, found.outcomes[node.name])
             cheap = {name: column for name, column in found.told.items() if name not in kept}
             found.told[node.name] = shown(graph, node, found.kinds(node), cheap)
             found.warnings += [text for text in cautions(graph, node, found.variants[node.name])
@@ -206,6 +209,8 @@ class Point:
                 self.evaluate(self.graph.nodes[name])
             feedback = {p: self.value(node.wires[p][0]) for p in phase.takes if p in node.wires}
             state = getattr(loop, f"advance{suffix}")(state, i, **feedback)
+        if node.entry.marks and (said := unstorable({"state": begun})):
+            raise UserError(said, hint=STORED)
         if state.signature() != begun.signature():
             raise UserError(
                 f"the state of '{node.type.name}' changes from step to step: "
@@ -249,6 +254,13 @@ class Point:
     def at(self, column: Column) -> Any:
         """A column's value at this point (the first along axes that the node pools)."""
         return column.values[tuple(self.where.get(axis, 0) for axis in column.axes)]
+
+
+def check_stored(node: GraphNode, outcomes: list[Outcome]) -> None:
+    """Raise UserError where the store can't hold what a node gives."""
+    for outcome in outcomes:
+        if said := unstorable(outcome.outputs):
+            raise node.error(f"'{node.name}' ({node.type.name}): {said}", hint=STORED)
 
 
 def memory() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from flowgen.values.record import Record
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -34,8 +37,19 @@ DTYPES = {
 }
 """torch's dtypes and Zarr's; bfloat16, which Zarr lacks, is kept bit for bit as whole numbers"""
 NAMED = {str(dtype): dtype for dtype in DTYPES}
+STORED = f"what can be stored is {', '.join(name.removeprefix('torch.') for name in NAMED)}"
+"""a hint"""
 CHECKSUM = 4
 """bytes of crc32c at the end of a chunk"""
+
+
+def unstorable(outputs: Mapping[str, Record]) -> str | None:
+    """What to say of a node's results that hold numbers of a dtype which can't be stored; None of others."""
+    for output, value in outputs.items():
+        for name, tensor in value.tensors().items():
+            if tensor.dtype not in DTYPES:
+                return f"'{output}.{name}' is of {str(tensor.dtype).removeprefix('torch.')}, which can't be stored"
+    return None
 
 
 def array_files(tensor: Tensor) -> dict[str, Buffer]:
