@@ -17,7 +17,7 @@ from flowgen.execute.events import Events, Silent
 from flowgen.execute.task import Place, open_store
 from flowgen.graph import Check, Graph, build, check
 from flowgen.language.document import Document, load_document
-from flowgen.language.inputs import unwrapped
+from flowgen.language.given import unwrapped
 from flowgen.language.sources import real
 from flowgen.plan.expect import expect, pace
 from flowgen.plan.numerics import Numerics, numerics
@@ -48,9 +48,10 @@ def load(
     """Read a graph file.
 
     set: other values of inputs; one that is swept becomes an axis of length 1. sweep: axes to add or replace, as they
-    are written in a file: ``{"seed": {"range": 4}}``. where: by axis, the points to keep: ``{"seed": [0, 3]}``.
-    dtype: precision of models whose node doesn't say one, float32, float16 or bfloat16. imports: Python files whose
-    code the graph may run. allow_pickle: whether models may have their weights in pickles; code in one isn't run.
+    are written in a file, ``{"seed": {"range": 4}}``, or as Python has them: lists, arrays, tensors. where: by axis,
+    the points to keep: ``{"seed": [0, 3]}``. dtype: precision of models whose node doesn't say one, float32, float16 or
+    bfloat16. imports: Python files whose code the graph may run. allow_pickle: whether models may have their weights in
+    pickles; code in one isn't run.
 
     Raises UserError with file:line:column.
     """
@@ -60,9 +61,8 @@ def load(
         for key in given or ():
             if not isinstance(key, str):
                 raise UserError(f"'{name}' takes names, which are texts, not {key!r}")
-    return Experiment(
-        load_document(path, unwrapped(set), unwrapped(sweep), unwrapped(where)), dtype, imports, allow_pickle
-    )
+    made = load_document(path, unwrapped(set, "set"), unwrapped(sweep, "sweep"), unwrapped(where, "where"))
+    return Experiment(made, dtype, imports, allow_pickle)
 
 
 class Experiment:
@@ -193,7 +193,7 @@ class Experiment:
         self, store: str | Path | None, batch: int | None, device: str | None, workers: int | None
     ) -> tuple[Path | str, int | None, str, int]:
         """What a call says, completed by the settings; the store by its whole path, which stays what it is, or URL."""
-        settings = self.settings
+        settings, batch, workers = self.settings, unwrapped(batch, "batch"), unwrapped(workers, "workers")
         for name, value, least in (("batch", batch, 1), ("workers", workers, 0)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise UserError(f"'{name}' is a whole number of at least {least}, not {value!r}")

@@ -9,7 +9,7 @@ from typing import Any
 from flowgen.errors import UserError
 from flowgen.experiment import Experiment
 from flowgen.language.document import document
-from flowgen.language.inputs import unwrapped
+from flowgen.language.given import unwrapped
 from flowgen.language.tree import Tree
 
 
@@ -43,28 +43,29 @@ class Graph:
 
     def inputs(self, **values: Any) -> Graph:
         """Declare inputs and their defaults."""
-        self.data["inputs"] |= values
+        self.data["inputs"] |= unwrapped(values, "inputs")
         return self
 
     def sweep(self, **axes: Any) -> Graph:
         """Add axes: lists, ranges, or mappings as in a file (``{"linspace": [0, 1, 5]}``)."""
         for name, axis in axes.items():
-            found = unwrapped(axis)
-            if not isinstance(found, (dict, list, tuple, range)):
+            found = unwrapped(axis, f"sweep[{name!r}]")
+            if not isinstance(found, (dict, list)):
                 raise UserError(f"the axis '{name}' is a list or a mapping, not {found!r}")
-            self.data["sweep"][name] = found if isinstance(found, dict) else list(found)
+            self.data["sweep"][name] = found
         return self
 
     def defaults(self, **values: Any) -> Graph:
         """What fills a port or parameter of that name where a node leaves it out."""
-        self.data["defaults"] |= values
+        self.data["defaults"] |= unwrapped(values, "defaults")
         return self
 
     def node(self, name: str, type: str, **arguments: Any) -> Handle:
         """Add a node. ``from_`` stands for ``from``. Raises UserError where there is one of that name."""
         if name in self.data["nodes"]:
             raise UserError(f"the graph has a node '{name}' already", hint="give this one another name")
-        self.data["nodes"][name] = {"type": type} | {k.removesuffix("_"): v for k, v in arguments.items()}
+        given = unwrapped(arguments, f"nodes[{name!r}]")
+        self.data["nodes"][name] = {"type": type} | {k.removesuffix("_"): v for k, v in given.items()}
         return Handle(f"${name}")
 
     def outputs(self, *names: Iterable[str] | str, **made: Any) -> Graph:
@@ -79,7 +80,7 @@ class Graph:
             names, self.data["outputs"] = (*self.data["outputs"], *names), {}
         for name in map(str, names):
             self.data["outputs"][name.removeprefix("$").replace(".", "_")] = f"${name.removeprefix('$')}"
-        for name, entry in made.items():
+        for name, entry in unwrapped(made, "outputs").items():
             keyed = {k.removesuffix("_"): v for k, v in entry.items()} if isinstance(entry, dict) else entry
             self.data["outputs"][name] = keyed
         return self
@@ -104,9 +105,8 @@ class Graph:
 
 def unhandled(value: Any) -> Any:
     """Handles as plain texts."""
-    value = unwrapped(value)
     if isinstance(value, str):
         return str(value)
     if isinstance(value, dict):
         return {k: unhandled(v) for k, v in value.items()}
-    return [unhandled(v) for v in value] if isinstance(value, (list, tuple)) else value
+    return [unhandled(v) for v in value] if isinstance(value, list) else value

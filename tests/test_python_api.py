@@ -75,6 +75,19 @@ def test_set_gives_one_value(tmp_path, zoo_folder):
         flowgen.load(tmp_path / "g.yaml", set={1: 2})
 
 
+def test_numbers_of_items_and_workers_may_be_of_numpy(tmp_path, zoo_folder):
+    experiment = Lab(tmp_path, zoo_folder).load(SMALL)
+    assert experiment.defaulted(None, np.int64(2), None, np.uint8(1))[1::2] == (2, 1)
+    with pytest.raises(UserError, match=r"'batch' is a whole number of at least 1, not 2\.0"):
+        experiment.plan(tmp_path / "store", batch=np.float32(2))
+
+
+def test_a_question_is_a_text(tmp_path, zoo_folder):
+    lab = Lab(tmp_path, zoo_folder)
+    with pytest.raises(UserError, match=r"a question is a text, not None\n  NODE or NODE\[axis=label"):
+        lab.load(SMALL).why(None, lab.store, lab.runs)
+
+
 SCRIPT = """\
 import flowgen
 from flowgen.node import node

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from flowgen.errors import UserError, did_you_mean
 from flowgen.language.axes import Axis, check_distinct
 from flowgen.language.draw import nearest, place
@@ -83,15 +81,6 @@ def shown(value: Any) -> str:
         return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
-
-
-def unwrapped(value: Any) -> Any:
-    """A value with the numbers and arrays of numpy in it as Python's own; anything else as it is."""
-    if isinstance(value, Mapping):
-        return {name: unwrapped(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [unwrapped(part) for part in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def texts(header: Header) -> frozenset[str]:

@@ -17,6 +17,8 @@ from flowgen.plan.sides import Point
 
 def parsed(question: str) -> tuple[str, dict[str, list[str]]]:
     """The node and, by axis, what the question names: ``sampler[seed=0,guidance=2]``."""
+    if not isinstance(question, str):
+        raise UserError(f"a question is a text, not {question!r}", hint="NODE or NODE[axis=label,...]")
     name, bracket, rest = question.partition("[")
     if bracket and not rest.endswith("]"):
         raise UserError(f"'{question}' lacks its ']'", hint="NODE or NODE[axis=label,...], in quotes")
