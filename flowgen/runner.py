@@ -25,11 +25,10 @@ from flowgen.execute.task import Place
 from flowgen.plan.expect import measured
 from flowgen.plan.plan import Plan
 from flowgen.plan.recipes import recipe
-from flowgen.store import Lost, Store, uses
+from flowgen.store import Lost, Store, briefly, uses
 from flowgen.store.collect import keep_within
 from flowgen.store.history import History
 from flowgen.store.limits import remember
-from flowgen.store.patience import briefly
 from flowgen.store.quantities import shown
 from flowgen.store.timings import Timings
 

@@ -26,8 +26,7 @@ from flowgen.execute.sent import Task
 from flowgen.execute.task import Place, Receipt, open_store, published
 from flowgen.execute.threads import let_go
 from flowgen.plan.plan import Plan
-from flowgen.store import Lost, Store, Unwritable
-from flowgen.store.patience import briefly
+from flowgen.store import Lost, Store, Unwritable, briefly
 
 ATTEMPTS = 5
 """how often a run is planned anew for items lost again and again, or for a scheduler lost without anything done"""

@@ -27,7 +27,7 @@ from flowgen.execute.stage import compute
 from flowgen.execute.stopping import Stopped
 from flowgen.execute.waiting import shares
 from flowgen.plan.program import Parcel, Program
-from flowgen.store import Store, Unwritable, uses
+from flowgen.store import Store, Unwritable, briefly, uses
 from flowgen.store.quantities import shown
 from flowgen.values import Record
 from flowgen.values.model import NoRoom, opening
@@ -144,7 +144,7 @@ def work_on(code: Program, parcel: Parcel, place: Place, blocks: Sequence[str], 
     others = {key: other for receipt in parents for key, other in receipt.renamed.items()}
     work = Work(code, *less_failed(code, parcel, gone, others), place, store)
     stop = work.caller.stop
-    with closing(shares(work.parcel, store, work.waiting, stop.asked)) as parts:  # closed, a claim ends if work fails
+    with briefly(stop.asked), closing(shares(work.parcel, store, work.waiting, stop.asked)) as parts:  # ends claims
         for part in parts:
             work.compute(part)
     if stop.asked():

@@ -16,8 +16,7 @@ from flowgen.execute.events import Silent
 from flowgen.execute.task import Receipt
 from flowgen.plan.plan import Plan, states_of
 from flowgen.results.files import whole
-from flowgen.store import Store, Unwritable
-from flowgen.store.patience import briefly
+from flowgen.store import Store, Unwritable, briefly
 from flowgen.store.reach import RENAMED, STORED, packed
 
 

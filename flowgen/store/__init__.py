@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowgen.store.answers import Gone, Location, Lost
-    from flowgen.store.patience import Unreachable, Unwritable
+    from flowgen.store.patience import Unreachable, Unwritable, briefly
     from flowgen.store.store import Store
 
-__all__ = ["Gone", "Location", "Lost", "Store", "Unreachable", "Unwritable"]
+__all__ = ["Gone", "Location", "Lost", "Store", "Unreachable", "Unwritable", "briefly"]
 
 _HOMES = {
     **dict.fromkeys(("Gone", "Location", "Lost"), "flowgen.store.answers"),
-    **dict.fromkeys(("Unreachable", "Unwritable"), "flowgen.store.patience"),
+    **dict.fromkeys(("Unreachable", "Unwritable", "briefly"), "flowgen.store.patience"),
     "Store": "flowgen.store.store",
 }
 

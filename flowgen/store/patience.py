@@ -17,6 +17,8 @@ PATIENCE = 30.0
 """seconds for which a call is tried again, and in which a store may answer none of a process's calls"""
 SHORT = 1.0
 """seconds for which a call is tried again that may as well be left undone"""
+LOOK = 0.2
+"""seconds between two looks whether a call is in haste by now"""
 FIRST, LONGEST = 0.1, 8.0
 """seconds between two tries: the first pause, which doubles, and the longest"""
 PASSING = frozenset(
@@ -45,20 +47,23 @@ class Unreachable(Unwritable):
     """The store didn't answer, however often it was asked. What was published before is kept."""
 
 
-WITHIN: ContextVar[float] = ContextVar("within", default=float("inf"))
-"""seconds for which calls are tried again at most"""
+IN_HASTE: ContextVar[Callable[[], bool]] = ContextVar("in haste", default=lambda: False)
+"""whether this thread's calls are tried again for a short time only"""
 SILENT: dict[str, tuple[float, float]] = {}
 """by place that doesn't answer, since when it hasn't, and when it was last asked in vain by this process, monotonic"""
 
 
 @contextmanager
-def briefly() -> Iterator[None]:
-    """Within, calls of this thread are tried again for a short time only: they tidy up, and others wait for that."""
-    before = WITHIN.set(SHORT)
+def briefly(asked: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Within, calls of this thread are tried again for a short time only: they tidy up, and others wait for that.
+
+    asked: says whether they are in haste by now, as when nobody waits for what they do any more.
+    """
+    before = IN_HASTE.set(asked)
     try:
         yield
     finally:
-        WITHIN.reset(before)
+        IN_HASTE.reset(before)
 
 
 def patiently(work: Callable[[], T], place: object, passing: frozenset[int] = PASSING) -> T:
@@ -77,16 +82,22 @@ def patiently(work: Callable[[], T], place: object, passing: frozenset[int] = PA
                 raise
             away = error.errno in PASSING  # else what it means depends on how long it stays
             silent = in_vain(str(place), begun) if away else 0.0
-            left = begun + min(PATIENCE, WITHIN.get() if away else PATIENCE) - time.monotonic()
-            if left <= 0 or silent >= PATIENCE:
+            if left(begun, away) <= 0 or silent >= PATIENCE:
                 if not away:
                     raise
                 raise unreachable(place, error, silent) from None
         else:
             SILENT.pop(str(place), None)
             return found
-        time.sleep(min(pause, left))
+        end = time.monotonic() + pause
+        while (rest := min(end - time.monotonic(), left(begun, away))) > 0:
+            time.sleep(min(LOOK, rest))
         pause = min(LONGEST, 2 * pause)
+
+
+def left(begun: float, away: bool) -> float:
+    """How many seconds are left for a call that was begun then, to a place that is away or reports errors."""
+    return begun + min(PATIENCE, SHORT if away and IN_HASTE.get()() else PATIENCE) - time.monotonic()
 
 
 def in_vain(place: str, begun: float) -> float:

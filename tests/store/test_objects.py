@@ -199,6 +199,25 @@ def test_a_store_that_was_silent_for_all_patience_is_tried_once_until_it_is_back
     assert tries(store.sync) > 1
 
 
+def test_what_nobody_waits_for_any_more_is_not_tried_for_long(store, endpoint, monkeypatch):
+    monkeypatch.setattr(patience, "SHORT", 0.0)
+    unwanted = []
+
+    def away(method, path):
+        if len(endpoint.seen) - asked > 2:
+            unwanted.append(True)
+        raise Drop
+
+    asked = len(endpoint.seen)
+    endpoint.before = away
+    with patience.briefly(lambda: bool(unwanted)), pytest.raises(Unreachable):
+        store.sync()
+    assert len(endpoint.seen) - asked == 3
+    with patience.briefly(), pytest.raises(Unreachable):
+        put(store, 1)
+    assert len(endpoint.seen) - asked == 4
+
+
 def test_a_claim_that_could_not_be_ended_is_no_claim(store, endpoint, monkeypatch):
     monkeypatch.setattr(patience, "PATIENCE", 0.3)
 
