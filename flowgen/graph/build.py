@@ -28,9 +28,8 @@ def build(document: Document) -> Graph:
     type_selects(nodes)
     for node in nodes.values():
         Wiring(node, nodes, document).wire()
-    settle(nodes)
     add_trajectories(document, nodes)
-    bodies = find_bodies(nodes, topological(nodes))
+    bodies = loop_bodies(nodes)
     for loop, members in bodies.items():
         for member in members:
             nodes[member].body_of = loop
@@ -45,6 +44,21 @@ def build(document: Document) -> Graph:
     check_making(graph)
     check_axes(written)
     return graph
+
+
+def loop_bodies(nodes: dict[str, GraphNode]) -> dict[str, tuple[str, ...]]:
+    """By loop node, its body; selects are settled. Raises UserError.
+
+    Bodies are those of the wires as they are written, so that a point has the same results whichever others are left;
+    where these make none, those of what selects choose.
+    """
+    try:
+        found = find_bodies(nodes, topological(nodes))
+    except UserError:
+        settle(nodes)
+        return find_bodies(nodes, topological(nodes))
+    settle(nodes)
+    return found
 
 
 class Wiring:

@@ -124,6 +124,72 @@ def test_another_point_leaves_the_switch_of_an_earlier_loop_alone(lab):
     assert keys(plan, "plain/image").tolist() == keys(plan, "image")[:, 0].tolist()
 
 
+IN_LOOP = """\
+flowgen: 1
+sweep: {v: [1, 2], w: WAYS}
+nodes:
+  n: {type: toy.number, value: $v}
+  c: {type: toy.count, start: $n, change: $half, steps: 3}
+BRANCHES
+  half: {type: toy.scale, x: $s, by: 0.5}
+outputs: [c]
+"""
+TWICE = "  twice: {type: toy.scale, x: $c.x, by: 2}\n"
+BRANCHES = {
+    "one outside": (TWICE + "  s: {type: select, from: [$n, $twice], index: $w}", "[0, 1]"),
+    "all inside": (
+        TWICE + "  same: {type: toy.scale, x: $c.x, by: 1}\n  s: {type: select, from: [$same, $twice], index: $w}",
+        "[0, 1]",
+    ),
+    "a loop inside": (
+        TWICE + "  inner: {type: toy.count, start: $c.x, change: $more, steps: 2}\n"
+        "  more: {type: toy.scale, x: $inner.x, by: 2}\n"
+        "  s: {type: select, from: [$n, $twice, $inner], index: $w}",
+        "[0, 1, 2]",
+    ),
+    "later": (
+        TWICE + "  s: {type: select, from: [$n, $twice], index: {during: [0.4, 1], value: $w, else: 0}}",
+        "[0, 1]",
+    ),
+}
+
+
+@pytest.mark.parametrize("branches", BRANCHES)
+@pytest.mark.parametrize("word", ["where", "set", "sweep"])
+def test_a_point_of_a_select_in_a_loop_is_that_of_the_whole_sweep(lab, branches, word):
+    text, ways = BRANCHES[branches]
+    graph = IN_LOOP.replace("BRANCHES", text).replace("WAYS", ways)
+    whole = lab.run(graph)
+    for n in range(whole.results.sizes["w"]):
+        some = load(lab.folder / "g.yaml", **{word: {"w": [n] if word == "sweep" else n}})
+        plan = some.plan(lab.store)
+        assert keys(plan, "c")[:, 0].tolist() == keys(whole.plan, "c")[:, n].tolist()
+        assert to_compute(plan) == {}
+        alone = some.run(lab.folder / f"store{n}", lab.runs).results
+        assert alone.c.values[:, 0].tolist() == whole.results.c.values[:, n].tolist()
+
+
+ORDER = """\
+flowgen: 1
+sweep: {w: [0, 1]}
+nodes:
+  n: {type: toy.number, value: 1}
+  a: {type: toy.scale, x: $to_a, by: 2}
+  b: {type: toy.scale, x: $to_b, by: 3}
+  to_a: {type: select, from: [$n, $b], index: $w}
+  to_b: {type: select, from: [$a, $n], index: $w}
+outputs: [a, b]
+"""
+
+
+def test_selects_may_choose_the_order_of_nodes(lab):
+    with pytest.raises(UserError, match="the cycle a → to_b → b → to_a → a passes through no feedback port"):
+        lab.load(ORDER).check()
+    for w, a, b in ((0, 2, 6), (1, 6, 3)):
+        results = lab.run(ORDER, w=w).results
+        assert (results.a.values.ravel().tolist(), results.b.values.ravel().tolist()) == ([a], [b])
+
+
 def test_a_select_as_an_output_is_stored_where_it_comes_from(lab):
     text = SWITCH.replace("[image]", "[context]").replace("inputs: {second: 0}\nsweep:\n", "sweep:\n  second: [0, 1]\n")
     run = lab.run(text, seed=0, guidance=1)
