@@ -17,7 +17,7 @@ CELL = 40
 """bytes of a cell in memory, beside its text"""
 
 
-def read_parquet(path: Path, wanted: Sequence[str] | None, limit: int | None, texts: frozenset[str]) -> Cells:
+def read_parquet(path: Path, wanted: Sequence[str] | None, limit: int | None) -> Cells:
     """A parquet file, read in batches. Needs pyarrow."""
     try:
         arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")

@@ -37,21 +37,23 @@ def from_table(spec: dict[str, Any], context: Context) -> Axis:
         check_columns(columns, context)
     if label is not None and not isinstance(label, str):
         raise UserError(f"the axis '{context.name}': 'labels' takes the name of a column")
-    texts = frozenset(str(column) for name, column in (columns or {}).items() if name in context.texts)
-    texts = texts if columns is not None else context.texts
     wanted = None if columns is None else list(dict.fromkeys([*columns.values(), *([label] if label else [])]))
-    cells = READERS[kind](path, wanted, limit, texts)
+    cells = READERS[kind](path, wanted, limit)
     if columns is None:
         columns = {name: name for name in cells}
         check_inputs(columns, path)
         find_columns([label] if label else [], list(cells), path)
-    count = len(next(iter(cells.values())))
+    kinds = {name: typed(column) for name, column in cells.items()} if kind == "csv" else cells
+    found = {name: (cells if name in context.texts else kinds)[column][:limit] for name, column in columns.items()}
+    count = len(next(iter(found.values())))
     if not count:
         raise UserError(f"{path} has no rows")
-    labels = tuple(cells[label]) if label else tuple(range(count))
+    labels = tuple(range(count))
     if label:
+        named = [name for name, column in columns.items() if column == label]
+        labels = tuple((cells if named and context.texts.issuperset(named) else kinds)[label][:limit])
         check_distinct(labels, context.name, "leave out 'labels' to number the rows")
-    return Axis(context.name, labels, Points({name: cells[column] for name, column in columns.items()}), context.at)
+    return Axis(context.name, labels, Points(found), context.at)
 
 
 def check_columns(columns: Any, context: Context) -> None:
@@ -73,8 +75,8 @@ def check_inputs(columns: Mapping[str, str], path: Path) -> None:
             raise UserError(f"{path}: the column '{name}' is no name for an input", hint=hint)
 
 
-def read_csv(path: Path, wanted: Sequence[str] | None, limit: int | None, texts: frozenset[str]) -> Cells:
-    """A comma-separated file with a header. What kind a column is, its whole length says, whatever the limit."""
+def read_csv(path: Path, wanted: Sequence[str] | None, limit: int | None) -> Cells:
+    """A comma-separated file with a header: texts, of all rows, which say together of what kind a column is."""
     reader = csv.reader(text_lines(path, newline=""), strict=True)
     try:
         header = next(reader, None)
@@ -84,11 +86,10 @@ def read_csv(path: Path, wanted: Sequence[str] | None, limit: int | None, texts:
             if name in header[:n]:
                 raise UserError(f"{path}, line 1: the column '{name}' stands twice", hint="rename one of them")
         find_columns(wanted or (), header, path)
-        cells = csv_cells(reader, header, wanted, path)
+        return csv_cells(reader, header, wanted, path)
     except csv.Error as error:
         said = "a cell is too long (a quote left open?)" if "field larger" in str(error) else str(error)
         raise UserError(f"{path}, line {reader.line_num}: not valid csv: {said}") from None
-    return {name: (column if name in texts else typed(column))[:limit] for name, column in cells.items()}
 
 
 def csv_cells(reader: Any, header: list[str], wanted: Sequence[str] | None, path: Path) -> Cells:
@@ -130,7 +131,7 @@ def typed(cells: list[str]) -> list[Any]:
     return [cell.lower() == "true" for cell in cells] if all(map(BOOL.fullmatch, cells)) else cells
 
 
-def read_jsonl(path: Path, wanted: Sequence[str] | None, limit: int | None, texts: frozenset[str]) -> Cells:
+def read_jsonl(path: Path, wanted: Sequence[str] | None, limit: int | None) -> Cells:
     """A file with one JSON object a line; blank lines are skipped."""
     cells: Cells | None = None
     for count, (number, row) in enumerate(json_rows(path), 1):

@@ -135,6 +135,22 @@ def test_inputs_that_are_texts_keep_a_csv_s_digits(folder):
     assert document_from_text(text, folder=folder).axes["item"].points == [{"item": "1"}, {"item": "2"}]
 
 
+@pytest.mark.parametrize("columns", ["{item: id, n: id}", "{n: id, item: id}"])
+@pytest.mark.parametrize("labels", ["", ", labels: id"])
+def test_each_input_says_whether_a_column_of_a_csv_is_texts_for_it(folder, columns, labels):
+    text = GRAPH.replace("AXIS", "{csv: captions.csv, columns: " + columns + labels + ", limit: 2}")
+    text = text.replace("sweep:", "inputs: {item: {type: text}, n: {type: number, default: 1}}\nsweep:")
+    found = document_from_text(text, folder=folder).axes["item"]
+    assert found.points == [{"item": "1", "n": 1}, {"item": "2", "n": 2}]
+    assert found.labels == ((1, 2) if labels else (0, 1))
+
+
+def test_labels_are_texts_as_the_input_is_that_takes_their_column(folder):
+    spec = {"csv": "captions.csv", "columns": {"item": "id"}, "labels": "id"}
+    assert axis(folder, spec).labels == (1, 2)
+    assert axis(folder, spec, texts=["item"]).labels == ("1", "2")
+
+
 WRONG_FILES = [
     (
         "ragged",
