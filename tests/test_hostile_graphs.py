@@ -130,6 +130,10 @@ HOSTILE = {
     "link to itself as lines": (axis("{lines: circle.png}"), "circle.png"),
     "link to itself as a graph": ("flowgen: 1\nextends: circle.png\n", "circle.png"),
     "maze of links": (axis('{files: "maze/**/*.png"}'), "more than 100000 folders"),
+    "maze of links by stars": (axis("{files: 'maze/%sx.png'}" % ("*/" * 30)), "more than 100000 folders"),
+    "up and down": (axis("{files: '%s*.png'}" % ("/*/.." * 9 + "/")), "behind a wildcard"),
+    "up from any depth": (axis("{files: 'maze/**/../../../**/*.png'}"), "behind a wildcard"),
+    "long pattern": (axis("{files: '%s'}" % ("[" * 1_000_000)), "at most 4096 characters"),
     "address": (photo("https://example.org/photo.png"), "is an address"),
 }
 

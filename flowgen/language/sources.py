@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 from collections.abc import Iterator
@@ -11,11 +10,10 @@ from typing import Any
 
 from flowgen.errors import Position, UserError
 from flowgen.language.axes import MAX_POINTS, Axis, Context, plain_axis, whole
+from flowgen.language.wildcards import matching
 
 MAX_LINE = 1_000_000
 """characters"""
-MAX_FOLDERS = 100_000
-"""that ``**`` looks into"""
 
 
 def real(path: Path) -> Path:
@@ -69,10 +67,10 @@ def from_files(spec: dict[str, Any], context: Context) -> Axis:
     pattern, limit = spec["files"], whole(spec, "limit", context)
     if not isinstance(pattern, str) or not pattern:
         raise UserError(f"the axis '{context.name}': 'files' takes a pattern like \"photos/*.png\"")
-    check_folders(pattern, context)
     try:
-        matched = glob.iglob(pattern, root_dir=context.folder, recursive=True)
-        found = {Path(text).as_posix() for text in matched if (context.folder / text).is_file()}
+        found = matching(pattern, context.folder)
+    except UserError as error:
+        raise UserError(f"the axis '{context.name}': {error.message}", hint=error.hint) from None
     except ValueError as error:
         raise UserError(f"the axis '{context.name}': '{pattern!r}' is no pattern ({error})") from None
     if not found:
@@ -87,21 +85,6 @@ def from_files(spec: dict[str, Any], context: Context) -> Axis:
                 f"the axis '{context.name}': the name {text!r} is not valid Unicode", hint="rename the file"
             )
     return plain_axis(sorted(found)[:limit], context)
-
-
-def check_folders(pattern: str, context: Context) -> None:
-    """``**`` has a bound: links that lead back to a folder that they are in are followed again and again."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return
-    top = context.folder.joinpath(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-    for count, (_, names, _) in enumerate(os.walk(top, followlinks=True)):
-        names[:] = [name for name in names if not name.startswith(".")]
-        if count == MAX_FOLDERS:
-            hint = "begin the pattern with the folder that is meant; a link may lead back to a folder that it is in"
-            raise UserError(
-                f"the axis '{context.name}': '{pattern}' takes in more than {MAX_FOLDERS} folders", hint=hint
-            )
 
 
 def check_count(count: int, what: str) -> None:
