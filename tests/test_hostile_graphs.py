@@ -82,6 +82,8 @@ HOSTILE = {
     "python name": (GRAPH.replace("photo.png", "!!python/name:os.system photo.png"), "the tag"),
     "own tag": (GRAPH.replace("flowgen: 1", "flowgen: !eval 1"), "the tag"),
     "code that isn't allowed": (GRAPH.replace("image.resize", "./evil.py:f"), "which you haven't allowed"),
+    "zero byte in the name of code": (GRAPH.replace("image.resize", '"./a\\0.py:f"'), "is no path"),
+    "zero byte in the name of a graph": (GRAPH.replace("image.resize", '"./a\\0.yaml"'), "is no path"),
     "code by its whole path": (GRAPH.replace("image.resize", "/etc/evil.py:f"), "which you haven't allowed"),
     "module as a type": (GRAPH.replace("image.resize", "os.system"), "no node type"),
     "dunder as a type": (GRAPH.replace("image.resize", "__import__"), "no node type"),

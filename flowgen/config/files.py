@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flowgen.config.kinds import KINDS, TRUST, Kind, place, understood
+from flowgen.config.toml import parsed
 from flowgen.errors import Position, UserError, did_you_mean
 from flowgen.language.sources import real
 
 NAME = "flowgen.toml"
-MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +72,7 @@ def read_project(path: Path, trusted: tuple[Path, ...]) -> File:
 
 def read(path: Path, allowed: list[Kind]) -> File:
     """A file's settings, checked. Raises UserError with file:line:column."""
-    text = read_text(path)
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, line, column = where(str(error))
-        raise UserError(f"not TOML: {message}", Position(str(path), line, column)) from None
+    data, text = parsed(path)
     kinds = {kind.name: kind for kind in allowed}
     found = File(path)
     for name, value in data.items():
@@ -89,23 +83,6 @@ def read(path: Path, allowed: list[Kind]) -> File:
         found.values[name] = understood(kinds[name], value, path.parent, at)
         found.places[name] = at
     return found
-
-
-def read_text(path: Path) -> str:
-    """A file's text. Raises UserError."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is longer than {MAX_BYTES} bytes")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"can't read {path}: {reason}") from None
-
-
-def where(message: str) -> tuple[str, int, int]:
-    """tomllib's message without its place, and the place: line and column, 1 where it gives none."""
-    found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    return (message[: found.start()], int(found[1]), int(found[2])) if found else (message.split(" (at")[0], 1, 1)
 
 
 def find_key(text: str, name: str, path: Path) -> Position:

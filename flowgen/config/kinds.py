@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgen.errors import Position, UserError
+from flowgen.language.labels import readable
 from flowgen.language.sources import real
 
 UNITS = {"": 1, "B": 1} | {
@@ -19,6 +20,8 @@ UNITS = {"": 1, "B": 1} | {
 SCHEMES = ("s3", "gs", "az")
 """of object storage"""
 DTYPES = ("float32", "float16", "bfloat16")
+SHOWN = 200
+"""characters of a wrong value that a message shows"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,19 @@ class Kind:
 
 def path(value: Any, folder: Path) -> Path:
     """A path; ``~`` is the user's folder, others are relative to ``folder``."""
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("takes a path")
-    return folder / Path(value).expanduser()
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("takes a path of a user that there is") from None
 
 
 def place(value: Any, folder: Path) -> Path | str:
     """Where a store lies: a path, or the URL of object storage, which stays a text."""
     if isinstance(value, Path):
         return folder / value
-    if not isinstance(value, str) or "://" not in value:
+    if not isinstance(value, str) or "://" not in value or "\0" in value:
         return path(value, folder)
     scheme, _, rest = value.strip().partition("://")
     if scheme not in SCHEMES or not rest.strip("/"):
@@ -88,7 +94,7 @@ def cluster(value: Any, folder: Path) -> str:
 
 def seconds(value: Any, folder: Path) -> float:
     """A time: a number of seconds, or a text with a unit, as 30s, 10m, 2h."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", str(value).strip())
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([smh]?)", str(value).strip())
     if isinstance(value, bool) or not found:
         raise ValueError("takes seconds, or a time as 30s, 10m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
@@ -111,7 +117,7 @@ def dtype(value: Any, folder: Path) -> str:
 def size(value: Any, folder: Path = Path()) -> int:
     """Bytes: a whole number, or a text with a unit, as 50GB, 1.5TB, 800MiB."""
     text = str(value).strip()
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text)
+    found = re.fullmatch(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)", text)
     units = {name.lower(): factor for name, factor in UNITS.items()}
     if isinstance(value, bool | float) or not found or found[2].lower() not in units:
         raise ValueError("takes bytes with a unit, as 50GB or 800MiB")
@@ -142,4 +148,5 @@ def understood(kind: Kind, value: Any, folder: Path, at: Position | None = None,
     try:
         return kind.read(value, folder)
     except ValueError as wrong:
-        raise UserError(f"{source}'{kind.name}' {wrong}, not {value!r}", at, kind.meaning) from None
+        what = readable(repr(value), SHOWN)
+        raise UserError(f"{source}'{kind.name}' {wrong}, not {what}", at, kind.meaning) from None

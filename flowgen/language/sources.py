@@ -17,8 +17,13 @@ MAX_LINE = 1_000_000
 
 
 def real(path: Path) -> Path:
-    """Where a path leads through links; itself where they lead in a circle, so that nothing is there."""
-    return Path(os.path.realpath(path))
+    """Where a path leads through links; itself where they lead in a circle, so that nothing is there. Raises UserError
+    for what no path can be.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is no path: {error}") from None
 
 
 def text_lines(path: Path, newline: str | None = None) -> Iterator[str]:

@@ -99,6 +99,17 @@ def test_a_graphs_folder_is_sought_before_the_current_one(places, tmp_path):
             "3:1: this file may not name 's3://bucket/theirs', outside its folder, before",
         ),
         ("store = 'http://host/x'", "3:1: 'store' takes a path or a URL (s3://bucket/prefix, gs://bucket/prefix"),
+        ('store = "a\\u0000b"', "3:1: 'store' takes a path, not 'a\\x00b'"),
+        ("store = '~nobody-of-that-name/x'", "3:1: 'store' takes a path of a user that there is"),
+        ("batch = " + "9" * 5000, "3:9: a number has at most 300 digits"),
+        ("batch = 0x" + "f" * 5000, "3:9: a number has at most 300 digits"),
+        ("store_limit = '" + "9" * 5000 + "GB'", "3:1: 'store_limit' takes bytes with a unit"),
+        ("wait = '" + "9" * 5000 + "'", "3:1: 'wait' takes seconds"),
+        ("batch = " + "[" * 20_000, "3:17: nested deeper than 8 levels"),
+        ("batch = " + "{a = " * 9, "nested deeper than 8 levels"),
+        ("batch." + "a." * 20_000 + "a = 1", "3:1: a key has at most 8 parts"),
+        ('["a b"' + ' . "a.b"' * 8 + "]", "3:2: a key has at most 8 parts"),
+        ("batch = '" + "x" * 5000 + "'", "xxx…xxx"),
         ("runs = '/var/runs'", "3:1: this file may not name '/var/runs', outside its folder, before"),
     ],
 )
@@ -109,6 +120,21 @@ def test_what_is_wrong_stands_at_its_line(places, line, said):
         resolve()
     assert said in str(error.value)
     assert str(error.value).startswith(f"{project}:3:")
+
+
+def test_what_stands_in_texts_and_comments_is_not_counted(places):
+    _, project = places
+    comment = "# " + "[" * 20 + "9" * 400 + "a." * 20
+    project.write_text(f"store = '''{'[' * 20}''' {comment}\n{comment}\nruns = \"{'a.' * 20}[[[[[[[[[\" {comment}\n")
+    assert resolve().runs == project.parent / ("a." * 20 + "[[[[[[[[[")
+
+
+@pytest.mark.parametrize(("text", "said"), [("# " + "x" * 200_000, "longer than"), ('"' * 99_999, "not TOML")])
+def test_a_file_is_small(places, text, said):
+    _, project = places
+    project.write_text(text)
+    with pytest.raises(UserError, match=said):
+        resolve()
 
 
 def test_a_link_does_not_lead_out_of_an_untrusted_folder(places, tmp_path):
