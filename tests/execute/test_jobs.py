@@ -90,6 +90,10 @@ def test_the_pages_commands(file):
         ('interface = "ib0"', "", "doesn't say where the jobs reach this machine"),
         ('prologue = ["module load cuda"', 'prologue = ["a\\nb"', "'prologue' takes a list of lines"),
         ('memory = "128GB"', 'memory = "lots"', ":5:1: 'memory' takes a size, as 64GB, not 'lots'"),
+        ('memory = "128GB"', 'memory = "1e400GB"', ":5:1: 'memory' takes a size, as 64GB, not '1e400GB'"),
+        ('interface = "ib0"', 'host = "x..y"', ":7:1: 'host' takes a machine's name or address, not 'x..y'"),
+        ('interface = "ib0"', f'host = "{"a" * 80}"', ":7:1: 'host' takes a machine's name or address, not 'aaa"),
+        ('interface = "ib0"', 'host = "a\\u0000b"', ":7:1: 'host' takes a text"),
         ('interface = "ib0"', 'interface = "ib0"\nhost = "login1"', ":7:1: 'interface' stands beside 'host'"),
     ],
 )

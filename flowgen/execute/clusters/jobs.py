@@ -25,7 +25,7 @@ from flowgen.execute.clusters.processes import POOLS
 from flowgen.execute.clusters.quiet import QuietScheduler
 from flowgen.execute.clusters.resubmitting import REFUSED, Resubmitting, lines
 from flowgen.execute.clusters.running import is_loopback
-from flowgen.execute.clusters.where import Where
+from flowgen.execute.clusters.where import Where, nameable
 from flowgen.execute.placement import GPU
 from flowgen.execute.pythons import SAFE
 
@@ -42,9 +42,16 @@ SYSTEMS = {
 
 def text(value: Any, folder: Path) -> str:
     """A text that isn't empty."""
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("takes a text")
     return value
+
+
+def machine(value: Any, folder: Path) -> str:
+    """A machine's name or address."""
+    if not nameable(text(value, folder)):
+        raise ValueError("takes a machine's name or address")
+    return str(value)
 
 
 def memory(value: Any, folder: Path) -> str:
@@ -52,14 +59,16 @@ def memory(value: Any, folder: Path) -> str:
     try:
         if parse_bytes(text(value, folder)) < 1:
             raise ValueError
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError("takes a size, as 64GB") from None
     return str(value)
 
 
 def texts(value: Any, folder: Path) -> list[str]:
     """A list of lines."""
-    if not isinstance(value, list) or not all(isinstance(entry, str) and "\n" not in entry for entry in value):
+    if not isinstance(value, list) or not all(
+        isinstance(entry, str) and not {"\n", "\0"} & set(entry) for entry in value
+    ):
         raise ValueError("takes a list of lines")
     return value
 
@@ -85,7 +94,7 @@ KINDS = (
     Kind("cores", whole(1), 1, None, "cores of a job, divided among its workers"),
     Kind("processes", whole(1), 1, None, "workers in a job"),
     Kind("gpu", yes, False, None, "whether a job has a GPU, asked for by a line of 'directives'; one worker in a job"),
-    Kind("host", text, None, None, "this machine as the jobs reach it, a name or an address"),
+    Kind("host", machine, None, None, "this machine as the jobs reach it, a name or an address"),
     Kind("interface", text, None, None, "the network interface of this machine and the jobs', as ib0"),
     Kind("queue", text, None, None, "queue or partition"),
     Kind("walltime", text, None, None, "how long a job may take, as the system writes it"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowgen.errors import UserError
+from flowgen.language.labels import readable
 
 GPUS = "gpus"
 """as a cluster: all GPUs of this machine"""
@@ -15,6 +16,9 @@ PATIENCE = 60.0
 TAKES = "tcp://HOST:PORT, tls://HOST:PORT, gpus, or a file as slurm.toml"
 PORT = 8786
 """of a scheduler that isn't given one (``dask scheduler --help``)"""
+NAMES = "a name has parts of 1 to 63 characters between dots, as node1.cluster"
+SHOWN = 100
+"""characters of an address that a message shows"""
 ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -54,4 +58,16 @@ def address(cluster: str) -> tuple[str, str]:
         raise UserError(f"'{cluster}' lacks the scheduler's port", hint=hint)
     if not found or not 0 < int(found["port"]) < 1 << 16:
         raise UserError(f"'{cluster}' is no cluster", hint=TAKES)
-    return found["scheme"], found["host"].strip("[]")
+    host = found["host"].strip("[]")
+    if not nameable(host):
+        raise UserError(f"'{readable(cluster, SHOWN)}' names no machine", hint=NAMES)
+    return found["scheme"], host
+
+
+def nameable(host: str) -> bool:
+    """Whether a text can be a machine's name or address."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return host.isprintable()
