@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from flowgen.cli.options import computing
+from flowgen.cli.output import print_json
 from flowgen.config import Settings
-from flowgen.language.strict_json import json_text
 
 
 @click.command()
@@ -19,8 +19,8 @@ from flowgen.language.strict_json import json_text
 def config(graph: Path | None, settings: Settings, as_json: bool) -> None:
     """Show the settings that a run of GRAPH would use, and where each came from."""
     if as_json:
-        about = {name: {"value": setting.value, "source": setting.source} for name, setting in settings.found.items()}
-        click.echo(json_text(about))
+        about = {name: {"value": s.value, "source": s.source} for name, s in settings.found.items()}
+        print_json(about)
         return
     rows = [(name, shown(setting.value), setting.source) for name, setting in settings.found.items()]
     widths = [max(len(row[n]) for row in rows) for n in (0, 1)]

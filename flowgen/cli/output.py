@@ -51,6 +51,20 @@ def go_on_unheard() -> None:
         file.dropping = True
 
 
+def print_json(value: Any) -> None:
+    """Print as JSON, in ASCII if standard output can't take all of it: paths, and what damaged folders say, may hold
+    what no encoding has.
+    """
+    from flowgen.language.strict_json import json_text
+
+    text = json_text(value)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json_text(value, ascii=True)
+    click.echo(text)
+
+
 @contextmanager
 def output() -> Iterator[None]:
     """Within, a command that can't write its output ends without a traceback, and with an exit code of its own unless
@@ -64,7 +78,7 @@ def output() -> Iterator[None]:
     sys.stdout = io.TextIOWrapper(
         cast(IO[bytes], file) if before.write_through else io.BufferedWriter(file),  # python -u buffers nothing
         encoding=before.encoding,
-        errors=before.errors,
+        errors="backslashreplace" if before.errors == "strict" else before.errors,
         line_buffering=before.line_buffering,
         write_through=before.write_through,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flowgen.cli.options import computing, graph_argument, planned, setting
+from flowgen.cli.output import print_json
 from flowgen.config import Settings
 
 
@@ -22,13 +23,12 @@ def plan(graph: Path, given: dict[str, Any], settings: Settings, explain_batches
     from flowgen.cli.plan_table import plan_table, totals
     from flowgen.cli.tables import console as wide_console
     from flowgen.experiment import load
-    from flowgen.language.strict_json import json_text
     from flowgen.plan.batches import explain_batches as explained
     from flowgen.plan.document import plan_document
 
     made = planned(load(graph, **given, dtype=settings.dtype), settings)
     if as_json:
-        click.echo(json_text(plan_document(made)))
+        print_json(plan_document(made))
         return
     console = wide_console()
     console.print(plan_table(made, console.width))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowgen.cli.options import configured, runs_option
+from flowgen.cli.output import print_json
 from flowgen.config import Settings
 
 if TYPE_CHECKING:
@@ -33,20 +34,19 @@ def status(run: str | None, as_json: bool, settings: Settings) -> None:
     RUN is the name of its folder, its path, or 'last'.
     """
     from flowgen.cli.tables import console as wide_console
-    from flowgen.language.strict_json import json_text
     from flowgen.results.runs import VERSION, document, find_run, look, runs_in
 
     if run is not None:
         seen = look(find_run(settings.runs, run))
         if as_json:
-            click.echo(json_text({"version": VERSION, **document(seen)}))
+            print_json({"version": VERSION, **document(seen)})
         else:
             detail(seen)
         return
     found = [look(folder) for folder in runs_in(settings.runs)]
     if as_json:
         told = {"version": VERSION, "runs": [document(seen) for seen in found]}
-        click.echo(json_text(told))
+        print_json(told)
     elif not found:
         click.echo(f"there are no runs in '{settings.runs}'; 'flowgen run GRAPH' makes one")
     else:

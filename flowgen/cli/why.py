@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flowgen.cli.options import computing, doing, graph_argument, planning, setting
+from flowgen.cli.output import print_json
 from flowgen.config import Settings
 
 
@@ -22,13 +23,12 @@ def why(graph: Path, question: str, given: dict[str, Any], settings: Settings, a
     from dataclasses import asdict
 
     from flowgen.experiment import load
-    from flowgen.language.strict_json import json_text
     from flowgen.plan.document import VERSION
 
     experiment = load(graph, **given, dtype=settings.dtype)
     with doing("planning"):
         answer = experiment.why(question, runs=settings.runs, **planning(settings))
     if as_json:
-        click.echo(json_text({"version": VERSION, **asdict(answer)}))
+        print_json({"version": VERSION, **asdict(answer)})
         return
     click.echo(str(answer))

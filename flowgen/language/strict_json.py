@@ -19,6 +19,6 @@ def strict(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON to read."""
-    return json.dumps(strict(value), indent=2, ensure_ascii=False, allow_nan=False)
+def json_text(value: Any, ascii: bool = False) -> str:
+    """A value as JSON to read; ascii: other letters as escapes."""
+    return json.dumps(strict(value), indent=2, ensure_ascii=ascii, allow_nan=False)

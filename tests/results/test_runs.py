@@ -339,3 +339,20 @@ def test_looking_at_runs_needs_no_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(name) >= 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_what_no_encoding_has_is_printed_escaped(tmp_path, encoding):
+    graph = "\ud800 … é"
+    found = written(tmp_path, {"event": "started", **SOUND, "graph": graph})
+    code = "from flowgen.cli import main; main()"
+    for call in (["status", "--json"], ["status", "last", "--json"], ["status"], ["status", "last"], ["logs"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *call, "--runs", str(found.parent)],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            check=True,
+        )
+        if "--json" in call:
+            told = json.loads(done.stdout.decode(encoding))
+            assert (told["runs"][0] if "runs" in told else told)["graph"] == graph

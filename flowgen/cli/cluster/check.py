@@ -11,6 +11,7 @@ import click
 
 from flowgen import __version__
 from flowgen.cli.options import computing, doing, insecure_option, planned, planning, reaching, setting
+from flowgen.cli.output import print_json
 from flowgen.config import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def check(graph: Path | None, given: dict[str, Any], settings: Settings, insecur
     from flowgen.execute.clusters.survey import survey
     from flowgen.execute.task import Place
     from flowgen.experiment import load
-    from flowgen.language.strict_json import json_text
     from flowgen.runner import device_for
 
     said = planning(settings)
@@ -51,7 +51,7 @@ def check(graph: Path | None, given: dict[str, Any], settings: Settings, insecur
     with doing("asking the workers", quiet=as_json):
         found = survey(where, Place(str(place), device_for(settings.device, where)), plan)
     if as_json:
-        click.echo(json_text(found.document()))
+        print_json(found.document())
     else:
         from flowgen.cli.tables import console as wide_console
 
