@@ -51,6 +51,16 @@ def flowgen(*arguments, cwd=None):
     return subprocess.run(call, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
 
 
+@pytest.mark.parametrize("call", [["status"], ["check", "/g.yaml"], ["nodes"], ["config"]], ids=" ".join)
+def test_a_current_folder_that_is_gone_is_said(tmp_path, call):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from flowgen.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *call], capture_output=True, text=True, check=False)
+    said = "error: the current folder is gone: somebody removed it\n  'cd' into one that there is\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
 def test_help_needs_no_torch():
     code = "import sys; sys.argv=['flowgen','--help']\nfrom flowgen.cli import flowgen\ntry:\n flowgen()\n"
     code += "except SystemExit: pass\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules"

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong or the output ca
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -37,6 +38,10 @@ def flowgen() -> None:
 
     Start with 'flowgen check GRAPH', then 'flowgen run GRAPH'.
     """
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # libraries' imports ask for it too
+        raise UserError("the current folder is gone: somebody removed it", hint="'cd' into one that there is") from None
 
 
 for command in (check, plan, why, run, status, logs, stop, show, nodes, cache, cluster, config):
