@@ -11,6 +11,7 @@ from flowgen.graph.expand import expanded, type_of
 from flowgen.graph.loops import arrange, find_bodies, topological
 from flowgen.graph.model import Graph, GraphNode, Wire, blamed, place_of
 from flowgen.graph.outputs import check_making
+from flowgen.graph.repeats import repeat_of
 from flowgen.graph.selects import check_fed, settle, type_selects
 from flowgen.graph.trajectory import add_trajectories, offered, source
 from flowgen.language.document import Document
@@ -209,20 +210,21 @@ class Wiring:
             if names:
                 raise self.error(f"'{self.node.type.name}' draws nothing, so it takes no 'per'", "per")
             return
-        inputs = [inner for name in names for inner in self.counted(name) if NAME.fullmatch(inner)]
+        inputs = [inner for name in names for inner in self.counted(name)]
         expression = {inner: self.node.entry.fixed.get(inner, Ref(inner)) for inner in inputs}
         self.node.params["per"] = column(expression, self.document).map(salt)
 
-    def counted(self, name: str) -> tuple[str, ...]:
-        """The inputs that a name under ``per`` stands for: all that an axis sets, or one that an axis sets."""
+    def counted(self, name: str) -> list[str]:
+        """The inputs that a name under ``per`` stands for: all that an axis sets, or one; and a point's repeat."""
         axes, setters = self.document.axes, self.document.setters
-        if name in axes:
-            return axes[name].inputs
-        if name in setters:
-            return (name,)
         known = [*axes, *filter(NAME.fullmatch, setters)]
-        hint = "no axis sets that input" if self.is_input(name) else did_you_mean(name, known)
-        raise self.error(f"'per' names no axis '{name}'", "per", hint)
+        if name not in known:
+            hint = "no axis sets that input" if self.is_input(name) else did_you_mean(name, known)
+            raise self.error(f"'per' names no axis '{name}'", "per", hint)
+        axis = axes[name if name in axes else setters[name]]
+        own = [inner for inner in axis.inputs if NAME.fullmatch(inner)] if axis.name == name else [name]
+        again = repeat_of(axis.name)
+        return [*own, again] if again in setters or again in self.node.entry.fixed else own
 
 
 def takes(type: NodeType, name: str) -> bool:
@@ -231,10 +233,14 @@ def takes(type: NodeType, name: str) -> bool:
 
 
 def salt(values: dict[str, Any]) -> str:
-    """A canonical text of the coordinates that noise is drawn anew for, equal numbers alike; empty for none."""
+    """A canonical text of the coordinates that noise is drawn anew for, equal numbers alike; empty for none.
+
+    That a point is the first of its kind goes without saying.
+    """
     import json
 
-    told = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in values.items()}
+    said = {name: value for name, value in values.items() if value or NAME.fullmatch(name)}
+    told = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in said.items()}
     return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else ""
 
 

@@ -26,8 +26,9 @@ def expanded(document: Document) -> Document:
     from flowgen.graph.cases import with_cases
     from flowgen.graph.inline import inlined
     from flowgen.graph.points import with_points
+    from flowgen.graph.repeats import with_repeats
 
-    found = with_cases(with_points(inlined(document)))
+    found = with_repeats(with_cases(with_points(inlined(document))))
     return replace(found, nodes={name: with_names(entry, found) for name, entry in found.nodes.items()})
 
 

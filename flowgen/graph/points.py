@@ -10,11 +10,12 @@ import networkx as nx
 from flowgen.errors import UserError, did_you_mean
 from flowgen.graph.cases import with_scheduled
 from flowgen.graph.expand import AT, fixing, in_case, redirected, rewritten, used, wiring
+from flowgen.graph.repeats import repeat_of
 from flowgen.language.axes import Axis
 from flowgen.language.document import Document
 from flowgen.language.draw import nearest, place
 from flowgen.language.entries import RESERVED, NodeEntry
-from flowgen.language.expressions import Ref, references
+from flowgen.language.expressions import NAME, Ref, references
 from flowgen.language.inputs import is_port, shown
 
 
@@ -42,7 +43,7 @@ def written_out(document: Document, entry: NodeEntry, edges: nx.DiGraph[str]) ->
     for loop in nx.strongly_connected_components(edges.subgraph(changed)):
         changed |= with_scheduled(document, loop, edges)
     if of.name not in changed:
-        said = f"nothing that '{of.name}' is made from uses {' or '.join(sorted(values))}"
+        said = f"nothing that '{of.name}' is made from uses {' or '.join(sorted(filter(NAME.fullmatch, values)))}"
         raise UserError(said, entry.at)
 
     def change(ref: Ref) -> Any:
@@ -125,4 +126,5 @@ def point(axis: Axis, label: Any, entry: NodeEntry) -> dict[str, Any]:
     if n is None:
         at = entry.places.get(axis.name, entry.at)
         raise UserError(f"the axis '{axis.name}' has no point {shown(label)}", at, nearest(axis, label))
-    return dict(axis.points[n])
+    again = {repeat_of(axis.name): axis.repeats[n]} if axis.repeats else {}
+    return {**axis.points[n], **again}

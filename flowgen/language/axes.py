@@ -75,6 +75,8 @@ class Axis:
     at: Position | None = None
     maker: str = ""
     """the node that makes the axis; empty for one of the sweep"""
+    repeats: Sequence[int] = ()
+    """for each point, how often a draw had taken it before; empty where none came again"""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,7 +94,8 @@ class Axis:
         """An axis of some of the points."""
         columns = {name: tuple(map(self.values(name).__getitem__, chosen)) for name in self.inputs}
         kept = tuple(map(self.labels.__getitem__, chosen)) if labels is None else labels
-        return Axis(self.name, kept, Points(columns), self.at)
+        repeats = tuple(map(self.repeats.__getitem__, chosen)) if self.repeats else ()
+        return Axis(self.name, kept, Points(columns), self.at, repeats=repeats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,15 @@ BATCH = 65536
 
 def drawn(spec: dict[str, Any], context: Context) -> Axis:
     """``{draw: AXIS, n: 100, seed: 0, replace: false}``: a sample; a smaller n gives the beginning of a larger one."""
-    count, seed, replace = whole(spec, "n", context), spec.get("seed", 0), spec.get("replace", False)
+    count, seed, again = whole(spec, "n", context), spec.get("seed", 0), spec.get("replace", False)
     if count is None:
         raise UserError(f"the axis '{context.name}': 'draw' needs 'n', how many points")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise UserError(f"the axis '{context.name}': 'seed' is a whole number, not {seed!r}")
-    if not isinstance(replace, bool):
-        raise UserError(f"the axis '{context.name}': 'replace' is true or false, not {replace!r}")
+    if not isinstance(again, bool):
+        raise UserError(f"the axis '{context.name}': 'replace' is true or false, not {again!r}")
     axis = made(spec["draw"], context)
-    if not replace:
+    if not again:
         if count > len(axis):
             hint = "replace: true draws a point more than once"
             raise UserError(f"the axis '{context.name}': {count} of {len(axis)} points can't be drawn", hint=hint)
@@ -41,8 +42,19 @@ def drawn(spec: dict[str, Any], context: Context) -> Axis:
         return axis.take(order[:count].tolist())
     if count > MAX_POINTS:
         raise UserError(f"the axis '{context.name}' would have more than {MAX_POINTS} points")
-    chosen = (hashes(seed, count) % np.uint64(len(axis))).tolist()
-    return axis.take(chosen, unique([axis.labels[n] for n in chosen]))
+    return with_repeats(axis, (hashes(seed, count) % np.uint64(len(axis))).tolist())
+
+
+def with_repeats(axis: Axis, chosen: Sequence[int]) -> Axis:
+    """The points that were drawn of an axis, each with how often it was drawn before."""
+    drawn = axis.take(chosen, unique([axis.labels[n] for n in chosen]))
+    counts: dict[int, int] = {}
+    repeats = []
+    for n in chosen:
+        before = counts.get(n, 0)
+        repeats.append(before * len(axis) + axis.repeats[n] if axis.repeats else before)
+        counts[n] = before + 1
+    return replace(drawn, repeats=tuple(repeats) if any(repeats) else ())
 
 
 def hashes(seed: int, count: int) -> NDArray[np.uint64]:

@@ -62,6 +62,13 @@ def test_a_small_sample_begins_a_large_one(replace):
     assert small.points == large.points[:20]
 
 
+def test_a_point_knows_how_often_it_was_drawn_before():
+    found = axis({"draw": ["red", "blue"], "n": 6, "replace": True})
+    counted = [int(label.partition("#")[2] or 1) - 1 for label in found.labels]
+    assert [*found.repeats] == counted == [*found.take([0, 1, 2, 3, 4, 5]).repeats]
+    assert axis({"draw": ["red", "blue"], "n": 2}).repeats == ()
+
+
 def test_without_replacement_nothing_is_drawn_twice():
     assert sorted(axis({"draw": {"range": 50}, "n": 50}).labels) == list(range(50))
 
