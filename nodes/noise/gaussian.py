@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from flowgen.errors import WiringError
+from flowgen.errors import UserError, WiringError
 from flowgen.node import Uses, node
 from flowgen.values import Model, Noise, PerItem
 from flowgen.values.random import draw, seed_stream, start
 
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
-"""what torch's generators take"""
+SEEDS = 2**32
+"""how many seeds torch's CPU generator tells apart: it reads the lower 32 bits alone"""
+
+
+def told_apart(seed: int) -> int:
+    """A seed that isn't another one with more bits. Raises UserError."""
+    if seed < SEEDS:
+        return seed
+    hint = f"torch's CPU generator reads the lower 32 bits of a seed alone: this one draws what {seed % SEEDS} draws"
+    raise UserError(f"'seed' should be less than 2^32 = {SEEDS}, not {seed}", hint=hint)
+
+
+Seed = Annotated[int, Field(ge=-(2**63)), AfterValidator(told_apart)]
+"""what torch's CPU generator takes"""
 
 
 @node("noise", stored=False)
@@ -26,8 +38,8 @@ def noise(
 ) -> Noise:
     """Standard normal noise in the model's latent shape, drawn on the CPU from the item's own seed.
 
-    seed: as in diffusers, ``torch.Generator("cpu").manual_seed(seed)`` for each item; stochastic steps go on where
-    the start noise ended.
+    seed: as in diffusers, ``torch.Generator("cpu").manual_seed(seed)`` for each item, below 2^32; stochastic steps go
+    on where the start noise ended.
 
     per: names of axes along which to draw anew, or of inputs that axes set; their values are hashed with the seed.
 

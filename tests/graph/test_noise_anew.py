@@ -1,6 +1,7 @@
 """What noise is drawn anew for: the axes and inputs under ``per``, in graphs, their parts and other points."""
 
 import pytest
+import torch
 from small import Lab
 
 from flowgen.errors import UserError
@@ -90,3 +91,10 @@ def test_per_names_an_axis_or_what_one_sets(lab, name, hint):
     text = TABLE.replace("per: [prompt]", f"per: [{name}]").replace("grade: 0", "grade: 0, fixed: 1")
     with pytest.raises(UserError, match=rf"g.yaml:6:58: 'per' names no axis '{name}'\n  {hint}"):
         lab.load(text).check()
+
+
+def test_the_largest_seed_draws_what_torch_draws(lab):
+    text = TABLE.replace("seed: $seed, per: [prompt]", "seed: $seed").replace("seed: {range: 2}", "seed: [4294967295]")
+    drawn = lab.run(text).results["noise"].values[0]
+    expected = torch.randn(drawn.shape, generator=torch.Generator().manual_seed(4294967295))
+    assert torch.equal(torch.from_numpy(drawn), expected)

@@ -284,9 +284,15 @@ WRONG = [
         "18:69: 'scale' should be a finite number, not nan",
     ),
     (
+        "a seed that draws what another one draws",
+        ("seed: $seed", "seed: 4294967303"),
+        "14:30: 'seed' should be less than 2^32 = 4294967296, not 4294967303\n"
+        "  torch's CPU generator reads the lower 32 bits of a seed alone: this one draws what 7 draws",
+    ),
+    (
         "a seed that no generator takes",
-        ("seed: $seed", "seed: 18446744073709551616"),
-        "14:30: 'seed' should be less than 18446744073709551616, not 18446744073709551616",
+        ("seed: $seed", "seed: -9223372036854775809"),
+        "14:30: 'seed' should be greater than or equal to -9223372036854775808, not -9223372036854775809",
     ),
     (
         "one number written in two ways",
