@@ -92,7 +92,7 @@ def detail(seen: Seen) -> None:
     from flowgen.execute.event_log import NAME
     from flowgen.execute.view import view
     from flowgen.language.labels import readable
-    from flowgen.results.runs import SUSPENDED, UNREADABLE
+    from flowgen.results.runs import DAMAGED, FINISHED, SUSPENDED, UNREADABLE
 
     console, course = wide_console(), seen.course
 
@@ -105,6 +105,8 @@ def detail(seen: Seen) -> None:
         said += ": its process is gone"
     elif seen.state == UNREADABLE:
         said += f": {NAME} doesn't say whose run it is"
+    elif seen.state == DAMAGED:
+        said += f": it finished, and its {FINISHED} is gone; the same 'flowgen run' writes another folder"
     elif seen.state == SUSPENDED:
         said += f" (Ctrl-Z): 'fg' in its terminal, or 'kill -CONT {course.about['pid']}', goes on"
     say(said)

@@ -28,11 +28,11 @@ def stop(run: str, patience: float, settings: Settings) -> None:
     RUN is the name of its folder, its path, or 'last'.
     """
     from flowgen.execute.course import ENDS
-    from flowgen.results.runs import find_run, look
+    from flowgen.results.runs import DAMAGED, find_run, look
     from flowgen.results.runs import stop as end
 
     seen = look(find_run(settings.runs, run))
-    if seen.state in ENDS:
+    if seen.state in (*ENDS, DAMAGED):
         click.echo(f"{seen.folder.name}: {seen.state} already")
         return
     if not end(seen, patience):

@@ -27,6 +27,8 @@ SUSPENDED = "suspended"
 """the state of a run whose process sleeps until it is told to go on, whatever it was at"""
 UNREADABLE = "unreadable"
 """the state of a run whose folder doesn't say whose it is"""
+DAMAGED = "damaged"
+"""the state of a run that finished and whose ``provenance.json`` is gone: it is written before the events' last line"""
 LATEST = "last"
 NAMED = 3
 """runs that are named where one isn't found"""
@@ -43,14 +45,14 @@ class Seen:
     folder: Path
     course: Course
     state: str
-    """planning, running, writing, stopping; finished, failed, stopped; suspended; unreadable"""
+    """planning, running, writing, stopping; finished, failed, stopped; suspended; unreadable, damaged"""
     here: bool
     """whether its process lives, on this machine"""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more comes."""
-        return self.state in ENDS or self.state == UNREADABLE
+        return self.state in (*ENDS, UNREADABLE, DAMAGED)
 
     @property
     def host(self) -> str:
@@ -115,6 +117,8 @@ def judged(folder: Path, course: Course) -> Seen:
         state = "finished"
     elif not about:
         state = UNREADABLE
+    elif state == "finished":
+        state = DAMAGED
     elif mine and not here and state not in ENDS:
         state = "stopped"
     elif here and suspended(about["pid"]):

@@ -302,6 +302,23 @@ def test_a_record_of_other_fields_changes_nothing(tmp_path, record):
     assert len(logs.splitlines()) == 2
 
 
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
+def test_a_finished_run_without_its_provenance_is_damaged(tmp_path, host):
+    totals = {"computed": 0, "compute": 3, "failed": 0, "deaths": 0, "sent_again": 0, "seconds": 1.0}
+    found = written(tmp_path, {"event": "started", **SOUND, "host": host}, {"event": "finished", **totals})
+    (found / "provenance.json").write_text("{}")
+    assert look(found).state == "finished"
+    (found / "provenance.json").unlink()
+    seen = look(found)
+    assert (seen.state, seen.ended, seen.gone, seen.abroad) == ("damaged", True, False, False)
+    options = ["--runs", str(found.parent)]
+    told = CliRunner().invoke(command, ["status", "last", *options], catch_exceptions=False).output
+    assert "damaged: it finished, and its provenance.json is gone" in " ".join(told.split())
+    said = CliRunner().invoke(command, ["stop", "last", *options], catch_exceptions=False).output
+    assert said == f"{found.name}: damaged already\n"
+    assert "it is damaged" in str(CliRunner().invoke(command, ["show", "last", *options]).exception)
+
+
 @pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere\x1b[2J"])
 def test_what_a_folder_says_controls_no_terminal(tmp_path, host):
     evil = "\x1b[2J\x1b]52;c;aGk=\x07\x9bm"
