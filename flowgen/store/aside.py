@@ -17,8 +17,12 @@ TMP = "tmp"
 """folder of a store for what is being written"""
 LARGE = 1 << 17
 """bytes from which what is written is worth being on its way to the disk before all is"""
+PAGE = os.sysconf("SC_PAGE_SIZE")
+"""bytes: one that changes while it is on its way to the disk is sent once more"""
 BEGIN = 2
 """SYNC_FILE_RANGE_WRITE: begin to write to the disk, and don't wait"""
+PARTS = 4
+"""of a large piece, at most: with more of them a disk whose operations are counted was slower by a third"""
 AT_ONCE = 1024
 """pieces of one call of the system, at most (IOV_MAX of Linux and macOS)"""
 
@@ -62,18 +66,27 @@ class Aside:
 
     def write(self, at: int, data: Sequence[Buffer]) -> None:
         """Write from an offset on, in pieces. What is large is on its way to the disk when this returns."""
-        left, size = [piece for piece in data if len(piece)], sum(map(len, data))
         if at != self.at:
             os.lseek(self.descriptor, at, os.SEEK_SET)
-        self.at = at + size
-        while left:
-            done = os.writev(self.descriptor, left[:AT_ONCE])
-            while left and done >= len(left[0]):
-                done -= len(left.pop(0))
+        begun = -(-at // PAGE) * PAGE  # what shares a page with it may come later
+        for run in runs(data):
+            size = sum(map(len, run))
+            self.append(run)
+            at += size
+            if size >= LARGE and self.lasting and sync_file_range:
+                whole = at // PAGE * PAGE
+                sync_file_range(self.descriptor, begun, whole - begun, BEGIN)  # what goes wrong is told by fsync
+                begun = whole
+        self.at = at
+
+    def append(self, run: list[Buffer]) -> None:
+        """Write pieces where the last ended."""
+        while run:
+            done = os.writev(self.descriptor, run)
+            while run and done >= len(run[0]):
+                done -= len(run.pop(0))
             if done:
-                left[0] = memoryview(left[0])[done:]
-        if size >= LARGE and self.lasting and sync_file_range:
-            sync_file_range(self.descriptor, at, size, BEGIN)  # what goes wrong is told by fsync
+                run[0] = memoryview(run[0])[done:]
 
     def settle(self, name: str) -> None:
         """Sync the file, rename it and sync its folder."""
@@ -96,6 +109,20 @@ class Aside:
         if discard:
             with suppress(OSError):
                 os.unlink(self.path)
+
+
+def runs(data: Sequence[Buffer]) -> Iterator[list[Buffer]]:
+    """Pieces that are written at once, large ones in parts: the disk works on the first while others are copied."""
+    run: list[Buffer] = []
+    for piece in data:
+        part = max(LARGE, -(-len(piece) // PARTS))
+        for start in range(0, len(piece), part):
+            run.append(memoryview(piece)[start : start + part] if len(piece) > part else piece)
+            if len(piece) >= LARGE or len(run) == AT_ONCE:
+                yield run
+                run = []
+    if run:
+        yield run
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def patiently(work: Callable[[], T], place: object, passing: frozenset[int] = PA
                     raise
                 raise unreachable(place, error, silent) from None
         else:
-            SILENT.pop(str(place), None)
+            if SILENT:
+                SILENT.pop(str(place), None)
             return found
         end = time.monotonic() + pause
         while (rest := min(end - time.monotonic(), left(begun, away))) > 0:

@@ -12,8 +12,9 @@ from storing import file_of, flip, get, key, known, latents, put, spans
 from flowgen.store import Lost, Store, Unreachable, Unwritable, aside, block, patience
 from flowgen.store.collect import keep_within
 
-CALLS = {"mkdir": 1, "writev": 3, "fsync": 3, "replace": 1}
-"""of one publish, at least: a file whose numbers are written first, its folder, which is new, and the folder of that"""
+CALLS = {"mkdir": 1, "writev": 6, "fsync": 3, "replace": 1}
+"""of one publish, at least: a file whose numbers are written first, in four parts, its folder, which is new, and the
+folder of that"""
 ERRORS = {
     errno.ENOSPC: "is full",
     errno.EIO: "reports an error",
@@ -69,6 +70,19 @@ def test_each_call_of_a_publish_fails_once(tmp_path, monkeypatch, name, number):
         put(store, at, again=True)
         assert get(store, at, 0) == [at, 0]
     assert store.verify() == []
+
+
+def test_what_is_written_in_parts_and_by_calls_that_write_less_is_whole(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    whole = file_of(store.path, put(store, 1)).read_bytes()
+    original = os.writev
+    for limit in (1, 100, 10**6):
+        monkeypatch.setattr(os, "writev", lambda f, data, n=limit: original(f, [memoryview(b"".join(data))[:n]]))
+        for large in (1, 64, 10**6):
+            for module in (aside, block):
+                monkeypatch.setattr(module, "LARGE", large)
+            other = Store(tmp_path / f"store-{limit}-{large}")
+            assert file_of(other.path, put(other, 1)).read_bytes() == whole
 
 
 def test_an_index_that_can_not_be_written_is_said_and_the_block_is_found_later(tmp_path, monkeypatch):
