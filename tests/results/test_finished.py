@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from small import Lab
 
 from flowgen.cli import flowgen
 from flowgen.errors import UserError
-from small import Lab
 
 
 @pytest.fixture(scope="module")
